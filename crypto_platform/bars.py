@@ -1,0 +1,151 @@
+"""The bar: its fields, its wire format, the rules it must keep, and its types in Spark and Snowflake.
+
+One line of the lake is one Kafka message value: Alpaca's own bar object with `symbol` and `timeframe` in front,
+``{"symbol":"BTC/USD","timeframe":"1Min","t":"2026-03-01T00:00:00Z","o":…,"h":…,"l":…,"c":…,"v":…,"n":…,"vw":…}``.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Literal
+
+import orjson
+
+AssetClass = Literal["crypto", "us_equity"]
+
+SCHEMA_VERSION = "1"
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of a bar: its wire name, its column, its types, and whether a bar is refused without it."""
+
+    wire: str
+    column: str
+    spark: str
+    snowflake: str
+    required: bool = True
+
+
+# https://docs.alpaca.markets/reference/stockbars: t start of the bar, v volume, n trade count, vw VWAP.
+# `n` and `vw` may be absent (older websocket frames, recordings of other vendors).
+FIELDS = (
+    Field("symbol", "symbol", "STRING", "VARCHAR"),
+    Field("timeframe", "timeframe", "STRING", "VARCHAR"),
+    Field("t", "bar_start", "TIMESTAMP_NTZ", "TIMESTAMP_NTZ"),
+    Field("o", "open", "DOUBLE", "FLOAT"),
+    Field("h", "high", "DOUBLE", "FLOAT"),
+    Field("l", "low", "DOUBLE", "FLOAT"),
+    Field("c", "close", "DOUBLE", "FLOAT"),
+    Field("v", "volume", "DOUBLE", "FLOAT"),
+    Field("n", "trade_count", "BIGINT", "NUMBER(38, 0)", required=False),
+    Field("vw", "vwap", "DOUBLE", "FLOAT", required=False),
+)
+KEY_COLUMNS = ("symbol", "timeframe", "bar_start")
+VALUE_COLUMNS = tuple(f.column for f in FIELDS if f.column not in KEY_COLUMNS)
+
+# Kafka headers of every message.
+HEADER_SCHEMA_VERSION = "schema_version"
+HEADER_SOURCE = "source"  # rest, stream or stream_update
+HEADER_RUN_ID = "run_id"
+HEADER_OBSERVED_AT = "observed_at"  # UTC, ISO 8601: when Alpaca answered
+
+# Alpaca's forms: BTC/USD; AAPL, BRK.B. Anything else never reaches a path, a URL or SQL.
+SYMBOL_PATTERNS: dict[AssetClass, str] = {
+    "crypto": r"[A-Z0-9]{2,10}/[A-Z0-9]{2,10}",
+    "us_equity": r"[A-Z]{1,6}(\.[A-Z]{1,3})?",
+}
+
+
+def topic(feed: str) -> str:
+    """The Kafka topic of a feed."""
+    return f"market.{feed}.bars"
+
+
+def check_symbol(symbol: str, asset_class: AssetClass) -> str:
+    """Return `symbol` unchanged.
+
+    Raises:
+        ValueError: it is not of the asset class's form.
+    """
+    if not re.fullmatch(SYMBOL_PATTERNS[asset_class], symbol):
+        form = {"crypto": "BASE/QUOTE such as BTC/USD", "us_equity": "a ticker such as AAPL or BRK.B"}[
+            asset_class
+        ]
+        raise ValueError(f"{symbol!r} is not a symbol of asset class {asset_class}: write {form}")
+    return symbol
+
+
+@dataclass(frozen=True)
+class Timeframe:
+    """A bar's length, in Alpaca's notation (`1Min`, `15Min`, `1Hour`), restricted to even parts of an hour.
+
+    Longer timeframes are dbt's roll-ups of the base bars, never fetched as a feed of their own.
+    """
+
+    name: str
+    seconds: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Timeframe":
+        """Parse Alpaca's notation.
+
+        Raises:
+            ValueError: not `<n>Min` with n dividing 60, nor `1Hour`.
+        """
+        match = re.fullmatch(r"([1-9][0-9]?)Min|1Hour", text)
+        minutes = int(match[1] or 60) if match else 0
+        if not match or 60 % minutes or match[1] == "60":
+            raise ValueError(
+                f"{text!r} is not a base timeframe: write 1Min, 5Min, 15Min, 30Min, 1Hour or the like"
+            )
+        return cls(text, minutes * 60)
+
+    @property
+    def delta(self) -> timedelta:
+        return timedelta(seconds=self.seconds)
+
+
+def line_prefix(symbol: str, timeframe: str) -> bytes:
+    """What `encode` puts in front of Alpaca's own fields."""
+    return orjson.dumps({"symbol": symbol, "timeframe": timeframe})[:-1] + b","
+
+
+def encode(prefix: bytes, bar: dict[str, Any]) -> bytes:
+    """One wire line (without a newline) of a bar as Alpaca's JSON gave it; `prefix` from `line_prefix`."""
+    return prefix + orjson.dumps(bar)[1:]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule a bar must keep: `broken` is Spark SQL over the bar's columns, true when it is broken."""
+
+    reason: str
+    broken: str
+
+
+def rules(asset_classes_pattern: str | None = None) -> tuple[Rule, ...]:
+    """The rules in the order they are tried; the first broken one is the reason a bar is rejected.
+
+    They see the bar's columns plus `schema_version`, `record_time` (the broker's time of the message) and
+    `step_seconds` (the timeframe's length, NULL when it is not one).
+    """
+    pattern = asset_classes_pattern or "|".join(SYMBOL_PATTERNS.values())
+    missing = [f for f in FIELDS if f.required]
+    prices = ("open", "high", "low", "close")
+    finite_positive = " AND ".join(f"{p} > 0 AND {p} < double('Infinity')" for p in prices)
+    return (
+        Rule("unknown schema version", f"schema_version IS DISTINCT FROM '{SCHEMA_VERSION}'"),
+        *(Rule(f"{f.column} is missing or unreadable", f"{f.column} IS NULL") for f in missing),
+        Rule("symbol is not of a known form", f"NOT symbol RLIKE '^({pattern})$'"),
+        Rule("timeframe is not a base timeframe", "step_seconds IS NULL"),
+        Rule(
+            "bar_start is not on the timeframe's grid",
+            "unix_micros(to_utc_timestamp(bar_start, 'UTC')) % (step_seconds * 1000000) <> 0",
+        ),
+        Rule("a price is not a positive number", f"NOT ({finite_positive})"),
+        Rule("high is below low", "high < low"),
+        Rule("volume is not a number from zero up", "NOT (volume >= 0 AND volume < double('Infinity'))"),
+        Rule("trade_count is negative", "trade_count < 0"),
+        Rule("bar_start is in the future", "bar_start > record_time"),
+    )

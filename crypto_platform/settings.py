@@ -1,0 +1,123 @@
+"""Every setting of the platform, read once from the environment (and `.env`).
+
+A system whose address is not set is the embedded default on loopback; setting the address is all that
+production needs. `.env.example` lists the same names with a word each.
+"""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PROJECT_ROOT = Path(__file__).resolve().parents[1]
+ALPACA_DATA_URL = "https://data.alpaca.markets"
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class Settings(BaseSettings):
+    """All settings; a field `kafka_bootstrap_servers` is read from `KAFKA_BOOTSTRAP_SERVERS`."""
+
+    model_config = SettingsConfigDict(
+        env_file=PROJECT_ROOT / ".env", env_ignore_empty=True, extra="ignore", frozen=True
+    )
+
+    # What this machine keeps: the lake, staged files, the sandbox's data and logs, Dagster's instance.
+    crypto_platform_home: Path = PROJECT_ROOT / ".crypto_platform"
+    lake_url: str | None = Field(None, description="Folder or fsspec URL (s3://…, gs://…) of the lake")
+
+    # Alpaca
+    apca_api_data_url: str | None = Field(None, description="Alpaca's data API; unset: the sandbox server")
+    apca_api_key_id: SecretStr | None = None
+    apca_api_secret_key: SecretStr | None = None
+    alpaca_timeout_seconds: float = Field(30.0, gt=0)
+    alpaca_max_attempts: int = Field(6, ge=1)
+    alpaca_concurrency: int = Field(4, ge=1)
+    alpaca_max_pages: int = Field(100_000, ge=1, description="Pages one request may run to")
+
+    # Kafka
+    kafka_bootstrap_servers: str | None = None
+    kafka_security_protocol: str = "PLAINTEXT"
+    kafka_sasl_mechanism: str | None = None
+    kafka_sasl_username: str | None = None
+    kafka_sasl_password: SecretStr | None = None
+    kafka_ssl_ca_location: str | None = None
+    kafka_topic_partitions: int = Field(3, ge=1)
+    kafka_replication_factor: int = Field(1, ge=1)
+    kafka_retention_hours: int = Field(168, ge=1)
+
+    # Spark
+    spark_remote: str | None = Field(None, description="Spark Connect address, sc://host:port")
+
+    # Snowflake
+    snowflake_account: str | None = None
+    snowflake_user: str = "CRYPTO_PLATFORM"
+    snowflake_private_key_file: Path | None = None
+    snowflake_private_key_file_pwd: SecretStr | None = None
+    snowflake_role: str | None = None
+    snowflake_warehouse: str | None = None
+    snowflake_database: str = "MARKET"
+    snowflake_network_timeout: int = Field(60, ge=1, description="Seconds until the connector gives up")
+
+    # Where Spark writes the Parquet that Snowflake copies: a local folder (PUT) or an external stage's URL.
+    stage_url: str | None = None
+    snowflake_external_stage: str | None = Field(
+        None, description="Name of the external stage over STAGE_URL, when that is not local"
+    )
+
+    # The embedded default; port 0 lets the system choose.
+    sandbox_alpaca_port: Port = 18080
+    sandbox_kafka_port: Port = 19092
+    sandbox_kafka_controller_port: Port = 19093
+    sandbox_spark_port: Port = 15002
+    sandbox_snowflake_port: Port = 18084
+    sandbox_recordings: Path = PROJECT_ROOT / "recordings"
+    dagster_ui_port: Port = 3000
+
+    @field_validator(
+        "snowflake_database", "snowflake_role", "snowflake_warehouse", "snowflake_external_stage"
+    )
+    @classmethod
+    def _identifier(cls, value: str | None) -> str | None:
+        """Names that end up as SQL identifiers are plain words, optionally dotted."""
+        if value is not None and not all(
+            p.replace("_", "").isalnum() and p[0].isalpha() for p in value.split(".")
+        ):
+            raise ValueError(f"{value!r} is not a plain Snowflake identifier")
+        return value
+
+    @property
+    def alpaca_url(self) -> str:
+        return self.apca_api_data_url or f"http://127.0.0.1:{self.sandbox_alpaca_port}"
+
+    @property
+    def kafka_servers(self) -> str:
+        return self.kafka_bootstrap_servers or f"127.0.0.1:{self.sandbox_kafka_port}"
+
+    @property
+    def spark_url(self) -> str:
+        return self.spark_remote or f"sc://127.0.0.1:{self.sandbox_spark_port}"
+
+    @property
+    def lake(self) -> str:
+        return self.lake_url or str(self.crypto_platform_home / "lake")
+
+    @property
+    def stage(self) -> str:
+        return self.stage_url or str(self.crypto_platform_home / "stage")
+
+    @property
+    def embedded_snowflake(self) -> bool:
+        return self.snowflake_account is None
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """The process's settings.
+
+    Raises:
+        pydantic.ValidationError: a value is of the wrong type or out of range; it names the setting.
+    """
+    return Settings()
