@@ -15,6 +15,7 @@ PROJECT_ROOT = Path(__file__).resolve().parents[1]
 ALPACA_DATA_URL = "https://data.alpaca.markets"
 
 Port = Annotated[int, Field(ge=0, le=65535)]
+JvmMemory = Annotated[str, Field(pattern=r"^\d+[mg]$")]
 
 
 class Settings(BaseSettings):
@@ -47,6 +48,9 @@ class Settings(BaseSettings):
     kafka_topic_partitions: int = Field(3, ge=1)
     kafka_replication_factor: int = Field(1, ge=1)
     kafka_retention_hours: int = Field(168, ge=1)
+    kafka_delivery_timeout_seconds: float = Field(
+        60.0, gt=0, description="Seconds until an unconfirmed message is given up"
+    )
 
     # Spark
     spark_remote: str | None = Field(None, description="Spark Connect address, sc://host:port")
@@ -68,12 +72,18 @@ class Settings(BaseSettings):
     )
 
     # The embedded default; port 0 lets the system choose.
+    java_home: Path | None = Field(None, description="Where Java 17 is; unset: the `java` on the PATH")
+    jvm_jars: Path | None = Field(None, description="Folder of the Kafka broker's and connector's jars")
     sandbox_alpaca_port: Port = 18080
     sandbox_kafka_port: Port = 19092
     sandbox_kafka_controller_port: Port = 19093
     sandbox_spark_port: Port = 15002
     sandbox_snowflake_port: Port = 18084
     sandbox_recordings: Path = PROJECT_ROOT / "recordings"
+    sandbox_kafka_memory: JvmMemory = "512m"
+    sandbox_spark_memory: JvmMemory = "2g"
+    sandbox_snowflake_memory: Annotated[str, Field(pattern=r"^\d+(MB|GB)$")] = "600MB"
+    sandbox_start_seconds: float = Field(120.0, gt=0, description="Until every service must answer")
     dagster_ui_port: Port = 3000
 
     @field_validator(
@@ -109,8 +119,22 @@ class Settings(BaseSettings):
         return self.stage_url or str(self.crypto_platform_home / "stage")
 
     @property
+    def jars(self) -> Path:
+        """Folder with `kafka` and `spark`, each with its jars, as `make setup` fetches them."""
+        return self.jvm_jars or self.crypto_platform_home / "jars"
+
+    @property
     def embedded_snowflake(self) -> bool:
         return self.snowflake_account is None
+
+    def environment(self) -> dict[str, str]:
+        """The environment variables that give another process these settings. Secrets are among them."""
+        values = {name.upper(): getattr(self, name) for name in type(self).model_fields}
+        return {
+            name: value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+            for name, value in values.items()
+            if value is not None
+        }
 
 
 @lru_cache(maxsize=1)

@@ -1,0 +1,66 @@
+"""Who uses the sandbox: every user holds a shared lock on one file, which the kernel drops when a user dies.
+
+The warden, a program beside the services, waits for the exclusive lock; when it gets it nobody uses the sandbox
+any more (the last user left, or was killed), and it has supervisord stop everything. Run as
+``python -m crypto_platform.sandbox.lease FILE``.
+"""
+
+import fcntl
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from crypto_platform.sandbox.leash import leash
+
+
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Hold `path` locked; waits for whoever holds it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+class Lease:
+    """A user's shared lock on `path`; taken when made, which waits while the sandbox is being stopped."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file: IO[str] = path.open("w")
+        fcntl.flock(self._file, fcntl.LOCK_SH)
+
+    def is_last(self) -> bool:
+        """Whether no other user is left. True keeps new users out until `release`."""
+        if self._try(fcntl.LOCK_EX):
+            return True
+        # A failed upgrade has dropped the shared lock. If it cannot be had again, somebody is stopping the
+        # sandbox: the one who asks is among the last.
+        return not self._try(fcntl.LOCK_SH)
+
+    def release(self) -> None:
+        self._file.close()
+
+    def _try(self, kind: int) -> bool:
+        try:
+            fcntl.flock(self._file, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+def main() -> None:
+    """Wait until the last lease is gone, then end supervisord, which ends its programs, this one last."""
+    leash()
+    with Path(sys.argv[1]).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        os.kill(os.getppid(), signal.SIGTERM)
+        signal.pause()
+
+
+if __name__ == "__main__":
+    main()

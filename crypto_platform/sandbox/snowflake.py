@@ -1,0 +1,57 @@
+"""The embedded Snowflake: fakesnow's HTTP server over DuckDB files, on loopback.
+
+``python -m crypto_platform.sandbox.snowflake`` becomes the server. It takes any login.
+"""
+
+import http.client
+from pathlib import Path
+
+from crypto_platform.sandbox.leash import leash
+from crypto_platform.sandbox.ports import LOOPBACK
+from crypto_platform.settings import Settings
+
+
+def folder(settings: Settings) -> Path:
+    return settings.crypto_platform_home / "sandbox" / "snowflake"
+
+
+def ready(settings: Settings) -> bool:
+    """Whether the server answers over HTTP: asked for a session without a token, it answers 401."""
+    connection = http.client.HTTPConnection(LOOPBACK, settings.sandbox_snowflake_port, timeout=1)
+    try:
+        connection.request("POST", "/session")
+        return connection.getresponse().status == http.client.UNAUTHORIZED
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def main() -> None:
+    leash()
+    import fakesnow.server
+    import uvicorn
+    from fakesnow.instance import FakeSnow
+
+    settings = Settings()
+    home = folder(settings)
+    databases, scratch = home / "databases", home / "scratch"
+    for path in (databases, scratch):
+        path.mkdir(parents=True, exist_ok=True)
+    instance = FakeSnow(db_path=databases)
+    instance.duck_conn.execute(f"SET GLOBAL memory_limit = '{settings.sandbox_snowflake_memory}'")
+    instance.duck_conn.execute(f"SET GLOBAL temp_directory = '{scratch}'")
+    fakesnow.server.shared_fs = instance
+    uvicorn.run(
+        fakesnow.server.app,
+        host=LOOPBACK,
+        port=settings.sandbox_snowflake_port,
+        access_log=False,
+        log_level="warning",
+    )
+    # Closing writes the database files out, so that the next start has no log to replay.
+    instance.duck_conn.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""The embedded Spark: one Spark Connect server with `local[*]` on loopback.
+
+``python -m crypto_platform.sandbox.spark`` becomes the server. https://spark.apache.org/docs/4.2.0/spark-connect-overview.html
+"""
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+
+from crypto_platform.sandbox import java
+from crypto_platform.sandbox.leash import leash
+from crypto_platform.sandbox.ports import LOOPBACK
+from crypto_platform.settings import Settings
+
+
+def folder(settings: Settings) -> Path:
+    return settings.crypto_platform_home / "sandbox" / "spark"
+
+
+def spark_home() -> Path:
+    """The Spark that pyspark ships."""
+    spec = find_spec("pyspark")
+    if spec is None or spec.origin is None:
+        raise RuntimeError("pyspark is not installed: run `make setup`")
+    return Path(spec.origin).parent
+
+
+def ready(settings: Settings) -> bool:
+    """Whether the server takes a gRPC connection."""
+    import grpc
+
+    with grpc.insecure_channel(f"{LOOPBACK}:{settings.sandbox_spark_port}") as channel:
+        try:
+            grpc.channel_ready_future(channel).result(timeout=1)
+        except grpc.FutureTimeoutError:
+            return False
+    return True
+
+
+def configuration(settings: Settings) -> dict[str, str]:
+    """What the server is started with."""
+    home = folder(settings)
+    return {
+        "spark.connect.grpc.binding.address": LOOPBACK,
+        "spark.connect.grpc.binding.port": str(settings.sandbox_spark_port),
+        "spark.driver.bindAddress": LOOPBACK,
+        "spark.driver.host": LOOPBACK,
+        "spark.local.dir": str(home / "scratch"),
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.warehouse.dir": str(home / "warehouse"),
+        "spark.sql.shuffle.partitions": str(os.cpu_count() or 1),
+        "spark.ui.enabled": "false",
+    }
+
+
+def command(settings: Settings) -> list[str]:
+    """`spark-submit` of the Connect server with the Kafka connector."""
+    jars = ",".join(str(jar) for jar in sorted((settings.jars / "spark").glob("*.jar")))
+    options = [
+        part for name, value in configuration(settings).items() for part in ("--conf", f"{name}={value}")
+    ]
+    return [
+        str(spark_home() / "bin" / "spark-submit"),
+        "--class",
+        "org.apache.spark.sql.connect.service.SparkConnectServer",
+        "--master",
+        "local[*]",
+        "--driver-memory",
+        settings.sandbox_spark_memory,
+        "--jars",
+        jars,
+        *options,
+        "spark-internal",
+    ]
+
+
+def main() -> None:
+    leash()
+    settings = Settings()
+    folder(settings).mkdir(parents=True, exist_ok=True)
+    os.environ["SPARK_HOME"] = str(spark_home())
+    os.environ["JAVA_HOME"] = str(Path(java.executable(settings)).resolve().parents[1])
+    arguments = command(settings)
+    os.execv(arguments[0], arguments)  # noqa: S606
+
+
+if __name__ == "__main__":
+    main()
