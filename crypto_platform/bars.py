@@ -1,7 +1,8 @@
 """The bar: its fields, its wire format, the rules it must keep, and its types in Spark and Snowflake.
 
-One line of the lake is one Kafka message value: Alpaca's own bar object with `symbol` and `timeframe` in front,
-``{"symbol":"BTC/USD","timeframe":"1Min","t":"2026-03-01T00:00:00Z","o":…,"h":…,"l":…,"c":…,"v":…,"n":…,"vw":…}``.
+One line of the lake is one Kafka message value: Alpaca's own bar object with `symbol` and `timeframe` in
+front: ``{"symbol":"BTC/USD","timeframe":"1Min","t":"2026-03-01T00:00:00Z","o":…,"h":…,"l":…,"c":…,"v":…,
+"n":…,"vw":…}``.
 """
 
 import re
@@ -46,15 +47,33 @@ VALUE_COLUMNS = tuple(f.column for f in FIELDS if f.column not in KEY_COLUMNS)
 
 # Kafka headers of every message.
 HEADER_SCHEMA_VERSION = "schema_version"
-HEADER_SOURCE = "source"  # rest, stream or stream_update
+HEADER_SOURCE = "source"
 HEADER_RUN_ID = "run_id"
 HEADER_OBSERVED_AT = "observed_at"  # UTC, ISO 8601: when Alpaca answered
+
+SOURCES = ("rest", "stream", "stream_update")
 
 # Alpaca's forms: BTC/USD; AAPL, BRK.B. Anything else never reaches a path, a URL or SQL.
 SYMBOL_PATTERNS: dict[AssetClass, str] = {
     "crypto": r"[A-Z0-9]{2,10}/[A-Z0-9]{2,10}",
     "us_equity": r"[A-Z]{1,6}(\.[A-Z]{1,3})?",
 }
+
+# A feed's name becomes part of paths, topics and tables.
+FEED_PATTERN = r"[a-z][a-z0-9_]{0,62}"
+
+
+def check_feed(feed: str) -> str:
+    """Return `feed` unchanged.
+
+    Raises:
+        ValueError: it is not a plain lower-case identifier.
+    """
+    if not re.fullmatch(FEED_PATTERN, feed):
+        raise ValueError(
+            f"{feed!r} is not a feed's name: write lower-case letters, digits and _ such as us_equity"
+        )
+    return feed
 
 
 def topic(feed: str) -> str:
@@ -106,6 +125,18 @@ class Timeframe:
         return timedelta(seconds=self.seconds)
 
 
+def _is_even_part_of_an_hour(name: str) -> bool:
+    try:
+        return bool(Timeframe.parse(name))
+    except ValueError:
+        return False
+
+
+TIMEFRAMES = tuple(
+    Timeframe.parse(name) for name in (*(f"{n}Min" for n in range(1, 60)), "1Hour") if _is_even_part_of_an_hour(name)
+)
+
+
 def line_prefix(symbol: str, timeframe: str) -> bytes:
     """What `encode` puts in front of Alpaca's own fields."""
     return orjson.dumps({"symbol": symbol, "timeframe": timeframe})[:-1] + b","
@@ -127,8 +158,9 @@ class Rule:
 def rules(asset_classes_pattern: str | None = None) -> tuple[Rule, ...]:
     """The rules in the order they are tried; the first broken one is the reason a bar is rejected.
 
-    They see the bar's columns plus `schema_version`, `record_time` (the broker's time of the message) and
-    `step_seconds` (the timeframe's length, NULL when it is not one).
+    They see the bar's columns plus `schema_version`, `source` (NULL when it is none of `SOURCES`), `readable`
+    (the value is one JSON object whose fields are of the bar's types), `record_time` (the broker's time of the
+    message) and `step_seconds` (the timeframe's length, NULL when it is not one).
     """
     pattern = asset_classes_pattern or "|".join(SYMBOL_PATTERNS.values())
     missing = [f for f in FIELDS if f.required]
@@ -136,8 +168,11 @@ def rules(asset_classes_pattern: str | None = None) -> tuple[Rule, ...]:
     finite_positive = " AND ".join(f"{p} > 0 AND {p} < double('Infinity')" for p in prices)
     return (
         Rule("unknown schema version", f"schema_version IS DISTINCT FROM '{SCHEMA_VERSION}'"),
+        Rule("unknown source", "source IS NULL"),
+        Rule("unreadable", "NOT readable"),
         *(Rule(f"{f.column} is missing or unreadable", f"{f.column} IS NULL") for f in missing),
-        Rule("symbol is not of a known form", f"NOT symbol RLIKE '^({pattern})$'"),
+        # A raw literal, or Spark's parser takes the backslashes; \\z, because $ lets a line feed follow.
+        Rule("symbol is not of a known form", f"NOT symbol RLIKE r'^({pattern})\\z'"),
         Rule("timeframe is not a base timeframe", "step_seconds IS NULL"),
         Rule(
             "bar_start is not on the timeframe's grid",
@@ -147,5 +182,6 @@ def rules(asset_classes_pattern: str | None = None) -> tuple[Rule, ...]:
         Rule("high is below low", "high < low"),
         Rule("volume is not a number from zero up", "NOT (volume >= 0 AND volume < double('Infinity'))"),
         Rule("trade_count is negative", "trade_count < 0"),
+        Rule("vwap is not a number from zero up", "NOT (vwap >= 0 AND vwap < double('Infinity'))"),
         Rule("bar_start is in the future", "bar_start > record_time"),
     )
