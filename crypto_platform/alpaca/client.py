@@ -5,6 +5,7 @@ a shared rate limit, checks of each page against what was asked, and keys that o
 API facts: https://docs.alpaca.markets/reference/cryptobars-1 and https://docs.alpaca.markets/reference/stockbars.
 """
 
+import json
 import logging
 import re
 import threading
@@ -123,6 +124,10 @@ class AlpacaClient:
         check = PageCheck(frozenset(symbols), start, end)
         for _ in range(self._max_pages):
             bars, token, observed_at = self._page(request, path, params, what, check, traffic, stop)
+            if check.repeats(bars):
+                log.warning("Alpaca: %s: a page came twice; passing over the second", what)
+                traffic.add(retry="repeated page")
+                bars = {}
             traffic.add(pages=1)
             check.accept(bars, token)
             yield Page(bars, observed_at, last=token is None)
@@ -184,15 +189,17 @@ class AlpacaClient:
             raise self._explained(refused, request, what) from None
         except requests.Timeout as exc:
             raise PassingFault("timeout", f"no answer in time ({self._clean(exc, 120)})") from None
-        except requests.JSONDecodeError as exc:
+        except json.JSONDecodeError as exc:
             raise PassingFault("not JSON", f"not JSON: {self._clean(exc.doc, 80)!r}") from None
+        except (UnicodeDecodeError, RecursionError) as exc:
+            raise PassingFault("not JSON", f"not JSON: {type(exc).__name__}") from None
         except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError) as exc:
             raise PassingFault("cut body", f"the answer was cut short ({self._clean(exc, 120)})") from None
         except requests.ConnectionError as exc:
             raise PassingFault(
                 "connection", f"no connection to {self._url} ({self._clean(exc, 120)})"
             ) from None
-        except (requests.RequestException, UnicodeDecodeError) as exc:
+        except requests.RequestException as exc:
             raise AlpacaError(f"Alpaca: {what}: {self._clean(exc)}") from None
 
     def _explained(self, refused: Refused, request: BarsRequest, what: str) -> Exception:

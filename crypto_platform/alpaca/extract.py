@@ -11,6 +11,7 @@ from datetime import time as clock
 from operator import itemgetter
 
 from crypto_platform.alpaca.client import AlpacaClient, Traffic
+from crypto_platform.alpaca.errors import AlpacaError
 from crypto_platform.alpaca.page import Page
 from crypto_platform.alpaca.plan import Plan, plan
 from crypto_platform.alpaca.request import BarsRequest
@@ -160,7 +161,10 @@ class _Stream:
             while first < len(bars):
                 day = date.fromisoformat(bars[first]["t"][:10])
                 last = bisect_left(bars, (day + ONE_DAY).isoformat(), lo=first, key=itemgetter("t"))
-                lines = [encode(prefix, bar) for bar in bars[first:last]]
+                try:
+                    lines = [encode(prefix, bar) for bar in bars[first:last]]
+                except TypeError as exc:  # a number beyond 64 bits, half a surrogate pair
+                    raise AlpacaError(f"Alpaca: a bar of {symbol} on {day} cannot be kept: {exc}") from None
                 earlier = self._sections[day].get(symbol)
                 self._sections[day][symbol] = Section(
                     page.observed_at, earlier.lines + lines if earlier else lines

@@ -6,6 +6,8 @@ from datetime import date, datetime
 from itertools import islice
 from typing import Any
 
+import orjson
+
 from crypto_platform.alpaca.errors import PassingFault
 
 Bars = dict[str, list[dict[str, Any]]]
@@ -31,6 +33,7 @@ class PageCheck:
         self._end = f"{end:%Y-%m-%dT%H:%M:%SZ}"
         self._newest: dict[str, str] = {}
         self._tokens: set[str] = set()
+        self._previous = b""
 
     def __call__(self, body: Any) -> tuple[Bars, str | None]:
         """The page's bars by symbol and its token.
@@ -41,21 +44,32 @@ class PageCheck:
         try:
             bars, token = body["bars"] or {}, body["next_page_token"]
             page = {symbol: rows for symbol, rows in bars.items() if rows}
+            if self.repeats(page):
+                return page, self._new(token)
             for symbol, rows in page.items():
                 self._check(symbol, [row["t"] for row in rows])
         except (KeyError, TypeError, AttributeError, ValueError) as exc:
             raise PassingFault(
                 "bad page", f"not a page of bars: {type(exc).__name__} {str(exc)[:80]}"
             ) from None
-        if token is not None and (not isinstance(token, str) or token in self._tokens):
-            raise PassingFault("repeated token", "the page's token leads back to an earlier page")
-        return page, token
+        return page, self._new(token)
+
+    def repeats(self, bars: Bars) -> bool:
+        """Whether these are the bars of the page before: nothing new, nothing lost."""
+        return bool(bars) and _ends(bars) == self._previous
 
     def accept(self, bars: Bars, token: str | None) -> None:
-        """Go on from this page."""
+        """Go on from this page; one without bars leaves the page before in mind."""
+        if bars:
+            self._previous = _ends(bars)
         self._newest.update({symbol: rows[-1]["t"] for symbol, rows in bars.items()})
         if token is not None:
             self._tokens.add(token)
+
+    def _new(self, token: Any) -> str | None:
+        if token is not None and (not isinstance(token, str) or token in self._tokens):
+            raise PassingFault("repeated token", "the page's token leads back to an earlier page")
+        return token
 
     def _check(self, symbol: str, times: list[str]) -> None:
         # Times of one form compare as text; it is the page's most frequent work.
@@ -73,3 +87,8 @@ class PageCheck:
             raise PassingFault(
                 "outside range", f"bars of {symbol} from {times[0]} to {times[-1]} leave the range asked for"
             )
+
+
+def _ends(bars: Bars) -> bytes:
+    """What tells a page from another: each symbol's count, first and last bar."""
+    return orjson.dumps({symbol: [len(rows), rows[0], rows[-1]] for symbol, rows in bars.items()})

@@ -3,7 +3,7 @@
 import random
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 # Alpaca counts by the minute; a reset further away is a clock that is wrong, here or there.
 LONGEST_WINDOW = 60.0
@@ -16,7 +16,8 @@ class RateLimit:
     which they are granted anew.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
         self._lock = threading.Lock()
         self._remaining: int | None = None
         self._reset = 0.0
@@ -37,17 +38,17 @@ class RateLimit:
             return
         if status == 429:
             remaining = 0
-        now = time.time()
-        reset = min(reset, now + LONGEST_WINDOW)
+        reset = min(reset, self._clock() + LONGEST_WINDOW)
         with self._lock:
-            same_window = self._remaining is not None and reset <= self._reset
-            self._remaining = min(remaining, self._remaining or 0) if same_window else remaining
-            self._reset = max(reset, self._reset)
+            if reset > self._reset or self._remaining is None:
+                self._remaining, self._reset = remaining, reset
+            elif reset == self._reset:  # answers overtake one another: the lowest count is the latest
+                self._remaining = min(remaining, self._remaining)
 
     def _take(self) -> float:
         """Seconds until a call may be tried again, 0 when one was taken; the jitter parts the threads."""
         with self._lock:
-            now = time.time()
+            now = self._clock()
             if self._remaining is None or now >= self._reset:
                 self._remaining = None
                 return 0.0

@@ -1,6 +1,7 @@
 """How requests reach Alpaca: which addresses may be used, with which time limits."""
 
 import ipaddress
+import json
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ from crypto_platform.alpaca.errors import AlpacaConfigError
 from crypto_platform.alpaca.rate import RateLimit
 
 LONGEST_CONNECT = 10.0
+LONGEST_ERROR_BODY = 10_000
 
 
 class Refused(Exception):  # noqa: N818
@@ -20,6 +22,13 @@ class Refused(Exception):  # noqa: N818
     def __init__(self, status: int, body: str) -> None:
         super().__init__(body)
         self.status = status
+
+
+class Answer(requests.Response):
+    """Reads JSON with one parser: requests takes simplejson, which refuses NaN, where it is installed."""
+
+    def json(self, **_: Any) -> Any:
+        return json.loads(self.content)
 
 
 class Transport(HTTPAdapter):
@@ -49,7 +58,13 @@ class Transport(HTTPAdapter):
         )
         self._rate.note(response.status_code, response.headers)
         if response.status_code != 200:
-            raise Refused(response.status_code, response.headers.get("Location") or response.text)
+            body = response.content[:LONGEST_ERROR_BODY].decode(errors="replace")
+            raise Refused(response.status_code, response.headers.get("Location") or body)
+        return response
+
+    def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
+        response = super().build_response(req, resp)
+        response.__class__ = Answer
         return response
 
 
