@@ -1,0 +1,96 @@
+{#
+  What an incremental build has to take in, worked out before the model's own SQL so that it holds literals, by
+  which both engines skip the rest of the history: the days (`bar_date`) of the window given by the vars `start` and
+  `end`, and the days that something was loaded for since this model was last built.
+
+  `relations`: per feed what the model reads; it has `feed`, `bar_date` and `loaded_at`, and so has the model.
+  Returns `none` for everything (first build, full refresh), otherwise
+    ranges   [(from, to), …] of bar_date, half-open
+    seen     per feed the newest `loaded_at` looked at. A load that commits between this look and the model's
+             reading is left out of both by `already_seen`, and the next build finds it.
+  `loaded_at` grows from load to load of a feed, in whole microseconds.
+#}
+{% macro increment(relations) %}
+  {% if not execute or not is_incremental() %}{{ return(none) }}{% endif %}
+  {% set seen = {} %}
+  {% for row in run_query("select feed, max(loaded_at) as loaded_at from " ~ this ~ " group by feed") %}
+    {% do seen.update({row[0]: row[1]}) %}
+  {% endfor %}
+  {% set days = window_days() %}
+  {% set looks = [] %}
+  {% for feed, relation in relations.items() %}
+    {% do looks.append(
+      "select '" ~ feed ~ "' as feed, bar_date, max(loaded_at) as loaded_at from " ~ relation ~ " where feed = '" ~ feed
+      ~ "' and loaded_at > cast('" ~ seen.get(feed, '1970-01-01') ~ "' as timestamp_ntz) group by bar_date"
+    ) %}
+  {% endfor %}
+  {% for row in run_query(looks | join(" union all ")) %}
+    {% do days.append(row[1]) %}
+    {% if row[0] not in seen or row[2] > seen[row[0]] %}{% do seen.update({row[0]: row[2]}) %}{% endif %}
+  {% endfor %}
+  {{ return({"ranges": ranges_of(days), "seen": seen}) }}
+{% endmacro %}
+
+
+{# The bar_dates that the window's UTC days touch: an evening in New York is the next UTC day. #}
+{% macro window_days() %}
+  {% set day = modules.datetime.timedelta(days=1) %}
+  {% set days = [] %}
+  {% if (var('start') is none) != (var('end') is none) %}
+    {% do exceptions.raise_compiler_error("The window needs both vars, start and end (half-open UTC days).") %}
+  {% elif var('start') is not none %}
+    {% set first = modules.datetime.date.fromisoformat(var('start') | string) - day %}
+    {% set end = modules.datetime.date.fromisoformat(var('end') | string) %}
+    {% for n in range((end - first).days) %}{% do days.append(first + n * day) %}{% endfor %}
+  {% endif %}
+  {{ return(days) }}
+{% endmacro %}
+
+
+{# Days as half-open ranges, ascending. #}
+{% macro ranges_of(days) %}
+  {% set day = modules.datetime.timedelta(days=1) %}
+  {% set ranges = [] %}
+  {% for date in days | unique | sort %}
+    {% if ranges and ranges[-1][1] == date %}
+      {% do ranges.append((ranges.pop()[0], date + day)) %}
+    {% else %}
+      {% do ranges.append((date, date + day)) %}
+    {% endif %}
+  {% endfor %}
+  {{ return(ranges) }}
+{% endmacro %}
+
+
+{# SQL: `column` (a date or a timestamp) lies in the increment, or up to so many days around it. #}
+{% macro in_increment(increment, column, days_before=0, days_after=0) -%}
+  {%- if increment is none -%}
+true
+  {%- elif not increment.ranges -%}
+false
+  {%- else -%}
+(
+    {%- for from, to in increment.ranges %}
+    {{ 'or ' if not loop.first }}(
+        {{ column }} >= '{{ from - modules.datetime.timedelta(days=days_before) }}'
+        and {{ column }} < '{{ to + modules.datetime.timedelta(days=days_after) }}'
+    )
+    {%- endfor %}
+)
+  {%- endif -%}
+{%- endmacro %}
+
+
+{# SQL: the row was there when `increment` looked. #}
+{% macro already_seen(increment) -%}
+  {%- if increment is none -%}
+true
+  {%- else -%}
+loaded_at <= case feed
+    {%- for feed, loaded_at in increment.seen.items() %}
+    when '{{ feed }}' then cast('{{ loaded_at }}' as timestamp_ntz)
+    {%- endfor %}
+    else cast('1970-01-01' as timestamp_ntz)
+end
+  {%- endif -%}
+{%- endmacro %}

@@ -1,0 +1,46 @@
+{{ config(materialized='incremental', unique_key='bar_date') }}
+{% set relations = {} %}
+{% for feed in var('feeds') %}
+  {% do relations.update({feed: ref('stg_' ~ feed ~ '__bars')}) %}
+{% endfor %}
+{% set increment = increment(relations) %}
+
+with
+
+bars as (
+    select *
+    from {{ ref('int_bar_versions') }}
+    where
+        {{ in_increment(increment, 'bar_start', days_before=1, days_after=1) }}
+        and {{ already_seen(increment) }}
+    qualify row_number() over (partition by feed, symbol, timeframe, bar_start order by {{ newest_first() }}) = 1
+)
+
+select
+    bars.feed,
+    bars.asset_class,
+    bars.symbol,
+    bars.timeframe,
+    bars.timeframe_seconds,
+    bars.bar_start,
+    bars.bar_date,
+    case
+        when not sessions.is_open then 'closed'
+        when bars.bar_start < sessions.opens_at then 'pre_market'
+        when bars.bar_start >= sessions.closes_at then 'after_hours'
+        else 'regular'
+    end as session_phase,
+    bars.open,
+    bars.high,
+    bars.low,
+    bars.close,
+    bars.volume,
+    bars.trade_count,
+    bars.vwap,
+    bars.source,
+    bars.observed_at,
+    bars.loaded_at
+from bars
+left join {{ ref('dim_sessions') }} as sessions
+    on bars.calendar = sessions.calendar and bars.bar_date = sessions.session_date
+where {{ in_increment(increment, 'bars.bar_date') }}
