@@ -1,0 +1,123 @@
+"""Topics: created as the platform needs them, and what is in them now."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec, ResourceType
+
+from crypto_platform import bars
+from crypto_platform.settings import Settings
+
+_REQUEST_TIMEOUT_SECONDS = 15.0
+
+
+class TopicError(RuntimeError):
+    """A topic is missing, is not set up as the platform needs it, or Kafka does not answer."""
+
+
+@dataclass(frozen=True)
+class TopicState:
+    """One moment of a topic: its id, and per partition the first offset kept and the next one to be written."""
+
+    topic: str
+    topic_id: str
+    earliest: dict[int, int]
+    end: dict[int, int]
+
+
+def client_config(settings: Settings) -> dict[str, Any]:
+    """What every librdkafka client needs to reach the cluster; holds the password, never log it."""
+    config: dict[str, Any] = {
+        "bootstrap.servers": settings.kafka_servers,
+        "security.protocol": settings.kafka_security_protocol,
+    }
+    optional = {
+        "sasl.mechanism": settings.kafka_sasl_mechanism,
+        "sasl.username": settings.kafka_sasl_username,
+        "sasl.password": settings.kafka_sasl_password and settings.kafka_sasl_password.get_secret_value(),
+        "ssl.ca.location": settings.kafka_ssl_ca_location,
+    }
+    return config | {name: value for name, value in optional.items() if value is not None}
+
+
+def ensure_topic(settings: Settings, feed: str) -> str:
+    """Create the feed's topic if it is not there, and return its name.
+
+    Raises:
+        TopicError: an existing topic keeps the producer's time as record time (Kafka's retention would delete
+            a backfill within minutes), or Kafka does not answer.
+    """
+    topic = bars.topic(feed)
+    admin = _admin(settings)
+    wanted = NewTopic(
+        topic,
+        num_partitions=settings.kafka_topic_partitions,
+        replication_factor=settings.kafka_replication_factor,
+        config={
+            "message.timestamp.type": "LogAppendTime",
+            "retention.ms": str(settings.kafka_retention_hours * 3_600_000),
+            "cleanup.policy": "delete",
+        },
+    )
+    try:
+        admin.create_topics([wanted], request_timeout=_REQUEST_TIMEOUT_SECONDS)[topic].result()
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+            raise _unreachable(settings, f"topic {topic} could not be created", error) from error
+        _check_config(settings, admin, topic)
+    return topic
+
+
+def topic_state(settings: Settings, feed: str) -> TopicState:
+    """The feed's topic as it is now.
+
+    Raises:
+        TopicError: the topic does not exist, or Kafka does not answer.
+    """
+    topic = bars.topic(feed)
+    admin = _admin(settings)
+    try:
+        described = admin.describe_topics(TopicCollection([topic]), request_timeout=_REQUEST_TIMEOUT_SECONDS)[
+            topic
+        ].result()
+        partitions = [TopicPartition(topic, p.id) for p in described.partitions]
+        earliest = _offsets(admin, partitions, OffsetSpec.earliest())
+        end = _offsets(admin, partitions, OffsetSpec.latest())
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            raise TopicError(
+                f"topic {topic} does not exist on {settings.kafka_servers}: materialize kafka/{feed}_bars first"
+            ) from error
+        raise _unreachable(settings, f"topic {topic} could not be read", error) from error
+    return TopicState(topic, str(described.topic_id), earliest, end)
+
+
+def _admin(settings: Settings) -> AdminClient:
+    # librdkafka would write its connection troubles to stderr; the callers raise them instead.
+    return AdminClient(client_config(settings) | {"log_level": 0})
+
+
+def _offsets(admin: AdminClient, partitions: list[TopicPartition], spec: OffsetSpec) -> dict[int, int]:
+    futures = admin.list_offsets(dict.fromkeys(partitions, spec), request_timeout=_REQUEST_TIMEOUT_SECONDS)
+    return {partition.partition: future.result().offset for partition, future in futures.items()}
+
+
+def _check_config(settings: Settings, admin: AdminClient, topic: str) -> None:
+    resource = ConfigResource(ResourceType.TOPIC, topic)
+    config = admin.describe_configs([resource], request_timeout=_REQUEST_TIMEOUT_SECONDS)[resource].result()
+    wrong = [
+        f"{name}={config[name].value}, needed {needed}"
+        for name, needed in (("message.timestamp.type", "LogAppendTime"), ("cleanup.policy", "delete"))
+        if config[name].value != needed
+    ]
+    if wrong:
+        raise TopicError(
+            f"topic {topic} exists with {'; '.join(wrong)}. Mend it with: kafka-configs.sh --bootstrap-server "
+            f"{settings.kafka_servers} --alter --topic {topic} "
+            "--add-config message.timestamp.type=LogAppendTime,cleanup.policy=delete"
+        )
+
+
+def _unreachable(settings: Settings, what: str, error: KafkaException) -> TopicError:
+    return TopicError(f"{what} on {settings.kafka_servers}: {error.args[0].str()}")
