@@ -93,9 +93,7 @@ class Lake:
         try:
             packed = self._fs.cat_file(path)
         except FileNotFoundError:
-            raise LakeDayMissing(
-                f"the lake has no {path}: materialise alpaca/{feed}_bars for {day} first"
-            ) from None
+            raise LakeDayMissing(f"the lake has no {path}: materialise alpaca/{feed}_bars for {day} first") from None
         try:
             return _decode(packed, feed, timeframe, day)
         except (ValueError, KeyError, TypeError, AttributeError, OSError) as exc:
@@ -104,9 +102,7 @@ class Lake:
                 f"for {day} again, with all symbols"
             ) from exc
 
-    def write_day(
-        self, feed: str, timeframe: str, day: date, sections: dict[str, Section], run_id: str
-    ) -> LakeDay:
+    def write_day(self, feed: str, timeframe: str, day: date, sections: dict[str, Section], run_id: str) -> LakeDay:
         """Put the day's sections in place, all or none; symbols not among them keep what the file has.
 
         Raises:

@@ -15,9 +15,7 @@ DAY = date(2026, 3, 1)
 NOON = datetime(2026, 3, 1, 12, 30, 0, 123456, tzinfo=UTC)
 
 lines = st.lists(st.binary(max_size=40).filter(lambda line: b"\n" not in line), max_size=20)
-moments = st.integers(0, 4 * 10**15).map(
-    lambda n: datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=n)
-)
+moments = st.integers(0, 4 * 10**15).map(lambda n: datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=n))
 symbols = st.sampled_from(["AAPL", "BRK.B", "BTC/USD", "ETH/USD", "SPY"])
 many_sections = st.dictionaries(symbols, st.builds(Section, moments, lines), max_size=4)
 
@@ -171,9 +169,7 @@ Lake(sys.argv[1]).write_day("crypto", "1Min", date(2026, 3, 1), {"BTC/USD": new}
 @pytest.mark.parametrize("moment", ["half written", "not yet moved"])
 def test_a_writer_killed_leaves_the_old_day_and_a_rerun_heals(lake: Lake, moment: str) -> None:
     old = lake.write_day("crypto", "1Min", DAY, {"BTC/USD": bars_of("BTC/USD", 3)}, "old")
-    with subprocess.Popen(
-        [sys.executable, "-c", KILLED_WRITER, lake.url, moment], stdout=subprocess.PIPE
-    ) as writer:
+    with subprocess.Popen([sys.executable, "-c", KILLED_WRITER, lake.url, moment], stdout=subprocess.PIPE) as writer:
         try:
             assert writer.stdout is not None
             assert writer.stdout.readline() == b"there\n"

@@ -40,6 +40,7 @@ from crypto_platform.settings import Settings
 
 LONGEST_BACKOFF = 30.0
 LONGEST_TEXT = 300
+RUN_AGAIN = "days already written are whole: run the range again, or raise ALPACA_MAX_ATTEMPTS"
 
 _Answer = tuple[Bars, str | None, datetime]
 
@@ -56,9 +57,7 @@ class Traffic:
     seconds_throttled: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def add(
-        self, requests: int = 0, pages: int = 0, retry: str | None = None, throttled: float = 0.0
-    ) -> None:
+    def add(self, requests: int = 0, pages: int = 0, retry: str | None = None, throttled: float = 0.0) -> None:
         with self._lock:
             self.requests += requests
             self.pages += pages
@@ -122,10 +121,14 @@ class AlpacaClient:
         span = f"[{start:%Y-%m-%dT%H:%M}, {end:%Y-%m-%dT%H:%M})"
         what = f"{_short(', '.join(symbols), 60)} {request.timeframe.name} {span}"
         check = PageCheck(frozenset(symbols), start, end)
+        repeats = 0
         for _ in range(self._max_pages):
             bars, token, observed_at = self._page(request, path, params, what, check, traffic, stop)
-            if check.repeats(bars):
-                log.warning("Alpaca: %s: a page came twice; passing over the second", what)
+            repeats = repeats + 1 if check.repeats(bars) else 0
+            if repeats >= self._max_attempts:
+                raise AlpacaUnavailableError(f"Alpaca: {what}: one page came {repeats + 1} times: {RUN_AGAIN}")
+            if repeats:
+                log.warning("Alpaca: %s: a page came again; passing over it", what)
                 traffic.add(retry="repeated page")
                 bars = {}
             traffic.add(pages=1)
@@ -135,8 +138,7 @@ class AlpacaClient:
                 return
             params = {**params, "page_token": token}
         raise AlpacaError(
-            f"Alpaca: {what} has more than {self._max_pages} pages: "
-            "ask for fewer days, or raise ALPACA_MAX_PAGES"
+            f"Alpaca: {what} has more than {self._max_pages} pages: ask for fewer days, or raise ALPACA_MAX_PAGES"
         )
 
     def _page(
@@ -161,14 +163,12 @@ class AlpacaClient:
             fault = state.outcome.exception() if state.outcome else None
             if isinstance(fault, PassingFault):
                 traffic.add(retry=fault.cause)
-                log.warning(
-                    "Alpaca: %s: %s; asking again (attempt %d)", what, fault, state.attempt_number + 1
-                )
+                log.warning("Alpaca: %s: %s; asking again (attempt %d)", what, fault, state.attempt_number + 1)
 
         retrying = Retrying(
             retry=retry_if_exception_type(PassingFault),
             stop=stop_after_attempt(self._max_attempts),
-            wait=wait_exponential_jitter(self._backoff, LONGEST_BACKOFF, jitter=self._backoff),
+            wait=wait_exponential_jitter(multiplier=self._backoff, max=LONGEST_BACKOFF, jitter=self._backoff),
             sleep=sleep_using_event(stop),
             before_sleep=before_sleep,
             reraise=True,
@@ -177,8 +177,7 @@ class AlpacaClient:
             return retrying(attempt)
         except PassingFault as fault:
             raise AlpacaUnavailableError(
-                f"Alpaca gave no good page for {what} in {self._max_attempts} attempts; last: {fault}. Days "
-                "already written are whole: run the range again, or raise ALPACA_MAX_ATTEMPTS"
+                f"Alpaca gave no good page for {what} in {self._max_attempts} attempts; last: {fault}; {RUN_AGAIN}"
             ) from None
 
     def _get(self, request: BarsRequest, path: str, params: dict[str, Any], what: str) -> Any:
@@ -188,7 +187,7 @@ class AlpacaClient:
         except Refused as refused:
             raise self._explained(refused, request, what) from None
         except requests.Timeout as exc:
-            raise PassingFault("timeout", f"no answer in time ({self._clean(exc, 120)})") from None
+            raise PassingFault("timeout", f"no answer in time ({self._clean(_reason(exc), 150)})") from None
         except json.JSONDecodeError as exc:
             raise PassingFault("not JSON", f"not JSON: {self._clean(exc.doc, 80)!r}") from None
         except (UnicodeDecodeError, RecursionError) as exc:
@@ -197,7 +196,7 @@ class AlpacaClient:
             raise PassingFault("cut body", f"the answer was cut short ({self._clean(exc, 120)})") from None
         except requests.ConnectionError as exc:
             raise PassingFault(
-                "connection", f"no connection to {self._url} ({self._clean(exc, 120)})"
+                "connection", f"no connection to {self._url} ({self._clean(_reason(exc), 150)})"
             ) from None
         except requests.RequestException as exc:
             raise AlpacaError(f"Alpaca: {what}: {self._clean(exc)}") from None
@@ -249,8 +248,7 @@ class AlpacaClient:
     def _new_client(self, request: BarsRequest) -> CryptoHistoricalDataClient | StockHistoricalDataClient:
         if request.asset_class == "us_equity" and not self._keys:
             raise AlpacaConfigError(
-                f"feed {request.feed}: Alpaca's stock bars need a key: "
-                "set APCA_API_KEY_ID and APCA_API_SECRET_KEY"
+                f"feed {request.feed}: Alpaca's stock bars need a key: set APCA_API_KEY_ID and APCA_API_SECRET_KEY"
             )
         kind = CryptoHistoricalDataClient if request.asset_class == "crypto" else StockHistoricalDataClient
         key, secret = self._keys or (None, None)
@@ -284,6 +282,12 @@ def _message(body: str) -> str:
     """Alpaca's `{"message": …}`, or the body itself."""
     found = re.search(r'"message"\s*:\s*"((?:[^"\\]|\\.)*)"', body)
     return found[1] if found else body
+
+
+def _reason(error: requests.RequestException) -> object:
+    """What lies under requests' and urllib3's wrapping, which would fill the message with the whole query."""
+    inner = error.args[0] if error.args else error
+    return getattr(inner, "reason", inner)
 
 
 def _timeframe(seconds: int) -> TimeFrame:

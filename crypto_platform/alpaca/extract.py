@@ -69,9 +69,7 @@ def extract(
     began = time.monotonic()
     now = datetime.now(UTC)
     if request.end > now.date() + ONE_DAY:
-        raise ValueError(
-            f"feed {request.feed}: {request.end - ONE_DAY} has not begun yet (UTC): end the range earlier"
-        )
+        raise ValueError(f"feed {request.feed}: {request.end - ONE_DAY} has not begun yet (UTC): end the range earlier")
     step = request.timeframe.seconds
     last_complete = datetime.fromtimestamp(now.timestamp() // step * step, UTC)
     complete_until = min(_midnight(request.end), last_complete)
@@ -138,9 +136,7 @@ class _Stream:
                 self._count_zeros(past, end, datetime.now(UTC))
                 yield end
                 continue
-            for page in self._client.pages(
-                self._request, self.symbols, first, until, self._traffic, self.stop
-            ):
+            for page in self._client.pages(self._request, self.symbols, first, until, self._traffic, self.stop):
                 newest = self._take(page)
                 if page.last:
                     reached = end
@@ -166,9 +162,7 @@ class _Stream:
                 except TypeError as exc:  # a number beyond 64 bits, half a surrogate pair
                     raise AlpacaError(f"Alpaca: a bar of {symbol} on {day} cannot be kept: {exc}") from None
                 earlier = self._sections[day].get(symbol)
-                self._sections[day][symbol] = Section(
-                    page.observed_at, earlier.lines + lines if earlier else lines
-                )
+                self._sections[day][symbol] = Section(page.observed_at, earlier.lines + lines if earlier else lines)
                 first = last
                 newest = max(newest or day, day)
         return newest
@@ -183,9 +177,7 @@ class _Stream:
 class _Fetching:
     """Threads that advance the stream furthest behind, while days are taken as they complete."""
 
-    def __init__(
-        self, streams: list[_Stream], concurrency: int, request: BarsRequest, ahead_days: int
-    ) -> None:
+    def __init__(self, streams: list[_Stream], concurrency: int, request: BarsRequest, ahead_days: int) -> None:
         self._streams = streams
         self._idle = list(streams)
         self._day, self._end = request.start, request.end

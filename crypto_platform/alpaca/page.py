@@ -49,9 +49,7 @@ class PageCheck:
             for symbol, rows in page.items():
                 self._check(symbol, [row["t"] for row in rows])
         except (KeyError, TypeError, AttributeError, ValueError) as exc:
-            raise PassingFault(
-                "bad page", f"not a page of bars: {type(exc).__name__} {str(exc)[:80]}"
-            ) from None
+            raise PassingFault("bad page", f"not a page of bars: {type(exc).__name__} {str(exc)[:80]}") from None
         return page, self._new(token)
 
     def repeats(self, bars: Bars) -> bool:
@@ -79,9 +77,7 @@ class PageCheck:
             raise PassingFault("bad page", f"a bar time of {symbol} is not of the form 2026-03-01T00:00:00Z")
         for day in {time[:10] for time in times}:
             date.fromisoformat(day)
-        if not all(map(str.__lt__, times, islice(times, 1, None))) or times[0] <= self._newest.get(
-            symbol, ""
-        ):
+        if not all(map(str.__lt__, times, islice(times, 1, None))) or times[0] <= self._newest.get(symbol, ""):
             raise PassingFault("not ascending", f"bars of {symbol} repeat or go back near {times[0]}")
         if times[0] < self._start or times[-1] >= self._end:
             raise PassingFault(

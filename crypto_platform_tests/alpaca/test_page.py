@@ -88,12 +88,16 @@ def test_any_other_json_passes_or_is_a_fault_to_try_again(anything: object) -> N
     assert set(bars) <= set(SYMBOLS)
 
 
-def test_a_page_again_is_no_next_page() -> None:
+def test_the_page_before_again_is_told_from_one_that_goes_back() -> None:
     check = fresh()
     first = body({"BTC/USD": [1, 2, 3]}, "a")
     check.accept(*check(first))
+    again, token = check(first | {"next_page_token": "b"})
+    assert check.repeats(again)
+    assert token == "b"
+    assert not check.repeats({})
     with pytest.raises(PassingFault) as fault:
-        check(first | {"next_page_token": "b"})
+        check(body({"BTC/USD": [3, 4]}, "b"))
     assert fault.value.cause == "not ascending"
 
 

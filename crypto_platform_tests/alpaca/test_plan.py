@@ -16,8 +16,7 @@ START = date(2024, 1, 1)
 
 def tickers(count: int) -> tuple[str, ...]:
     return tuple(
-        ascii_uppercase[n // 676] + ascii_uppercase[n // 26 % 26] + ascii_uppercase[n % 26]
-        for n in range(count)
+        ascii_uppercase[n // 676] + ascii_uppercase[n // 26 % 26] + ascii_uppercase[n % 26] for n in range(count)
     )
 
 
