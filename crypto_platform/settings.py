@@ -4,6 +4,7 @@ A system whose address is not set is the embedded default on loopback; setting t
 production needs. `.env.example` lists the same names with a word each.
 """
 
+import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
@@ -27,6 +28,7 @@ class Settings(BaseSettings):
 
     # What this machine keeps: the lake, staged files, the sandbox's data and logs, Dagster's instance.
     crypto_platform_home: Path = PROJECT_ROOT / ".crypto_platform"
+    dagster_home: Path | None = Field(None, description="Dagster's instance; unset: in the home")
     lake_url: str | None = Field(None, description="Folder or fsspec URL (s3://…, gs://…) of the lake")
 
     # Alpaca
@@ -81,23 +83,26 @@ class Settings(BaseSettings):
     sandbox_spark_port: Port = 15002
     sandbox_snowflake_port: Port = 18084
     sandbox_recordings: Path = PROJECT_ROOT / "recordings"
+    sandbox_simulated: bool = Field(False, description="Serve simulated bars in place of the recordings")
     sandbox_kafka_memory: JvmMemory = "512m"
     sandbox_spark_memory: JvmMemory = "2g"
     sandbox_snowflake_memory: Annotated[str, Field(pattern=r"^\d+(MB|GB)$")] = "600MB"
     sandbox_start_seconds: float = Field(120.0, gt=0, description="Until every service must answer")
     dagster_ui_port: Port = 3000
 
-    @field_validator(
-        "snowflake_database", "snowflake_role", "snowflake_warehouse", "snowflake_external_stage"
-    )
+    @field_validator("snowflake_database", "snowflake_role", "snowflake_warehouse", "snowflake_external_stage")
     @classmethod
     def _identifier(cls, value: str | None) -> str | None:
         """Names that end up as SQL identifiers are plain words, optionally dotted."""
-        if value is not None and not all(
-            p.replace("_", "").isalnum() and p[0].isalpha() for p in value.split(".")
-        ):
+        if value is not None and not all(p.replace("_", "").isalnum() and p[0].isalpha() for p in value.split(".")):
             raise ValueError(f"{value!r} is not a plain Snowflake identifier")
         return value
+
+    @field_validator("crypto_platform_home", "dagster_home", "java_home", "jvm_jars", "sandbox_recordings")
+    @classmethod
+    def _absolute(cls, value: Path | None) -> Path | None:
+        """Programs that run in other folders are given these."""
+        return value and value.expanduser().absolute()
 
     @property
     def alpaca_url(self) -> str:
@@ -146,3 +151,9 @@ def settings() -> Settings:
         pydantic.ValidationError: a value is of the wrong type or out of range; it names the setting.
     """
     return Settings()
+
+
+def use(chosen: Settings) -> None:
+    """Make `chosen` the settings of this process and of those it starts."""
+    os.environ.update(chosen.environment())
+    settings.cache_clear()

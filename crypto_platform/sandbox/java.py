@@ -3,7 +3,6 @@
 import re
 import shutil
 import subprocess
-from pathlib import Path
 
 from crypto_platform.settings import Settings
 
@@ -15,7 +14,7 @@ HOW_TO_GET = (
 )
 
 
-class JavaMissing(RuntimeError):
+class JavaError(RuntimeError):
     """No Java, or not the version that Spark and Kafka are tested on here."""
 
 
@@ -23,16 +22,16 @@ def executable(settings: Settings) -> str:
     """Path of the `java` to run.
 
     Raises:
-        JavaMissing: there is none.
+        JavaError: there is none.
     """
     if settings.java_home:
         java = settings.java_home / "bin" / "java"
         if not java.exists():
-            raise JavaMissing(f"JAVA_HOME is {settings.java_home}, where there is no bin/java. {HOW_TO_GET}")
+            raise JavaError(f"JAVA_HOME is {settings.java_home}, where there is no bin/java. {HOW_TO_GET}")
         return str(java)
     found = shutil.which("java")
     if not found:
-        raise JavaMissing(f"Java {VERSION} is needed and no java is on the PATH. {HOW_TO_GET}")
+        raise JavaError(f"Java {VERSION} is needed and no java is on the PATH. {HOW_TO_GET}")
     return found
 
 
@@ -40,12 +39,12 @@ def check(settings: Settings) -> str:
     """The version of the Java to run, `17.0.15`.
 
     Raises:
-        JavaMissing: there is none, it does not run, or it is not version 17.
+        JavaError: there is none, it does not run, or it is not version 17.
     """
     java = executable(settings)
     answer = subprocess.run([java, "-version"], capture_output=True, text=True, check=False)
     version = re.search(r'version "(\d+)([^"]*)"', answer.stderr)
     if not version or int(version[1]) != VERSION:
         found = f"is {version[1]}{version[2]}" if version else "does not run"
-        raise JavaMissing(f"Java {VERSION} is needed and {java} {found}. {HOW_TO_GET}")
+        raise JavaError(f"Java {VERSION} is needed and {java} {found}. {HOW_TO_GET}")
     return version[1] + version[2]

@@ -1,8 +1,7 @@
-"""Who uses the sandbox: every user holds a shared lock on one file, which the kernel drops when a user dies.
+"""Who uses the sandbox: every user holds a shared lock on one file; the kernel drops it when the user dies.
 
-The warden, a program beside the services, waits for the exclusive lock; when it gets it nobody uses the sandbox
-any more (the last user left, or was killed), and it has supervisord stop everything. Run as
-``python -m crypto_platform.sandbox.lease FILE``.
+The warden, a program beside the services (``python -m crypto_platform.sandbox.lease FILE``), waits for the
+exclusive lock. Once it has that nobody uses the sandbox any more, and it has supervisord stop everything.
 """
 
 import fcntl

@@ -1,19 +1,23 @@
-"""Run a command that does not outlive its parent: ``python -m crypto_platform.sandbox.leash COMMAND…``.
+"""Programs that do not outlive supervisord, even one that is killed with -9 and stops nothing.
 
-A supervisord killed with -9 stops nothing. On Linux the kernel then kills what runs on a leash (prctl(2),
-PR_SET_PDEATHSIG, which stays in force over exec). Elsewhere the command runs without one.
+``python -m crypto_platform.sandbox.leash COMMAND…`` becomes the command, on a leash; with ``--group`` it stays
+its parent and takes the command's own children along, which one leash does not hold.
+
+The leash is Linux's PR_SET_PDEATHSIG (prctl(2)): in force over exec, not over fork. Elsewhere there is none.
 """
 
 import ctypes
 import os
 import signal
+import subprocess
 import sys
+from collections.abc import Sequence
 
 PR_SET_PDEATHSIG = 1
 
 
-def leash() -> None:
-    """Have this process killed when its parent dies.
+def leash(death: signal.Signals = signal.SIGKILL) -> None:
+    """Have the kernel send this process `death` when its parent ends.
 
     Raises:
         OSError: the kernel refused.
@@ -22,12 +26,26 @@ def leash() -> None:
         return
     parent = os.getppid()
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
+    if libc.prctl(PR_SET_PDEATHSIG, death, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
     if os.getppid() != parent:
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), death)
+
+
+def run_group(command: Sequence[str]) -> int:
+    """Run the command until it ends, and its process group no longer than supervisord; its exit code.
+
+    Supervisord makes every program a process group and sends SIGTERM to all of it, so that this process only
+    waits then.
+    """
+    signal.signal(signal.SIGTERM, lambda number, frame: None)
+    signal.signal(signal.SIGUSR1, lambda number, frame: os.killpg(0, signal.SIGKILL))
+    leash(signal.SIGUSR1)
+    return subprocess.run(command, check=False).returncode
 
 
 if __name__ == "__main__":
+    if sys.argv[1] == "--group":
+        sys.exit(run_group(sys.argv[2:]))
     leash()
     os.execvp(sys.argv[1], sys.argv[1:])  # noqa: S606

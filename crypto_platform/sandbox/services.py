@@ -7,38 +7,46 @@ from dataclasses import dataclass
 
 from crypto_platform.sandbox import kafka, snowflake, spark
 from crypto_platform.sandbox.ports import LOOPBACK
-from crypto_platform.settings import Settings
+from crypto_platform.settings import PROJECT_ROOT, Settings
+
+_PYTHON = [sys.executable, "-m"]
+_LEASHED = [*_PYTHON, "crypto_platform.sandbox.leash"]
 
 
 @dataclass(frozen=True)
 class Service:
     """One program of the sandbox.
 
-    `ports` are names of settings, the one it is reached at first; `external` is the address of the system used
-    instead of the embedded one, None while there is none; `ready` tells whether the program answers, at once.
+    `ports` are names of settings, the one it is reached at first; `external` is the address of the system that is
+    used in its place, None while there is none; `ready` tells at once whether the program answers. Programs of one
+    `group` start and stop at the same time.
     """
 
     name: str
     ports: tuple[str, ...]
     command: Callable[[Settings], list[str]]
     ready: Callable[[Settings], bool]
-    external: Callable[[Settings], str | None]
+    external: Callable[[Settings], str | None] = lambda settings: None
     scheme: str = ""
+    group: str = "systems"
+
+    @property
+    def program(self) -> str:
+        """Its name in supervisord's API."""
+        return f"{self.group}:{self.name}"
 
     def address(self, settings: Settings) -> str:
         return self.external(settings) or f"{self.scheme}{LOOPBACK}:{getattr(settings, self.ports[0])}"
 
 
-def _module(name: str) -> Callable[[Settings], list[str]]:
-    return lambda settings: [sys.executable, "-m", f"crypto_platform.sandbox.{name}"]
+def _answers(port: str, path: str) -> Callable[[Settings], bool]:
+    """Whether `GET path` is answered with 200."""
 
-
-def _answers(port: str) -> Callable[[Settings], bool]:
     def ready(settings: Settings) -> bool:
         connection = http.client.HTTPConnection(LOOPBACK, getattr(settings, port), timeout=1)
         try:
-            connection.request("GET", "/")
-            return connection.getresponse().status < http.client.INTERNAL_SERVER_ERROR
+            connection.request("GET", path)
+            return connection.getresponse().status == http.client.OK
         except (OSError, http.client.HTTPException):
             return False
         finally:
@@ -47,48 +55,64 @@ def _answers(port: str) -> Callable[[Settings], bool]:
     return ready
 
 
+def alpaca_source(settings: Settings) -> list[str]:
+    """What the Alpaca sandbox serves, as options of its command."""
+    return ["--simulated"] if settings.sandbox_simulated else ["--recordings", str(settings.sandbox_recordings)]
+
+
 def _alpaca(settings: Settings) -> list[str]:
-    return [
-        *(sys.executable, "-m", "crypto_platform.sandbox.leash"),
-        *(sys.executable, "-m", "crypto_platform.sandbox.alpaca"),
-        *("--port", str(settings.sandbox_alpaca_port)),
-        *("--recordings", str(settings.sandbox_recordings)),
-    ]
+    port = str(settings.sandbox_alpaca_port)
+    return [*_LEASHED, *_PYTHON, "crypto_platform.sandbox.alpaca", "--port", port, *alpaca_source(settings)]
+
+
+def _dagster(settings: Settings) -> list[str]:
+    """`dagster dev`: the web server, the daemon and the code location, as one group of processes."""
+    address = ["--host", LOOPBACK, "--port", str(settings.dagster_ui_port)]
+    workspace = ["--workspace", str(PROJECT_ROOT / "workspace.yaml")]
+    return [*_LEASHED, "--group", *_PYTHON, "dagster", "dev", *address, *workspace]
 
 
 SERVICES = {
     service.name: service
     for service in (
         Service(
-            "alpaca",
-            ("sandbox_alpaca_port",),
-            _alpaca,
-            _answers("sandbox_alpaca_port"),
-            lambda settings: settings.apca_api_data_url,
-            "http://",
+            name="alpaca",
+            ports=("sandbox_alpaca_port",),
+            command=_alpaca,
+            ready=_answers("sandbox_alpaca_port", "/"),
+            external=lambda settings: settings.apca_api_data_url,
+            scheme="http://",
         ),
         Service(
-            "kafka",
-            ("sandbox_kafka_port", "sandbox_kafka_controller_port"),
-            _module("kafka"),
-            kafka.ready,
-            lambda settings: settings.kafka_bootstrap_servers,
+            name="kafka",
+            ports=("sandbox_kafka_port", "sandbox_kafka_controller_port"),
+            command=lambda settings: [*_PYTHON, kafka.__name__],
+            ready=kafka.ready,
+            external=lambda settings: settings.kafka_bootstrap_servers,
         ),
         Service(
-            "spark",
-            ("sandbox_spark_port",),
-            _module("spark"),
-            spark.ready,
-            lambda settings: settings.spark_remote,
-            "sc://",
+            name="spark",
+            ports=("sandbox_spark_port",),
+            command=lambda settings: [*_PYTHON, spark.__name__],
+            ready=spark.ready,
+            external=lambda settings: settings.spark_remote,
+            scheme="sc://",
         ),
         Service(
-            "snowflake",
-            ("sandbox_snowflake_port",),
-            _module("snowflake"),
-            snowflake.ready,
-            lambda settings: settings.snowflake_account,
-            "http://",
+            name="snowflake",
+            ports=("sandbox_snowflake_port",),
+            command=lambda settings: [*_PYTHON, snowflake.__name__],
+            ready=snowflake.ready,
+            external=lambda settings: settings.snowflake_account,
+            scheme="http://",
+        ),
+        Service(
+            name="dagster",
+            ports=("dagster_ui_port",),
+            command=_dagster,
+            ready=_answers("dagster_ui_port", "/server_info"),
+            scheme="http://",
+            group="dagster",
         ),
     )
 }

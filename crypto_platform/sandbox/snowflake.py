@@ -4,6 +4,7 @@
 """
 
 import http.client
+import signal
 from pathlib import Path
 
 from crypto_platform.sandbox.leash import leash
@@ -32,16 +33,20 @@ def main() -> None:
     import fakesnow.server
     import uvicorn
     from fakesnow.instance import FakeSnow
+    from fakesnow.transforms import stage
 
     settings = Settings()
     home = folder(settings)
-    databases, scratch = home / "databases", home / "scratch"
-    for path in (databases, scratch):
+    databases, stages, scratch = home / "databases", home / "stages", home / "scratch"
+    for path in (databases, stages, scratch):
         path.mkdir(parents=True, exist_ok=True)
+    stage.LOCAL_BUCKET_PATH = str(stages)
     instance = FakeSnow(db_path=databases)
     instance.duck_conn.execute(f"SET GLOBAL memory_limit = '{settings.sandbox_snowflake_memory}'")
     instance.duck_conn.execute(f"SET GLOBAL temp_directory = '{scratch}'")
     fakesnow.server.shared_fs = instance
+    # uvicorn stops at SIGTERM and then raises it again for the handler it found; the default one ends here.
+    signal.signal(signal.SIGTERM, lambda number, frame: None)
     uvicorn.run(
         fakesnow.server.app,
         host=LOOPBACK,

@@ -56,9 +56,7 @@ def configuration(settings: Settings) -> dict[str, str]:
 def command(settings: Settings) -> list[str]:
     """`spark-submit` of the Connect server with the Kafka connector."""
     jars = ",".join(str(jar) for jar in sorted((settings.jars / "spark").glob("*.jar")))
-    options = [
-        part for name, value in configuration(settings).items() for part in ("--conf", f"{name}={value}")
-    ]
+    options = [part for name, value in configuration(settings).items() for part in ("--conf", f"{name}={value}")]
     return [
         str(spark_home() / "bin" / "spark-submit"),
         "--class",

@@ -31,7 +31,7 @@ def connection_args(settings: Settings) -> dict[str, Any]:
     if settings.embedded_snowflake:
         return arguments | {
             "account": "embedded",
-            "password": "the emulator takes any",  # noqa: S106
+            "password": "the emulator takes any",
             "host": "127.0.0.1",
             "port": settings.sandbox_snowflake_port,
             "protocol": "http",
