@@ -5,7 +5,9 @@
 
 import http.client
 import signal
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from crypto_platform.sandbox.leash import leash
 from crypto_platform.sandbox.ports import LOOPBACK
@@ -30,7 +32,6 @@ def ready(settings: Settings) -> bool:
 
 def main() -> None:
     leash()
-    import fakesnow.server
     import uvicorn
     from fakesnow.instance import FakeSnow
     from fakesnow.transforms import stage
@@ -41,14 +42,16 @@ def main() -> None:
     for path in (databases, stages, scratch):
         path.mkdir(parents=True, exist_ok=True)
     stage.LOCAL_BUCKET_PATH = str(stages)
+    # By name: the package has a function `server` as well.
+    server: Any = import_module("fakesnow.server")
     instance = FakeSnow(db_path=databases)
     instance.duck_conn.execute(f"SET GLOBAL memory_limit = '{settings.sandbox_snowflake_memory}'")
     instance.duck_conn.execute(f"SET GLOBAL temp_directory = '{scratch}'")
-    fakesnow.server.shared_fs = instance
+    server.shared_fs = instance
     # uvicorn stops at SIGTERM and then raises it again for the handler it found; the default one ends here.
     signal.signal(signal.SIGTERM, lambda number, frame: None)
     uvicorn.run(
-        fakesnow.server.app,
+        server.app,
         host=LOOPBACK,
         port=settings.sandbox_snowflake_port,
         access_log=False,

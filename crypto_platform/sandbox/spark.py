@@ -77,7 +77,7 @@ def main() -> None:
     settings = Settings()
     folder(settings).mkdir(parents=True, exist_ok=True)
     os.environ["SPARK_HOME"] = str(spark_home())
-    os.environ["JAVA_HOME"] = str(Path(java.executable(settings)).resolve().parents[1])
+    os.environ["JAVA_HOME"] = str(Path(java.executable(settings.java_home)).resolve().parents[1])
     arguments = command(settings)
     os.execv(arguments[0], arguments)  # noqa: S606
 

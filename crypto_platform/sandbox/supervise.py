@@ -160,7 +160,7 @@ def _start(settings: Settings, services: list[Service], progress: Progress) -> S
             else:
                 missing.append(service)
         if _NEEDS_JAVA & {service.name for service in missing}:
-            java.check(settings)
+            java.check(settings.java_home)
         _check_alpaca(supervisord, settings, services)
         for service in missing:
             _check_ports(effective, service)

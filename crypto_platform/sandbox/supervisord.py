@@ -138,7 +138,7 @@ def launch(settings: Settings) -> Supervisord:
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
     }
     output = log_file(settings, "supervisord-output")
-    command = [sys.executable, "-m", "supervisor.supervisord", "--nodaemon", "--configuration", configuration]
+    command = [sys.executable, "-m", "supervisor.supervisord", "--nodaemon", "--configuration", str(configuration)]
     with output.open("w") as file:
         process = subprocess.Popen(
             command,

@@ -1,0 +1,89 @@
+# Everything a fresh clone needs is Python 3.11, Java 17 and make; `make help` lists what there is.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup prerequisites demo up test test-unit check format lock bench clean
+
+PYTHON ?= python3.11
+CRYPTO_PLATFORM_HOME ?= .crypto_platform
+VENV := .venv
+BIN := $(VENV)/bin
+JARS := $(or $(JVM_JARS),$(CRYPTO_PLATFORM_HOME)/jars)
+UV := $(BIN)/uv
+MANIFEST := dbt_project/target/manifest.json
+DBT_FILES := $(shell find dbt_project -type f -not -path '*/target/*' -not -path '*/logs/*' -not -name '.user.yml')
+COMPILE := $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-annotate --no-header --quiet
+
+# Dagster and the tests start `dbt` by its name.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "Then: $(BIN)/crypto-platform --help"
+
+setup: prerequisites $(VENV)/.installed $(JARS)/.fetched $(MANIFEST) ## Get everything ready; what is there already is kept
+
+demo: setup ## Real bars from the API to the dbt facts, through every stage, in the terminal
+	@$(BIN)/crypto-platform demo
+
+up: setup ## Kafka, Spark, Snowflake emulator, Alpaca sandbox and Dagster's UI, until Ctrl-C
+	@$(BIN)/crypto-platform up
+
+test: setup ## Every test, those on the real parts included
+	@$(BIN)/pytest
+
+test-unit: setup ## The tests that need nothing started
+	@$(BIN)/pytest -m "not sandbox"
+
+check: setup ## Style, types and SQL style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/sqlfluff lint dbt_project
+
+format: setup ## Put the code into the style that `check` asks for
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/sqlfluff fix dbt_project
+
+bench: setup ## Throughput of each hop, beside other tools, as a table and JSON
+	@$(BIN)/python -m bench
+
+lock: setup ## Pin anew what pyproject.toml, ivy.xml and requirements-uv.in ask for
+	$(COMPILE) requirements-uv.in --output-file requirements-uv.lock
+	$(COMPILE) pyproject.toml --all-extras --output-file requirements.lock
+	$(BIN)/python -m crypto_platform.sandbox.jars --pin
+
+clean: ## Remove what setup made; the data in CRYPTO_PLATFORM_HOME stays
+	rm -rf $(VENV) $(JARS) dbt_project/target
+
+prerequisites:
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "Python 3.11 is needed and there is no $(PYTHON) on the PATH. Install it with \`apt-get install python3.11" \
+	    "python3.11-venv\` (Debian, Ubuntu), \`dnf install python3.11\` (Fedora), \`brew install python@3.11\` (macOS)" \
+	    "or from https://www.python.org/downloads/, or name another one: \`make PYTHON=/path/to/python3.11 …\`."; exit 1; } >&2
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
+	  echo "Python 3.11 is needed and $(PYTHON) is another version: \`make PYTHON=/path/to/python3.11 …\`."; exit 1; } >&2
+	@$(PYTHON) -I crypto_platform/sandbox/java.py
+
+$(VENV)/.uv: requirements-uv.lock | prerequisites
+	@echo "Making $(VENV) …"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-uv.lock
+	@touch $@
+
+$(VENV)/.installed: requirements.lock pyproject.toml $(VENV)/.uv
+	@echo "Installing the Python packages of requirements.lock …"
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements.lock
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(JARS)/.fetched: ivy.xml ivysettings.xml jars.sha256 | $(VENV)/.installed
+	@echo "Fetching the jars of the Kafka broker and of Spark's Kafka connector …"
+	@$(BIN)/python -m crypto_platform.sandbox.jars
+	@touch $@
+
+$(MANIFEST): $(DBT_FILES) $(VENV)/.installed
+	@echo "Preparing the dbt manifest …"
+	@cd dbt_project && dbt --quiet parse --profiles-dir .
+	@touch $@

@@ -1,0 +1,94 @@
+"""The jars of the Kafka broker and of Spark's Kafka connector, fetched with the Ivy that pyspark ships.
+
+``python -m crypto_platform.sandbox.jars`` fetches what `ivy.xml` names and checks it against `jars.sha256`, which
+pins every file; ``--pin`` writes that file anew instead, after `ivy.xml` was changed.
+"""
+
+import hashlib
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from crypto_platform.sandbox import java
+from crypto_platform.sandbox.spark import spark_home
+from crypto_platform.settings import PROJECT_ROOT, Settings
+
+PINS = PROJECT_ROOT / "jars.sha256"
+ATTEMPTS = 3
+
+
+class JarsError(RuntimeError):
+    """The jars could not be fetched, or are not the pinned ones; the message says what to do."""
+
+
+def fetch(settings: Settings, pin: bool = False) -> None:
+    """Fetch the jars into `settings.jars`, replacing what is there, unless they are not the pinned ones.
+
+    Raises:
+        JarsError: Ivy failed, or a file is missing, unexpected or changed.
+        JavaError: there is no Java 17.
+    """
+    java.check(settings.java_home)
+    target = settings.jars
+    # A cache of its own: Ivy takes a partly filled one of other tools at its word.
+    cache, arriving = target.with_name(f"{target.name}.cache"), target.with_name(f"{target.name}.new")
+    shutil.rmtree(arriving, ignore_errors=True)
+    for folder in (cache, arriving):
+        folder.mkdir(parents=True, exist_ok=True)
+    _retrieve(settings, cache, arriving)
+    if pin:
+        PINS.write_text("".join(f"{digest}  {name}\n" for name, digest in sorted(digests(arriving).items())))
+    elif wrong := differences(arriving):
+        raise JarsError(f"not the jars that {PINS} pins: {'; '.join(wrong)}")
+    shutil.rmtree(target, ignore_errors=True)
+    arriving.rename(target)
+    shutil.rmtree(cache)
+
+
+def _retrieve(settings: Settings, cache: Path, arriving: Path) -> None:
+    command = [
+        *(java.executable(settings.java_home), "-cp", f"{spark_home() / 'jars'}/*", "org.apache.ivy.Main"),
+        *("-settings", str(PROJECT_ROOT / "ivysettings.xml"), "-ivy", str(PROJECT_ROOT / "ivy.xml")),
+        *("-cache", str(cache), "-types", "jar", "bundle"),
+        *("-retrieve", f"{arriving}/[conf]/[artifact]-[revision].[ext]"),
+    ]
+    for _ in range(ATTEMPTS):
+        ivy = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        if ivy.returncode == 0 and any(arriving.glob("*/*.jar")):
+            return
+    problems = [line.strip() for line in ivy.stdout.splitlines() if "::" in line or "ERROR" in line or "WARN" in line]
+    raise JarsError("Ivy could not fetch the jars (is Maven Central reachable?):\n" + "\n".join(problems[-20:]))
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of every jar below `folder`, by its path there."""
+    return {
+        jar.relative_to(folder).as_posix(): hashlib.sha256(jar.read_bytes()).hexdigest()
+        for jar in folder.glob("*/*.jar")
+    }
+
+
+def differences(folder: Path) -> list[str]:
+    """What is missing, unexpected or changed in `folder`, against the pins; empty when all is well."""
+    lines = (line.split() for line in PINS.read_text().splitlines())
+    pinned = {name: digest for digest, name in lines}
+    found = digests(folder)
+    return [
+        f"{name} is {'missing' if name not in found else 'unexpected' if name not in pinned else 'changed'}"
+        for name in sorted(pinned.keys() | found.keys())
+        if pinned.get(name) != found.get(name)
+    ]
+
+
+def main() -> int:
+    try:
+        fetch(Settings(), pin="--pin" in sys.argv[1:])
+    except (JarsError, java.JavaError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
