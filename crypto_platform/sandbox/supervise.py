@@ -29,7 +29,7 @@ Progress = Callable[[str, str], None]
 """Told of a service and what became of it: starting, ready, already up, external."""
 
 LOG_TAIL_LINES = 15
-_NEEDS_JAVA = {"kafka", "spark"}
+NEEDS_JAVA = {"kafka", "spark"}
 
 # http://supervisord.org/subprocess.html#process-states
 _STATES = {
@@ -159,7 +159,7 @@ def _start(settings: Settings, services: list[Service], progress: Progress) -> S
                 progress(service.name, "already up")
             else:
                 missing.append(service)
-        if _NEEDS_JAVA & {service.name for service in missing}:
+        if NEEDS_JAVA & {service.name for service in missing}:
             java.check(settings.java_home)
         _check_alpaca(supervisord, settings, services)
         for service in missing:
