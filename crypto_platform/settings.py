@@ -10,10 +10,17 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 ALPACA_DATA_URL = "https://data.alpaca.markets"
+
+ENV_FILE_VARIABLE = "CRYPTO_PLATFORM_ENV_FILE"
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 JvmMemory = Annotated[str, Field(pattern=r"^\d+[mg]$")]
@@ -22,9 +29,20 @@ JvmMemory = Annotated[str, Field(pattern=r"^\d+[mg]$")]
 class Settings(BaseSettings):
     """All settings; a field `kafka_bootstrap_servers` is read from `KAFKA_BOOTSTRAP_SERVERS`."""
 
-    model_config = SettingsConfigDict(
-        env_file=PROJECT_ROOT / ".env", env_ignore_empty=True, extra="ignore", frozen=True
-    )
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then the environment, then the project's `.env` or the file ENV_FILE_VARIABLE names."""
+        file = os.environ.get(ENV_FILE_VARIABLE, PROJECT_ROOT / ".env")
+        return init_settings, env_settings, DotEnvSettingsSource(settings_cls, env_file=file)
 
     # What this machine keeps: the lake, staged files, the sandbox's data and logs, Dagster's instance.
     crypto_platform_home: Path = PROJECT_ROOT / ".crypto_platform"
@@ -134,9 +152,9 @@ class Settings(BaseSettings):
         return self.snowflake_account is None
 
     def environment(self) -> dict[str, str]:
-        """The environment variables that give another process these settings. Secrets are among them."""
+        """The environment variables that give another process these settings and no `.env`. Secrets are among them."""
         values = {name.upper(): getattr(self, name) for name in type(self).model_fields}
-        return {
+        return {ENV_FILE_VARIABLE: os.devnull} | {
             name: value.get_secret_value() if isinstance(value, SecretStr) else str(value)
             for name, value in values.items()
             if value is not None

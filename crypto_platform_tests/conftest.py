@@ -1,12 +1,20 @@
 """Fixtures of the whole suite."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from crypto_platform.sandbox import supervise
-from crypto_platform.settings import Settings
+from crypto_platform.settings import ENV_FILE_VARIABLE, Settings
+
+# The jars that setup fetched; all else is at its default, whatever this machine's `.env` and environment say: no
+# test may reach a system of theirs.
+SHARED = {"jvm_jars": Settings().jars, "java_home": Settings().java_home}
+os.environ[ENV_FILE_VARIABLE] = os.devnull
+for name in Settings.model_fields:
+    os.environ.pop(name.upper(), None)
 
 FREE_PORTS = {
     "sandbox_alpaca_port": 0,
@@ -18,11 +26,17 @@ FREE_PORTS = {
 }
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that use the suite's sandbox are marked so, and `-m "not sandbox"` leaves them out."""
+    for item in items:
+        if "sandbox" in getattr(item, "fixturenames", ()):
+            item.add_marker("sandbox")
+
+
 @pytest.fixture(scope="session")
 def sandbox_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """Settings of an embedded default of the suite's own: a fresh home, free ports; nothing is started."""
-    home = tmp_path_factory.mktemp("home")
-    return Settings(crypto_platform_home=home, jvm_jars=Settings().jars, **FREE_PORTS)
+    return Settings(crypto_platform_home=tmp_path_factory.mktemp("home"), **SHARED, **FREE_PORTS)
 
 
 @pytest.fixture(scope="session")
@@ -35,4 +49,4 @@ def sandbox(sandbox_settings: Settings) -> Iterator[Settings]:
 @pytest.fixture
 def fresh_settings(tmp_path: Path) -> Settings:
     """Settings of an embedded default of one test's own; nothing is started."""
-    return Settings(crypto_platform_home=tmp_path / "home", jvm_jars=Settings().jars, **FREE_PORTS)
+    return Settings(crypto_platform_home=tmp_path / "home", **SHARED, **FREE_PORTS)
