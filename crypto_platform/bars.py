@@ -149,7 +149,7 @@ def encode(prefix: bytes, bar: dict[str, Any]) -> bytes:
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule a bar must keep: `broken` is Spark SQL over the bar's columns, true when it is broken."""
+    """A rule a bar must keep: `broken` is Spark SQL over the bar's columns (session in UTC), true when it is broken."""
 
     reason: str
     broken: str
@@ -176,7 +176,7 @@ def rules(asset_classes_pattern: str | None = None) -> tuple[Rule, ...]:
         Rule("timeframe is not a base timeframe", "step_seconds IS NULL"),
         Rule(
             "bar_start is not on the timeframe's grid",
-            "unix_micros(to_utc_timestamp(bar_start, 'UTC')) % (step_seconds * 1000000) <> 0",
+            "unix_micros(CAST(bar_start AS TIMESTAMP)) % (step_seconds * 1000000) <> 0",
         ),
         Rule("a price is not a positive number", f"NOT ({finite_positive})"),
         Rule("high is below low", "high < low"),
