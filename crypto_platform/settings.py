@@ -105,6 +105,9 @@ class Settings(BaseSettings):
     sandbox_kafka_memory: JvmMemory = "512m"
     sandbox_spark_memory: JvmMemory = "2g"
     sandbox_snowflake_memory: Annotated[str, Field(pattern=r"^\d+(MB|GB)$")] = "600MB"
+    sandbox_snowflake_idle_transaction_seconds: float = Field(
+        5.0, gt=0, description="Seconds after which the emulator aborts a transaction that nobody goes on with"
+    )
     sandbox_start_seconds: float = Field(120.0, gt=0, description="Until every service must answer")
     dagster_ui_port: Port = 3000
 

@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from crypto_platform.sandbox import snowflake_transactions
 from crypto_platform.sandbox.leash import leash
 from crypto_platform.sandbox.ports import LOOPBACK
 from crypto_platform.settings import Settings
@@ -48,6 +49,7 @@ def main() -> None:
     instance.duck_conn.execute(f"SET GLOBAL memory_limit = '{settings.sandbox_snowflake_memory}'")
     instance.duck_conn.execute(f"SET GLOBAL temp_directory = '{scratch}'")
     server.shared_fs = instance
+    snowflake_transactions.install(settings.sandbox_snowflake_idle_transaction_seconds)
     # uvicorn stops at SIGTERM and then raises it again for the handler it found; the default one ends here.
     signal.signal(signal.SIGTERM, lambda number, frame: None)
     uvicorn.run(
