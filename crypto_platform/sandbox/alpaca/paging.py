@@ -1,0 +1,221 @@
+"""What a request for bars asks for, and the page that answers it."""
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Protocol
+
+from crypto_platform.bars import AssetClass
+from crypto_platform.sandbox.alpaca.columns import Bars
+from crypto_platform.sandbox.alpaca.sessions import midnight
+from crypto_platform.sandbox.alpaca.timeframes import Timeframe
+
+MAX_LIMIT = 10_000
+DEFAULT_LIMIT = 1_000
+ADJUSTMENTS = {"raw", "split", "dividend", "spin-off", "all"}
+HISTORICAL_FEEDS = {"iex", "otc", "sip", "boats"}
+
+_TIME = re.compile(r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}:\d{2})(?:\.(\d{1,9}))?([Zz]|[+-]\d{2}:\d{2})")
+
+
+class BadRequest(ValueError):  # noqa: N818 - named after the answer, 400 Bad Request
+    """A parameter is invalid; the message is the one of the answer."""
+
+
+class Source(Protocol):
+    """Where the bars come from: recordings or the simulation."""
+
+    label: str
+
+    def description(self) -> list[str]: ...
+
+    def symbols(self, asset_class: AssetClass) -> list[str]: ...
+
+    def knows(self, symbol: str, asset_class: AssetClass) -> bool: ...
+
+    def most(self, timeframe: Timeframe) -> int: ...
+
+    def bars(
+        self,
+        symbol: str,
+        asset_class: AssetClass,
+        timeframe: Timeframe,
+        first: int,
+        last: int,
+        limit: int,
+        descending: bool = False,
+    ) -> Bars: ...
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a page begins: after the bar of `symbol` at `time`; `turn` tells tokens for one place apart."""
+
+    symbol: str = ""
+    time: int | None = None
+    turn: int = 0
+
+    def token(self) -> str:
+        text = f"{self.symbol}|{'' if self.time is None else self.time}|{self.turn}"
+        return base64.urlsafe_b64encode(text.encode()).decode()
+
+    @classmethod
+    def of(cls, token: str) -> "Position":
+        """Raises BadRequest for a token that no page gave."""
+        try:
+            symbol, time, turn = base64.b64decode(token, altchars=b"-_", validate=True).decode().split("|")
+            return cls(symbol, int(time) if time else None, int(turn))
+        except (binascii.Error, ValueError) as error:
+            raise BadRequest(f"invalid page_token: {token[:100]}") from error
+
+
+@dataclass(frozen=True)
+class Query:
+    """A valid request for bars; `first` and `last` (ns, UTC) are both inclusive."""
+
+    asset_class: AssetClass
+    symbols: tuple[str, ...]
+    timeframe: Timeframe
+    first: int
+    last: int
+    limit: int
+    descending: bool
+    position: Position
+    currency: str | None
+
+
+@dataclass(frozen=True)
+class Page:
+    """Bars by symbol, in the order of the answer, and where the next page begins (None: this is the last)."""
+
+    bars: dict[str, Bars]
+    next: Position | None
+
+
+def parse_time(text: str, asset_class: AssetClass, name: str) -> int:
+    """RFC 3339 with up to nanoseconds, or YYYY-MM-DD (that day's midnight), as ns since the epoch.
+
+    Raises:
+        BadRequest: neither; a time without a zone is neither.
+    """
+    try:
+        if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
+            return midnight(date.fromisoformat(text), asset_class)
+        if match := _TIME.fullmatch(text):
+            zone = "+00:00" if match[4] in "Zz" else match[4]
+            whole = datetime.fromisoformat(f"{match[1]}T{match[2]}{zone}") - datetime(1970, 1, 1, tzinfo=UTC)
+            nanoseconds = int((match[3] or "").ljust(9, "0"))
+            return (whole.days * 86_400 + whole.seconds) * 10**9 + nanoseconds
+    except (ValueError, OverflowError):
+        pass
+    raise BadRequest(f"invalid {name}: {text[:100]}")
+
+
+def parse_symbols(parameters: Mapping[str, str], asset_class: AssetClass, source: Source) -> tuple[str, ...]:
+    """The symbols asked for, sorted.
+
+    Raises:
+        BadRequest: there is none, or one that the source does not know; one bad symbol fails the request.
+    """
+    symbols = sorted(set(parameters.get("symbols", "").split(",")))
+    if symbols == [""]:
+        raise BadRequest("symbols is required")
+    for symbol in symbols:
+        if not source.knows(symbol, asset_class):
+            raise BadRequest(f"invalid symbol: {symbol}")
+    return tuple(symbols)
+
+
+def parse(parameters: Mapping[str, str], asset_class: AssetClass, source: Source, now: int) -> Query:
+    """Read a request's parameters; `now` is ns since the epoch.
+
+    Raises:
+        BadRequest: one of them is missing or invalid.
+    """
+    symbols = parse_symbols(parameters, asset_class, source)
+    if "timeframe" not in parameters:
+        raise BadRequest("timeframe is required")
+    try:
+        timeframe = Timeframe.parse(parameters["timeframe"])
+    except ValueError as error:
+        raise BadRequest(str(error)) from error
+    today = datetime.fromtimestamp(now // 10**9, UTC).date()
+    start, end = parameters.get("start"), parameters.get("end")
+    first = parse_time(start, asset_class, "start") if start else midnight(today, asset_class)
+    last = parse_time(end, asset_class, "end") if end else now
+    if last < first:
+        raise BadRequest("end should not be before start")
+    if asset_class == "us_equity":
+        _check_stock_parameters(parameters)
+    token = parameters.get("page_token")
+    return Query(
+        asset_class,
+        symbols,
+        timeframe,
+        first,
+        last,
+        _limit(parameters.get("limit")),
+        choice(parameters, "sort", {"asc", "desc"}, "asc") == "desc",
+        Position.of(token) if token else Position(),
+        parameters.get("currency"),
+    )
+
+
+def _limit(text: str | None) -> int:
+    if text is None:
+        return DEFAULT_LIMIT
+    if not re.fullmatch(r"[0-9]{1,9}", text) or not 1 <= int(text) <= MAX_LIMIT:
+        raise BadRequest(f"invalid limit: {text[:100]}: it should be between 1 and {MAX_LIMIT}")
+    return int(text)
+
+
+def choice(parameters: Mapping[str, str], name: str, allowed: set[str], default: str) -> str:
+    value = parameters.get(name, default)
+    if value not in allowed:
+        raise BadRequest(f"invalid {name}: {value[:100]}")
+    return value
+
+
+def _check_stock_parameters(parameters: Mapping[str, str]) -> None:
+    for adjustment in parameters.get("adjustment", "raw").split(","):
+        if adjustment not in ADJUSTMENTS:
+            raise BadRequest(f"invalid adjustment: {adjustment[:100]}")
+    choice(parameters, "feed", HISTORICAL_FEEDS, "sip")
+    if (currency := parameters.get("currency", "USD")) != "USD":
+        raise BadRequest(f"invalid currency: {currency[:100]}: only USD is served here")
+    if (asof := parameters.get("asof", "-")) != "-":
+        try:
+            date.fromisoformat(asof)
+        except ValueError as error:
+            raise BadRequest(f"invalid asof: {asof[:100]}") from error
+
+
+def page(source: Source, query: Query) -> Page:
+    """The page at the query's position: sorted by symbol, then time; the limit counts over all symbols."""
+    room = min(query.limit, source.most(query.timeframe))
+    position = query.position
+    found: dict[str, Bars] = {}
+    for symbol in query.symbols:
+        if symbol < position.symbol:
+            continue
+        first, last = query.first, query.last
+        if symbol == position.symbol and position.time is not None:
+            first, last = (
+                (first, min(last, position.time - 1)) if query.descending else (max(first, position.time + 1), last)
+            )
+        # One more than there is room for tells whether another page is needed.
+        bars = source.bars(symbol, query.asset_class, query.timeframe, first, last, room + 1, query.descending)
+        if query.descending:
+            bars = bars[::-1]
+        more = len(bars) > room
+        bars = bars[:room]
+        room -= len(bars)
+        if len(bars):
+            found[symbol] = bars
+            position = Position(symbol, int(bars.times[-1]))
+        if more:
+            return Page(found, position)
+    return Page(found, None)

@@ -1,0 +1,355 @@
+"""Recorded bars from a folder of CSV, CSV.gz and Parquet files, read once and cut by bisection."""
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet
+from numpy.typing import NDArray
+
+from crypto_platform.bars import SYMBOL_PATTERNS, AssetClass
+from crypto_platform.sandbox.alpaca.columns import MISSING_COUNT, Bars, no_bars
+from crypto_platform.sandbox.alpaca.timeframes import Timeframe, roll_up
+
+SUFFIXES = (".csv", ".csv.gz", ".parquet")
+REQUIRED = ("symbol", "timestamp", "open", "high", "low", "close", "volume")
+OPTIONAL = ("trade_count", "vwap", "timeframe")
+_WIRE = {"open": "o", "high": "h", "low": "l", "close": "c", "volume": "v", "trade_count": "n", "vwap": "vw"}
+
+# What a compact crypto pair such as BTCUSDT may end in; a ticker of a stock has five letters at most.
+QUOTE_CURRENCIES = ("USDT", "USDC", "FDUSD", "USD", "EUR", "GBP", "BTC", "ETH")
+_COMPACT = re.compile(rf"([A-Z0-9]{{2,10}}?)({'|'.join(QUOTE_CURRENCIES)})")
+
+_UNITS = {
+    "m": "Min", "min": "Min", "t": "Min", "h": "Hour", "hour": "Hour", "d": "Day", "day": "Day",
+    "w": "Week", "week": "Week", "mo": "Month", "month": "Month",
+}  # fmt: skip
+_TIMEFRAME_WORD = re.compile(rf"(?<![A-Za-z0-9])([0-9]{{1,4}})({'|'.join(_UNITS)})(?![A-Za-z0-9])", re.IGNORECASE)
+_EXAMPLE = "name it in a column `timeframe` or in the file's name, as in BTC-USD_1Min.csv"
+
+
+class RecordingError(ValueError):
+    """A recording cannot be served; the message names the file, the row and the mend."""
+
+
+def symbol_of(text: str) -> tuple[str, AssetClass]:
+    """A recording's symbol as Alpaca writes it, and its class: BTC/USD, BTCUSDT are crypto, AAPL a stock.
+
+    Raises:
+        ValueError: it is of neither form.
+    """
+    for asset_class, pattern in SYMBOL_PATTERNS.items():
+        compact = _COMPACT.fullmatch(text) if asset_class == "us_equity" and len(text) >= 6 else None
+        if compact:
+            return f"{compact[1]}/{compact[2]}", "crypto"
+        if re.fullmatch(pattern, text):
+            return text, asset_class
+    compact = _COMPACT.fullmatch(text)
+    if compact:
+        return f"{compact[1]}/{compact[2]}", "crypto"
+    raise ValueError(f"{text!r} is not a symbol: write BTC/USD, BTCUSDT, AAPL or BRK.B")
+
+
+def timeframe_of(text: str) -> Timeframe:
+    """`1m`, `1Min`, `15m`, `60m`, `1h`, `1d`, `1Day` … (a month is `1mo` or `1Month`).
+
+    Raises:
+        ValueError: it is not one of Alpaca's timeframes.
+    """
+    match = _TIMEFRAME_WORD.fullmatch(text)
+    if not match:
+        raise ValueError(f"{text!r} is not a timeframe")
+    amount, unit = int(match[1]), _UNITS[match[2].lower()]
+    for minutes, name in ((1440, "Day"), (60, "Hour")):
+        if unit == "Min" and amount % minutes == 0:
+            amount, unit = amount // minutes, name
+    if (amount, unit) == (24, "Hour"):
+        amount, unit = 1, "Day"
+    return Timeframe.parse(f"{amount}{unit}")
+
+
+def timeframe_in_name(path: Path) -> Timeframe | None:
+    """The one timeframe that a file's name holds, if any.
+
+    Raises:
+        RecordingError: it holds several.
+    """
+    found = {timeframe_of(match[0]) for match in _TIMEFRAME_WORD.finditer(path.name.split(".")[0])}
+    if len(found) > 1:
+        names = " and ".join(sorted(map(str, found)))
+        raise RecordingError(f"{path}: the name holds {names}: leave one, or add a column `timeframe`")
+    return found.pop() if found else None
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One file's bars of one symbol and timeframe, with the row each came from."""
+
+    bars: Bars
+    path: Path
+    rows: NDArray
+
+
+@dataclass(frozen=True)
+class Recording:
+    """All bars of one symbol and timeframe, sorted by time, without duplicates."""
+
+    bars: Bars
+    paths: tuple[Path, ...]
+
+
+def read_folder(folder: Path) -> dict[tuple[str, Timeframe], Recording]:
+    """Every recording under a folder.
+
+    Raises:
+        RecordingError: the folder holds none, a file is bad, or two rows disagree about one bar.
+    """
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name.lower().endswith(SUFFIXES))
+    if not files:
+        raise RecordingError(f"{folder}: no recording in it: put {', '.join(SUFFIXES)} files there")
+    parts: dict[tuple[str, Timeframe], list[_Part]] = defaultdict(list)
+    for path in files:
+        for key, part in _read_file(path).items():
+            parts[key].append(part)
+    return {key: _merge(*key, found) for key, found in parts.items()}
+
+
+def _read_file(path: Path) -> dict[tuple[str, Timeframe], _Part]:
+    table = _read_table(path)
+    names = [name.strip().lower() for name in table.column_names]
+    table = table.rename_columns(names)
+    for name in names:
+        if names.count(name) > 1:
+            raise RecordingError(f"{path}: the column `{name}` is there twice: keep one")
+    missing = [name for name in REQUIRED if name not in names]
+    if missing:
+        raise RecordingError(f"{path}: no column {', '.join(missing)} (it has {', '.join(names)}): add it")
+    columns = {
+        "t": _times(path, table["timestamp"]),
+        **{_WIRE[name]: _numbers(path, name, table[name]) for name in _WIRE if name in names},
+    }
+    symbols = _each(path, "symbol", table["symbol"], symbol_of)
+    if "timeframe" in names:
+        timeframes = _each(path, "timeframe", table["timeframe"], timeframe_of)
+    elif named := timeframe_in_name(path):
+        timeframes = (np.zeros(len(table), np.int32), [named])
+    else:
+        raise RecordingError(f"{path}: which timeframe are its bars of? {_EXAMPLE[0].upper()}{_EXAMPLE[1:]}")
+    bars = Bars(columns)
+    found = {}
+    for i, (symbol, _) in enumerate(symbols[1]):
+        for j, timeframe in enumerate(timeframes[1]):
+            rows = np.flatnonzero((symbols[0] == i) & (timeframes[0] == j))
+            if len(rows):
+                found[symbol, timeframe] = _Part(bars[rows], path, rows)
+    return found
+
+
+def _read_table(path: Path) -> pa.Table:
+    try:
+        if path.name.lower().endswith(".parquet"):
+            return pa.parquet.read_table(path)
+        # As text, so that a value that is no number can be named with its row.
+        with pa.csv.open_csv(path) as header:
+            names = header.schema.names
+        return pa.csv.read_csv(
+            path,
+            convert_options=pa.csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""]
+            ),
+        )
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        kind = "Parquet" if path.suffix.lower() == ".parquet" else "CSV with a header line"
+        raise RecordingError(f"{path}: not readable as {kind}: {error}") from error
+
+
+def _row(path: Path, row: int) -> str:
+    """How a person finds a row: a CSV's first data row is line 2."""
+    return f"{path}, row {row + 1}" if path.suffix.lower() == ".parquet" else f"{path}, line {row + 2}"
+
+
+def _first(mask: NDArray) -> int:
+    return int(np.flatnonzero(mask)[0])
+
+
+def _each(path, name, column, parse):  # type: ignore[no-untyped-def]
+    """Index of each row's value, and the parsed distinct values."""
+    column = column.combine_chunks().cast(pa.string())
+    if column.null_count:
+        raise RecordingError(f"{_row(path, _first(np.asarray(column.is_null())))}: no {name}: fill it in")
+    encoded = column.dictionary_encode()
+    indices = encoded.indices.to_numpy()
+    values: list = []
+    places = np.zeros(len(encoded.dictionary), np.int32)
+    for place, text in enumerate(encoded.dictionary.to_pylist()):
+        try:
+            value = parse(text.strip())
+        except ValueError as error:
+            raise RecordingError(f"{_row(path, _first(indices == place))}: {error}") from error
+        if value not in values:
+            values.append(value)
+        places[place] = values.index(value)
+    return places[indices], values
+
+
+def _times(path: Path, column: pa.ChunkedArray) -> NDArray:
+    """Nanoseconds since the epoch, UTC; a time without zone is UTC."""
+    import pandas as pd
+
+    if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
+        utc = column.cast(pa.timestamp("ns", tz="UTC" if getattr(column.type, "tz", None) else None))
+        parsed = utc.cast(pa.int64()) if not utc.null_count else utc
+        bad = np.asarray(utc.combine_chunks().is_null())
+        values = parsed.to_numpy() if not utc.null_count else np.empty(0, np.int64)
+    elif pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        series = pd.to_datetime(column.to_pandas(), utc=True, format="ISO8601", errors="coerce")
+        bad = series.isna().to_numpy()
+        values = series.dt.tz_localize(None).to_numpy("M8[ns]").astype(np.int64)
+    else:
+        raise RecordingError(f"{path}: the column timestamp is {column.type}: write ISO 8601, as in {_ISO}")
+    if bad.any():
+        row = _first(bad)
+        raise RecordingError(f"{_row(path, row)}: timestamp is {column[row].as_py()!r}: write ISO 8601, as in {_ISO}")
+    return values
+
+
+_ISO = "2026-03-01T00:00:00Z"
+
+
+def _numbers(path: Path, name: str, column: pa.ChunkedArray) -> NDArray:
+    """float64, or int64 for counts. Only the optional columns may have gaps."""
+    column = column.combine_chunks()
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        try:
+            values = column.cast(pa.float64())
+        except pa.ArrowInvalid as error:
+            row = next(i for i, text in enumerate(column.to_pylist()) if text is not None and not _is_number(text))
+            raise RecordingError(
+                f"{_row(path, row)}: {name} is {column[row].as_py()!r}: write a number such as 66973.26"
+            ) from error
+    else:
+        try:
+            values = column.cast(pa.float64(), safe=False)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise RecordingError(f"{path}: the column {name} is {column.type}: store numbers") from error
+    absent = np.asarray(values.is_null())
+    numbers = values.fill_null(np.nan).to_numpy(zero_copy_only=False)
+    optional = name in OPTIONAL
+    wrong = ~np.isfinite(numbers) & ~(absent | np.isnan(numbers) if optional else np.zeros(len(numbers), bool))
+    if wrong.any():
+        row = _first(wrong)
+        raise RecordingError(f"{_row(path, row)}: {name} is {column[row].as_py()!r}: write a finite number")
+    if name != "trade_count":
+        return numbers
+    there = ~np.isnan(numbers)
+    fractional = there & (numbers != np.floor(numbers)) | there & (numbers < 0)
+    if fractional.any():
+        row = _first(fractional)
+        raise RecordingError(f"{_row(path, row)}: {name} is {column[row].as_py()!r}: write a whole number")
+    return np.where(there, numbers, MISSING_COUNT).astype(np.int64)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        pc.cast(pa.scalar(text), pa.float64())
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _merge(symbol: str, timeframe: Timeframe, parts: list[_Part]) -> Recording:
+    names = set().union(*(part.bars.columns for part in parts))
+    absent = {"n": MISSING_COUNT, "vw": np.nan}
+    joined = {
+        name: np.concatenate(
+            [part.bars.columns.get(name, np.full(len(part.bars), absent.get(name, 0))) for part in parts]
+        )
+        for name in names
+    }
+    source = np.repeat(np.arange(len(parts)), [len(part.bars) for part in parts])
+    rows = np.concatenate([part.rows for part in parts])
+    order = np.argsort(joined["t"], kind="stable")
+    bars = Bars({name: column[order] for name, column in joined.items()})
+    same_time = bars.times[1:] == bars.times[:-1]
+    if same_time.any():
+        differing = np.zeros(len(same_time), bool)
+        for column in bars.columns.values():
+            differing |= (column[1:] != column[:-1]) & ~(np.isnan(column[1:]) & np.isnan(column[:-1]))
+        if (same_time & differing).any():
+            second = _first(same_time & differing) + 1
+            one, other = (_row(parts[source[order[i]]].path, int(rows[order[i]])) for i in (second - 1, second))
+            raise RecordingError(
+                f"{other}: {symbol} {timeframe} at {_iso(int(bars.times[second]))} differs from {one}: "
+                "keep one of the two"
+            )
+        bars = bars[np.r_[True, ~same_time]]
+    return Recording(bars, tuple(sorted({part.path for part in parts})))
+
+
+def _iso(time: int) -> str:
+    return datetime.fromtimestamp(time // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class Recorded:
+    """The recordings of a folder. A timeframe that is not recorded is rolled up from the longest recorded one
+    that it is a multiple of.
+
+    Raises:
+        RecordingError: see `read_folder`.
+    """
+
+    label = "recorded"
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.recordings = read_folder(folder)
+        self._rolled = lru_cache(maxsize=256)(self._roll)
+
+    def description(self) -> list[str]:
+        return [
+            f"{symbol} {timeframe}: {len(r.bars):,} bars, {_iso(int(r.bars.times[0]))} to "
+            f"{_iso(int(r.bars.times[-1]))}, from " + ", ".join(str(path.relative_to(self.folder)) for path in r.paths)
+            for (symbol, timeframe), r in sorted(self.recordings.items(), key=lambda item: str(item[0]))
+        ]
+
+    def symbols(self, asset_class: AssetClass) -> list[str]:
+        return sorted({s for s, _ in self.recordings if re.fullmatch(SYMBOL_PATTERNS[asset_class], s)})
+
+    def knows(self, symbol: str, asset_class: AssetClass) -> bool:
+        return symbol in self.symbols(asset_class)
+
+    def most(self, timeframe: Timeframe) -> int:
+        """How many bars one page may hold at most: as many as the API allows."""
+        return 10_000
+
+    def bars(
+        self,
+        symbol: str,
+        asset_class: AssetClass,
+        timeframe: Timeframe,
+        first: int,
+        last: int,
+        limit: int,
+        descending: bool = False,
+    ) -> Bars:
+        """The first (descending: the last) `limit` bars with first <= t <= last (ns, UTC), ascending."""
+        recording = self.recordings.get((symbol, timeframe))
+        bars = recording.bars if recording else self._rolled(symbol, asset_class, timeframe)
+        found = bars.between(first, last)
+        if limit < 1:
+            return found[:0]
+        return found[-limit:] if descending else found[:limit]
+
+    def _roll(self, symbol: str, asset_class: AssetClass, timeframe: Timeframe) -> Bars:
+        bases = [base for s, base in self.recordings if s == symbol and timeframe.is_multiple_of(base)]
+        if not bases:
+            return no_bars()
+        base = max(bases, key=lambda base: base.minutes)
+        return roll_up(self.recordings[symbol, base].bars, timeframe, asset_class, base.intraday)
