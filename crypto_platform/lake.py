@@ -7,6 +7,8 @@ shorter day.
 """
 
 import hashlib
+import io
+import io
 import re
 import uuid
 from dataclasses import dataclass
@@ -93,7 +95,7 @@ class Lake:
         try:
             packed = self._fs.cat_file(path)
         except FileNotFoundError:
-            raise LakeDayMissing(f"the lake has no {path}: materialise alpaca/{feed}_bars for {day} first") from None
+            raise _missing(path, feed, day) from None
         try:
             return _decode(packed, feed, timeframe, day)
         except (ValueError, KeyError, TypeError, AttributeError, OSError) as exc:
@@ -101,6 +103,20 @@ class Lake:
                 f"{path} is damaged ({str(exc)[:100]}): remove it and materialise alpaca/{feed}_bars "
                 f"for {day} again, with all symbols"
             ) from exc
+
+    def counts(self, feed: str, timeframe: str, day: date) -> dict[str, int]:
+        """How many bars the day's header counts for each symbol; the lines are neither read nor verified.
+
+        Raises:
+            LakeDayMissing: there is no file of that day.
+        """
+        path = self.path(feed, timeframe, day)
+        try:
+            with self._fs.open(path) as packed, pa.CompressedInputStream(pa.PythonFile(packed, "r"), "zstd") as stream:
+                header = orjson.loads(next(io.TextIOWrapper(stream, "utf-8")))
+        except FileNotFoundError:
+            raise _missing(path, feed, day) from None
+        return {symbol: entry["bars"] for symbol, entry in header["symbols"].items()}
 
     def write_day(self, feed: str, timeframe: str, day: date, sections: dict[str, Section], run_id: str) -> LakeDay:
         """Put the day's sections in place, all or none; symbols not among them keep what the file has.
@@ -138,6 +154,14 @@ class Lake:
         finally:
             if self._fs.exists(unfinished):
                 self._fs.rm_file(unfinished)
+
+
+def _missing(path: str, feed: str, day: date) -> LakeDayMissing:
+    return LakeDayMissing(f"the lake has no {path}: materialise alpaca/{feed}_bars for {day} first")
+
+
+def _missing(path: str, feed: str, day: date) -> LakeDayMissing:
+    return LakeDayMissing(f"the lake has no {path}: materialise alpaca/{feed}_bars for {day} first")
 
 
 def _digest(header: dict[str, Any], body: bytes) -> str:

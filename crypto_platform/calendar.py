@@ -1,0 +1,48 @@
+"""Trading sessions: why a UTC day may have no bars, and how many bars it can have.
+
+Crypto trades around the clock. US stocks trade 04:00 to 20:00 New York time, extended hours included, on the New
+York Stock Exchange's sessions (https://alpaca.markets/support/extended-hours-trading).
+"""
+
+from datetime import date, timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from crypto_platform.bars import AssetClass, Timeframe
+
+if TYPE_CHECKING:
+    from exchange_calendars import ExchangeCalendar
+
+_TRADING_SECONDS: dict[AssetClass, int] = {"crypto": 24 * 3600, "us_equity": 16 * 3600}
+_WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+
+@lru_cache(maxsize=1)
+def nyse() -> "ExchangeCalendar":
+    """The exchange's calendar, 20 years back to a year ahead."""
+    # A second of imports (pandas), which crypto never needs.
+    from exchange_calendars import get_calendar
+
+    return get_calendar("XNYS")
+
+
+def most_bars_a_day(asset_class: AssetClass, timeframe: Timeframe) -> int:
+    """The most bars one symbol can have on one day."""
+    return _TRADING_SECONDS[asset_class] // timeframe.seconds
+
+
+def reason_without_bars(asset_class: AssetClass, day: date) -> str:
+    """Why a UTC day has no bars, in words for a person."""
+    if asset_class == "crypto":
+        return "Alpaca has no bars for this day"
+    calendar = nyse()
+    if not calendar.first_session.date() <= day <= calendar.last_session.date():
+        return "Alpaca has no bars for this day, which the exchange calendar does not cover"
+    if calendar.is_session(day.isoformat()):
+        return "Alpaca has no bars for this session"
+    if day.weekday() >= 5:
+        return f"no session: {_WEEKDAYS[day.weekday()]}"
+    span = (day - timedelta(days=1)).isoformat(), (day + timedelta(days=1)).isoformat()
+    names = calendar.regular_holidays.holidays(*span, return_name=True)
+    name = next((n for when, n in names.items() if when.date() == day), None)
+    return f"no session: {name or 'the exchange was closed'}"

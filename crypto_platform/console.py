@@ -1,0 +1,79 @@
+"""What a run looks like in a terminal: bars of progress while it works, tables when it is done."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Table
+
+from crypto_platform import progress
+from crypto_platform.runs import Run
+
+# What each stage counts as its bars, first match.
+_COUNTS = ("bars", "messages")
+
+
+@contextmanager
+def progress_bars(console: Console) -> Iterator[None]:
+    """Show the stages of this process's run, a bar each, in days."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description:8}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[unit]}"),
+        TextColumn("{task.fields[bars]:>10,} bars"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as display:
+        tasks: dict[str, Any] = {}
+
+        def show(stage: str, done: int, total: int, bars: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = display.add_task(stage, total=total, bars=0, unit="days")
+            display.update(tasks[stage], completed=done, total=total, bars=bars)
+
+        with progress.listening(show):
+            yield
+
+
+def run_table(run: Run) -> Table:
+    """A row a stage: days, bars, new, unchanged and rejected versions, seconds, bars/s."""
+    order = run.order
+    symbols = f", {', '.join(order.symbols)}" if order.symbols else ""
+    table = Table(title=f"{order.feed}{symbols}: [{order.start}, {order.end})", title_justify="left")
+    table.add_column("stage")
+    for column in ("days", "bars", "new", "unchanged", "rejected", "seconds", "bars/s"):
+        table.add_column(column, justify="right")
+    days = (order.end - order.start).days
+    for stage in run.stages:
+        found = stage.metadata
+        bars = next((found[name] for name in _COUNTS if name in found), None)
+        own = [_number(found.get(name)) for name in ("loaded", "unchanged", "rejected")]
+        rate = bars / stage.seconds if bars and stage.seconds else None
+        table.add_row(stage.name, f"{days:,}", _number(bars), *own, f"{stage.seconds:.1f}", _number(rate))
+    return table
+
+
+def rows_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
+    """Rows of a query, numbers to the right."""
+    table = Table(title=title, title_justify="left")
+    for number, column in enumerate(columns):
+        right = bool(rows) and isinstance(rows[0][number], int | float)
+        table.add_column(column.lower(), justify="right" if right else "left")
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row))
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:,.0f}"

@@ -1,0 +1,17 @@
+"""The code location: everything under `defs/`."""
+
+import warnings
+from pathlib import Path
+
+import dagster as dg
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    # Backfill policies are "beta", loading components "preview": every load would say so a dozen times.
+    for category in (dg.BetaWarning, dg.PreviewWarning):
+        warnings.simplefilter("ignore", category)
+    # The folder alone: the tree's root would import every installed Dagster library for its component
+    # types (seconds of imports, dagster-snowflake's above all), and each run loads this module again.
+    folder = Path(__file__).parent / "defs"
+    return dg.ComponentTree.for_project(folder).build_defs(folder)

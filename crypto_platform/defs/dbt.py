@@ -1,0 +1,26 @@
+"""The dbt project's models, one dbt invocation a run."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+import orjson
+from dagster_dbt import DbtCliResource, dbt_assets
+
+from crypto_platform.feeds.partitions import daily
+from crypto_platform.transform.project import manifest
+from crypto_platform.transform.translator import Translator
+from crypto_platform.transform.window import variables
+
+
+@dbt_assets(
+    manifest=manifest(),
+    dagster_dbt_translator=Translator(),
+    partitions_def=daily(),
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    pool="dbt",
+)
+def models(context: dg.AssetExecutionContext, dbt: DbtCliResource) -> Iterator[Any]:
+    window = context.partition_time_window
+    arguments = ["build", "--vars", orjson.dumps(variables(window.start, window.end)).decode()]
+    yield from dbt.cli(arguments, context=context).stream()

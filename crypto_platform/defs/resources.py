@@ -1,0 +1,28 @@
+"""What every asset works with, by name."""
+
+import dagster as dg
+
+from crypto_platform.feeds.resources import (
+    AlpacaResource,
+    KafkaResource,
+    LakeResource,
+    SelectionResource,
+    SparkConnectResource,
+    snowflake,
+)
+from crypto_platform.transform.project import cli
+
+
+@dg.definitions
+def resources() -> dg.Definitions:
+    return dg.Definitions(
+        resources={
+            "alpaca": AlpacaResource(),
+            "dbt": cli(),
+            "kafka": KafkaResource(),
+            "lake": LakeResource(),
+            "pyspark": SparkConnectResource(),
+            "selection": SelectionResource.configure_at_launch(),
+            "snowflake": snowflake,
+        }
+    )

@@ -1,0 +1,231 @@
+"""One feed's assets: Alpaca's bars in the lake, on the topic, and in Snowflake's ledger."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date, timedelta
+from typing import Any
+
+import dagster as dg
+from pydantic import BaseModel
+
+from crypto_platform.bars import Timeframe, check_feed, topic
+from crypto_platform.calendar import reason_without_bars
+from crypto_platform.feeds import checks
+from crypto_platform.feeds.partitions import daily, days
+from crypto_platform.feeds.resources import (
+    AlpacaResource,
+    KafkaResource,
+    LakeResource,
+    SelectionResource,
+    SparkConnectResource,
+    sessions,
+)
+from crypto_platform.feeds.spec import FeedSpec, check_selection, feeds
+from crypto_platform.progress import reporter
+
+
+class BarFeed(dg.Component):
+    """A feed of bars; its folder's name is the feed's name, its YAML a `FeedSpec`."""
+
+    def __init__(self, name: str, spec: FeedSpec) -> None:
+        self.name = check_feed(name)
+        self.spec = spec
+        self.timeframe = Timeframe.parse(spec.timeframe)
+
+    @classmethod
+    def get_model_cls(cls) -> type[BaseModel]:
+        return FeedSpec
+
+    @classmethod
+    def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> "BarFeed":
+        if not isinstance(attributes, FeedSpec):
+            raise dg.DagsterInvalidDefinitionError(f"{context.path}: a feed needs its attributes")
+        return cls(context.path.name, attributes)
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        assets = [self._alpaca(), self._kafka(), self._raw()]
+        job = dg.define_asset_job(
+            self.name,
+            # All of dbt: its models join the feeds, so each feed's run brings them up to date.
+            selection=dg.AssetSelection.assets(*(asset.key for asset in assets)) | dg.AssetSelection.kind("dbt"),
+            description=f"The {self.name} feed from Alpaca to the marts, for the days chosen.",
+            # A process a step would pay the imports of every step again.
+            executor_def=dg.in_process_executor,
+        )
+        return dg.Definitions(assets=assets, jobs=[job])
+
+    def _key(self, system: str) -> dg.AssetKey:
+        return dg.AssetKey([system, f"{self.name}_bars"])
+
+    def _options(self, system: str) -> dict[str, Any]:
+        return {
+            "key": self._key(system),
+            "group_name": self.name,
+            "partitions_def": daily(),
+            "backfill_policy": dg.BackfillPolicy.single_run(),
+            # Two runs on one topic would race for its offsets: one would win, the other fail.
+            "pool": topic(self.name),
+        }
+
+    def _tracked(self, context: dg.AssetExecutionContext) -> list[date]:
+        """The run's days from the feed's start date on."""
+        return [day for day in days(context) if day >= self.spec.start_date]
+
+    def _reason_without_bars(self, day: date) -> str:
+        if day < self.spec.start_date:
+            return f"before the feed's start date, {self.spec.start_date}"
+        return reason_without_bars(self.spec.asset_class, day)
+
+    def _report_days(
+        self, context: dg.AssetExecutionContext, key: dg.AssetKey, bars: dict[date, dict[str, int]]
+    ) -> None:
+        """Give every partition of the run its own counts, and a day without bars the reason."""
+        for day in days(context):
+            symbols = bars.get(day, {})
+            metadata: dict[str, Any] = {"bars of the day": sum(symbols.values()), "bars by symbol": symbols}
+            if not any(symbols.values()):
+                metadata["no bars because"] = self._reason_without_bars(day)
+            context.add_asset_metadata(metadata, key, partition_key=day.isoformat())
+
+    def _alpaca(self) -> dg.AssetsDefinition:
+        key = self._key("alpaca")
+
+        @dg.asset(
+            **self._options("alpaca"),
+            kinds={"alpaca", "python"},
+            description=f"{', '.join(self.spec.symbols)} as Alpaca answered, {self.spec.timeframe} bars, "
+            "a file a day in the lake.",
+        )
+        def bars(
+            context: dg.AssetExecutionContext,
+            alpaca: AlpacaResource,
+            lake: LakeResource,
+            selection: SelectionResource,
+        ) -> dg.MaterializeResult:
+            from crypto_platform.alpaca.extract import BarsRequest, extract
+
+            tracked = self._tracked(context)
+            symbols = check_selection(self.name, self.spec, selection.symbols)
+            if not tracked:
+                self._report_days(context, key, {})
+                return dg.MaterializeResult(metadata={"days": len(days(context)), "bars": 0})
+            request = BarsRequest(
+                feed=self.name,
+                asset_class=self.spec.asset_class,
+                symbols=symbols,
+                timeframe=self.timeframe,
+                start=tracked[0],
+                end=tracked[-1] + timedelta(days=1),
+                alpaca_feed=self.spec.alpaca_feed,
+                adjustment=self.spec.adjustment,
+            )
+            with alpaca.client() as client:
+                report = extract(client, lake.open(), request, context.run_id, reporter("extract"))
+            self._report_days(context, key, report.days)
+            return dg.MaterializeResult(
+                metadata={
+                    "days": len(days(context)),
+                    "bars": report.bars,
+                    "complete until": report.complete_until.isoformat(),
+                    "pages": report.pages,
+                    "requests": report.requests,
+                    "retries": report.retries,
+                    "seconds": round(report.seconds, 3),
+                    "seconds throttled": round(report.seconds_throttled, 3),
+                    "bars/s": round(report.bars_per_second),
+                }
+            )
+
+        return bars
+
+    def _kafka(self) -> dg.AssetsDefinition:
+        key = self._key("kafka")
+
+        @dg.asset(
+            **self._options("kafka"),
+            deps=[self._key("alpaca")],
+            kinds={"kafka"},
+            check_specs=checks.specs(key, checks.KAFKA),
+            description=f"The lake's bars on topic {topic(self.name)}, key = symbol, value = Alpaca's own fields.",
+        )
+        def bars(
+            context: dg.AssetExecutionContext,
+            kafka: KafkaResource,
+            lake: LakeResource,
+            selection: SelectionResource,
+        ) -> dg.MaterializeResult:
+            from crypto_platform.kafka.producer import publish
+
+            symbols = check_selection(self.name, self.spec, selection.symbols)
+            tracked = self._tracked(context)
+            store = lake.open()
+            read = 0
+            tell = reporter("publish")
+
+            def lake_days() -> Iterator[Any]:
+                nonlocal read
+                for done, day in enumerate(tracked):
+                    stored = store.read_day(self.name, self.timeframe.name, day)
+                    chosen = {s: section for s, section in stored.sections.items() if s in symbols}
+                    tell(done, len(tracked), read)
+                    read += sum(len(section.lines) for section in chosen.values())
+                    yield replace(stored, sections=chosen)
+                tell(len(tracked), len(tracked), read)
+
+            report = publish(kafka.settings, self.name, lake_days(), context.run_id)
+            self._report_days(context, key, report.by_day)
+            return dg.MaterializeResult(
+                metadata={
+                    "days": len(days(context)),
+                    "messages": report.messages,
+                    "offsets": {str(p): f"{first}..{last}" for p, (first, last) in report.offsets.items()},
+                    "seconds": round(report.seconds, 3),
+                    "bars/s": round(report.messages / report.seconds) if report.seconds else 0,
+                },
+                check_results=[checks.published_is_the_lakes(key, report, read)],
+            )
+
+        return bars
+
+    def _raw(self) -> dg.AssetsDefinition:
+        key = self._key("raw")
+
+        @dg.asset(
+            **self._options("raw"),
+            deps=[self._key("kafka")],
+            kinds={"spark", "snowflake"},
+            check_specs=checks.specs(key, checks.RAW),
+            description=f"Every version of every bar in RAW.{self.name.upper()}_BARS, drained from the topic.",
+        )
+        def bars(
+            context: dg.AssetExecutionContext,
+            kafka: KafkaResource,
+            lake: LakeResource,
+            pyspark: SparkConnectResource,
+            snowflake: dg.ResourceParam[Any],
+        ) -> dg.MaterializeResult:
+            from crypto_platform import raw
+            from crypto_platform.snowflake.schema import ensure_schema
+
+            connect = sessions(snowflake)
+            with connect() as connection:
+                # The models join all feeds, also those that were never loaded.
+                for feed in feeds():
+                    ensure_schema(connection, feed)
+            report = raw.load(
+                kafka.settings,
+                self.name,
+                context.run_id,
+                connect,
+                spark=pyspark.spark_session,
+                progress=reporter("load"),
+            )
+            tracked = self._tracked(context)
+            with connect() as connection:
+                results, held = checks.prove_load(
+                    key, connection, self.name, self.timeframe, tracked, lake.open(), report
+                )
+            self._report_days(context, key, held)
+            return dg.MaterializeResult(metadata=report.metadata(), check_results=results)
+
+        return bars

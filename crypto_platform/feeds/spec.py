@@ -1,0 +1,85 @@
+"""What a feed's YAML says, checked as it is loaded."""
+
+from collections.abc import Sequence
+from datetime import date
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+from crypto_platform.bars import AssetClass, Timeframe, check_feed, check_symbol
+
+COMPONENT_TYPE = "crypto_platform.feeds.BarFeed"
+DEFS = Path(__file__).resolve().parents[1] / "defs"
+
+
+class FeedSpec(BaseModel):
+    """The attributes of one `defs/<feed>/defs.yaml`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    asset_class: AssetClass = Field(description="crypto or us_equity")
+    symbols: tuple[str, ...] = Field(min_length=1, description="Symbols as Alpaca writes them: BTC/USD, AAPL")
+    timeframe: str = Field("1Min", description="Length of the base bars: 1Min, 5Min, 15Min, 1Hour, …")
+    start_date: date = Field(description="First UTC day to fetch")
+    alpaca_feed: Literal["sip", "iex", "boats", "otc"] | None = Field(
+        None, description="Stocks only: Alpaca's source of the data; unset: the best one of your plan"
+    )
+    adjustment: Literal["raw", "split", "dividend", "spin-off", "all"] | None = Field(
+        None, description="Stocks only: corporate-action adjustment; unset: raw"
+    )
+
+    @field_validator("symbols")
+    @classmethod
+    def _symbols(cls, symbols: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if "asset_class" in info.data:
+            for symbol in symbols:
+                check_symbol(symbol, info.data["asset_class"])
+        if twice := sorted({s for s in symbols if symbols.count(s) > 1}):
+            raise ValueError(f"listed twice: {', '.join(twice)}")
+        return symbols
+
+    @field_validator("timeframe")
+    @classmethod
+    def _timeframe(cls, timeframe: str) -> str:
+        return Timeframe.parse(timeframe).name
+
+    @model_validator(mode="after")
+    def _stocks_only(self) -> "FeedSpec":
+        if self.asset_class == "crypto" and (self.alpaca_feed or self.adjustment):
+            raise ValueError("alpaca_feed and adjustment are for us_equity: leave them out for crypto")
+        return self
+
+
+def check_selection(name: str, spec: FeedSpec, symbols: Sequence[str]) -> tuple[str, ...]:
+    """The symbols chosen of a feed's, in the feed's order; all of them when none is named.
+
+    Raises:
+        ValueError: a symbol is not the feed's; says which are and where to add it.
+    """
+    if unknown := sorted(set(symbols) - set(spec.symbols)):
+        raise ValueError(
+            f"{', '.join(unknown)} is not among the symbols of feed {name} ({', '.join(spec.symbols)}): "
+            f"add it to crypto_platform/defs/{name}/defs.yaml"
+        )
+    return tuple(s for s in spec.symbols if s in symbols) if symbols else spec.symbols
+
+
+@lru_cache(maxsize=1)
+def feeds(defs: Path = DEFS) -> dict[str, FeedSpec]:
+    """Every feed by name, read from the YAML files under `defs` without loading Dagster's definitions.
+
+    Raises:
+        ValueError: a file is not a valid feed; names the file.
+    """
+    found = {}
+    for path in sorted(defs.glob("*/defs.yaml")):
+        content = yaml.safe_load(path.read_text())
+        if isinstance(content, dict) and content.get("type") == COMPONENT_TYPE:
+            try:
+                found[check_feed(path.parent.name)] = FeedSpec.model_validate(content["attributes"])
+            except (ValueError, KeyError) as error:
+                raise ValueError(f"{path}: {error}") from error
+    return found

@@ -1,0 +1,132 @@
+"""Materialise a feed from the command line: one Dagster run, recorded in the instance that the UI shows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from crypto_platform.feeds.spec import check_selection, feeds
+
+if TYPE_CHECKING:
+    from dagster import ExecuteInProcessResult
+
+# Asset stages of a feed's job in order; everything else of it is dbt's.
+STAGES = ("alpaca", "kafka", "raw")
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to materialise: a feed's UTC days [start, end), all of its symbols or some.
+
+    Raises:
+        ValueError: the feed is unknown, the range is empty or leaves the partitions, or a symbol is not the feed's.
+    """
+
+    feed: str
+    start: date
+    end: date
+    symbols: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        known = feeds()
+        if self.feed not in known:
+            raise ValueError(f"there is no feed {self.feed!r}: choose from {', '.join(known)}")
+        if self.start >= self.end:
+            raise ValueError(f"[{self.start}, {self.end}) is empty: the end is exclusive, give a later day")
+        first = min(feed.start_date for feed in known.values())
+        today = datetime.now(UTC).date()
+        if self.start < first:
+            raise ValueError(
+                f"{self.start} is before the first partition, {first}: set an earlier start_date in "
+                f"crypto_platform/defs/{self.feed}/defs.yaml"
+            )
+        if self.end > today:
+            raise ValueError(f"{self.end} is too late: the last whole UTC day is {today - timedelta(days=1)}")
+        check_selection(self.feed, known[self.feed], self.symbols)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What one stage of a run did; `metadata` as its asset shows it in the UI."""
+
+    name: str
+    seconds: float
+    metadata: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run; `errors` in the order they happened, empty when it succeeded."""
+
+    run_id: str
+    order: Order
+    stages: list[Stage]
+    errors: list[str]
+    seconds: float
+
+    @property
+    def ok(self) -> bool:
+        return not self.errors
+
+
+def materialize(order: Order, stages: Sequence[str] = STAGES, tags: dict[str, str] | None = None) -> Run:
+    """Run the feed's job over the order's days in this process; `stages` leaves out those before a refill.
+
+    The systems must be up and `DAGSTER_HOME` set.
+    """
+    # Dagster and dbt's part of it are seconds of imports that `--help` should not pay.
+    import dagster as dg
+    from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+
+    from crypto_platform.definitions import defs
+
+    job = defs().resolve_job_def(order.feed)
+    skipped = [dg.AssetKey([stage, f"{order.feed}_bars"]) for stage in STAGES if stage not in stages]
+    selected = [key for key in job.asset_layer.selected_asset_keys if key not in skipped] if skipped else None
+    started = datetime.now(UTC)
+    with dg.DagsterInstance.get() as instance:
+        result = job.execute_in_process(
+            instance=instance,
+            raise_on_error=False,
+            asset_selection=selected,
+            run_config={
+                "resources": {"selection": {"config": {"symbols": list(order.symbols)}}},
+                "loggers": {"console": {"config": {"log_level": "ERROR"}}},
+            },
+            tags={
+                ASSET_PARTITION_RANGE_START_TAG: order.start.isoformat(),
+                ASSET_PARTITION_RANGE_END_TAG: (order.end - timedelta(days=1)).isoformat(),
+                **(tags or {}),
+            },
+        )
+        seconds = {
+            s.step_key: (s.end_time or 0) - (s.start_time or 0)
+            for s in instance.get_run_step_stats(result.run_id)
+        }
+    return Run(
+        run_id=result.run_id,
+        order=order,
+        stages=_stages(result, seconds, order.feed),
+        errors=_errors(result),
+        seconds=(datetime.now(UTC) - started).total_seconds(),
+    )
+
+
+def _stages(result: "ExecuteInProcessResult", seconds: dict[str, float], feed: str) -> list[Stage]:
+    metadata: dict[str, dict[str, Any]] = {}
+    for event in result.get_asset_materialization_events():
+        found = event.step_materialization_data.materialization.metadata
+        metadata.setdefault(event.step_key or "", {k: v.value for k, v in found.items()})
+    names = {f"{stage}__{feed}_bars": stage for stage in STAGES}
+    return [Stage(names.get(step, "dbt"), seconds.get(step, 0.0), metadata[step]) for step in metadata]
+
+
+def _errors(result: "ExecuteInProcessResult") -> list[str]:
+    errors = []
+    for event in result.filter_events(lambda e: e.is_failure):
+        data = event.event_specific_data
+        error = getattr(data, "error", None)
+        while error is not None and error.cause is not None:
+            error = error.cause
+        errors.append(error.message.strip() if error is not None else event.message or event.event_type_value)
+    return errors

@@ -1,0 +1,52 @@
+"""Questions to the ledger that prove a load: which bars are in, none off its grid, no message twice."""
+
+from datetime import date
+from typing import TYPE_CHECKING
+
+from crypto_platform.bars import Timeframe
+from crypto_platform.snowflake.schema import bars_table
+
+if TYPE_CHECKING:
+    from snowflake.connector import SnowflakeConnection
+
+
+def bars_by_day(
+    connection: "SnowflakeConnection", feed: str, timeframe: Timeframe, start: date, end: date
+) -> dict[date, dict[str, int]]:
+    """How many different bars the ledger holds per UTC day of [start, end) and symbol."""
+    found: dict[date, dict[str, int]] = {}
+    for day, symbol, count in connection.cursor().execute(
+        f"SELECT bar_start::date, symbol, count(DISTINCT bar_start) FROM {bars_table(feed)} "  # noqa: S608
+        "WHERE timeframe = %s AND bar_start >= %s AND bar_start < %s GROUP BY 1, 2",
+        (timeframe.name, start.isoformat(), end.isoformat()),
+    ):
+        found.setdefault(day, {})[symbol] = count
+    return found
+
+
+def off_grid(
+    connection: "SnowflakeConnection", feed: str, timeframe: Timeframe, start: date, end: date
+) -> int:
+    """How many versions of [start, end) do not start on the timeframe's grid."""
+    return _count(
+        connection,
+        f"SELECT count(*) FROM {bars_table(feed)} WHERE timeframe = %s AND bar_start >= %s AND bar_start < %s "  # noqa: S608
+        "AND mod(date_part(epoch_second, bar_start), %s) <> 0",
+        (timeframe.name, start.isoformat(), end.isoformat(), timeframe.seconds),
+    )
+
+
+def repeated_messages(connection: "SnowflakeConnection", feed: str, load_id: str) -> int:
+    """How many messages of a load the ledger holds more than once, counted over all loads of the topic's life."""
+    table = bars_table(feed)
+    return _count(
+        connection,
+        f"SELECT count(*) FROM (SELECT kafka_partition, kafka_offset FROM {table} WHERE load_id = %s "  # noqa: S608
+        "GROUP BY 1, 2 HAVING count(*) > 1)",
+        (load_id,),
+    )
+
+
+def _count(connection: "SnowflakeConnection", statement: str, values: tuple[object, ...]) -> int:
+    row = connection.cursor().execute(statement, values).fetchone()
+    return int(row[0])

@@ -1,0 +1,1 @@
+"""dbt in Dagster: the project's models as assets over the feeds' partitions."""
