@@ -2,18 +2,16 @@
 
 import argparse
 import ipaddress
-import os
-import signal
 import socket
 import sys
-import threading
 from pathlib import Path
 
 import uvicorn
 
 from crypto_platform.sandbox.alpaca.access import Keys
 from crypto_platform.sandbox.alpaca.app import create_app
-from crypto_platform.sandbox.alpaca.paging import Source
+from crypto_platform.sandbox.alpaca.clock import Clock
+from crypto_platform.sandbox.alpaca.paging import BadRequest, Source, parse_time
 from crypto_platform.sandbox.alpaca.recordings import Recorded, RecordingError
 from crypto_platform.sandbox.alpaca.simulated import Simulated
 
@@ -58,14 +56,44 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
         action="store_true",
         help="forbid SIP data of the last 15 minutes, as Alpaca does without a subscription",
     )
-    parser.add_argument(
-        "--until-stdin-closes",
-        action="store_true",
-        help="stop when the standard input ends, as with its parent",
+    stream = parser.add_argument_group("stream")
+    stream.add_argument(
+        "--stream-from",
+        type=_moment,
+        metavar="TIME",
+        help="replay from this time on, such as 2026-03-01T00:00:00Z, once a first client is authenticated "
+        "(recordings: from their first minute bar; simulated: live, as of now)",
+    )
+    stream.add_argument(
+        "--stream-speed",
+        type=float,
+        default=1.0,
+        metavar="N",
+        help="replay N times as fast, until it has caught up with now (%(default)s)",
+    )
+    stream.add_argument(
+        "--late-trades",
+        type=float,
+        default=0.1,
+        metavar="SHARE",
+        help="share of the minute bars that miss a late trade at first and are updated (%(default)s)",
+    )
+    stream.add_argument(
+        "--late-seconds",
+        type=float,
+        default=30.0,
+        metavar="N",
+        help="seconds of the stream's time from the end of a minute to its update (%(default)s)",
     )
     options = parser.parse_args(arguments)
     if options.rate_limit < 1:
         parser.error("--rate-limit is a number from 1 up")
+    if not options.stream_speed > 0:
+        parser.error("--stream-speed is a number above 0")
+    if not 0 <= options.late_trades <= 1:
+        parser.error("--late-trades is a number from 0 to 1")
+    if not options.late_seconds >= 0:
+        parser.error("--late-seconds is a number from 0 up")
     if (options.key_id is None) != (options.secret is None):
         parser.error("--key-id and --secret go together")
     if not _is_loopback(options.host):
@@ -82,12 +110,11 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _stop_with_stdin() -> None:
-    def wait() -> None:
-        sys.stdin.buffer.read()
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=wait, daemon=True).start()
+def _moment(text: str) -> int:
+    try:
+        return parse_time(text, "crypto", "time")
+    except BadRequest as error:
+        raise argparse.ArgumentTypeError(f"{error}: write it as 2026-03-01T00:00:00Z") from error
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -104,10 +131,25 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"cannot listen on {options.host}:{options.port}: {error}", file=sys.stderr)
         return 1
     keys = Keys((options.key_id, options.secret) if options.key_id else None)
-    app = create_app(source, options.rate_limit, keys, options.basic_plan)
-    if options.until_stdin_closes:
-        _stop_with_stdin()
-    config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, lifespan="off")
+    start = source.first_minute() if options.stream_from is None else options.stream_from
+    app = create_app(
+        source,
+        options.rate_limit,
+        keys,
+        options.basic_plan,
+        Clock(options.stream_speed, start),
+        options.late_trades,
+        options.late_seconds,
+    )
+    # A hanging request must not keep the server from stopping.
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        lifespan="off",
+        timeout_graceful_shutdown=1,
+    )
     _Server(config).run(sockets=[listener])
     return 0
 

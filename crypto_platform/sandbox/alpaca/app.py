@@ -13,10 +13,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from crypto_platform.sandbox.alpaca.access import Keys
 from crypto_platform.sandbox.alpaca.answers import message
+from crypto_platform.sandbox.alpaca.clock import Clock
 from crypto_platform.sandbox.alpaca.faults import KINDS, Faults
 from crypto_platform.sandbox.alpaca.limits import RateLimiter
 from crypto_platform.sandbox.alpaca.paging import Source
 from crypto_platform.sandbox.alpaca.rest import Rest
+from crypto_platform.sandbox.alpaca.stream import Stream
 
 NOT_ALPACA = "X-Not-Alpaca"
 
@@ -38,17 +40,25 @@ class _NotAlpaca:
 
 
 def create_app(
-    source: Source, rate_limit: int = 10_000, keys: Keys | None = None, basic_plan: bool = False
+    source: Source,
+    rate_limit: int = 10_000,
+    keys: Keys | None = None,
+    basic_plan: bool = False,
+    clock: Clock | None = None,
+    late_trades: float = 0.1,
+    late_seconds: float = 30.0,
 ) -> Starlette:
     """The ASGI application over recordings or simulated bars."""
     faults = Faults()
-    rest = Rest(source, RateLimiter(rate_limit), keys or Keys(), faults, basic_plan)
+    keys = keys or Keys()
+    rest = Rest(source, RateLimiter(rate_limit), keys, faults, basic_plan)
+    stream = Stream(source, keys, faults, clock or Clock(), late_trades, late_seconds)
 
     async def start_page(request: Request) -> Response:
         return HTMLResponse(_start_page(source))
 
     return Starlette(
-        routes=[Route("/", start_page), *rest.routes(), *faults.routes()],
+        routes=[Route("/", start_page), *rest.routes(), *stream.routes(), *faults.routes()],
         middleware=[Middleware(_NotAlpaca, label=source.label)],
         exception_handlers={HTTPException: _http_error},
     )

@@ -1,5 +1,6 @@
 """Bars of one symbol as numpy columns, and as the JSON that Alpaca's REST answers with."""
 
+import json
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,6 +83,6 @@ def to_json(bars: Bars) -> bytes:
 
 
 def to_dicts(bars: Bars) -> list[dict[str, object]]:
-    """The same bars as Python objects (`t` a string), for the latest-bar endpoints and the JSON stream."""
-    rows: list[dict[str, object]] = [orjson.loads(to_json(bars[i : i + 1]))[0] for i in range(len(bars))]
+    """The same bars as Python objects, `t` a string."""
+    rows: list[dict[str, object]] = json.loads(to_json(bars))
     return rows

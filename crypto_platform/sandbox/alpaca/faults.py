@@ -168,14 +168,17 @@ class Faults:
     def alter(self, query: Query, page: Page) -> Page:
         """The page as the armed faults leave it."""
         for fault in self._armed.values():
-            if fault.spent or not _concerns(fault.match, query):
-                continue
-            if fault.kind in TOKENS and fault.fires():
+            if fault.kind in TOKENS and _concerns(fault.match, query) and fault.fires():
                 turn = query.position.turn + (fault.kind == "duplicated_page")
                 page = Page(page.bars, replace(query.position, turn=turn))
-            elif fault.kind in BARS | ONE_BAR:
-                page = _alter_bars(fault, page)
-        return page
+        return Page(self.alter_bars(query.asset_class, page.bars), page.next)
+
+    def alter_bars(self, asset_class: AssetClass, bars: dict[str, Bars]) -> dict[str, Bars]:
+        """Bars by symbol as the armed faults leave them; a symbol without a bar left is gone."""
+        for fault in self._armed.values():
+            if fault.kind in BARS | ONE_BAR and fault.match.asset_class in (None, asset_class):
+                bars = _alter(fault, bars)
+        return bars
 
     def routes(self) -> list[Route]:
         return [
@@ -206,22 +209,22 @@ def _concerns(match: Match, query: Query) -> bool:
     return match.covers(query.asset_class, query.symbols) and query.first < end and query.last >= start
 
 
-def _alter_bars(fault: Fault, page: Page) -> Page:
-    """Alter the matching bars of a page; a fault that finds none has no chance to fire."""
+def _alter(fault: Fault, bars: dict[str, Bars]) -> dict[str, Bars]:
+    """Alter the matching bars; a fault that finds none has no chance to fire."""
     start, end = fault.match.span()
     chosen = {
         symbol: rows
-        for symbol, bars in page.bars.items()
+        for symbol, found in bars.items()
         if fault.match.symbol in (None, symbol)
-        and len(rows := np.flatnonzero((bars.times >= start) & (bars.times < end)))
+        and len(rows := np.flatnonzero((found.times >= start) & (found.times < end)))
     }
     if not chosen or not fault.fires():
-        return page
+        return bars
     if fault.kind in ONE_BAR:
         symbol, rows = next(iter(chosen.items()))
-        return Page(page.bars | {symbol: _CHANGES[fault.kind](page.bars[symbol], rows[:1])}, page.next)
-    altered = {symbol: _CHANGES[fault.kind](page.bars[symbol], rows) for symbol, rows in chosen.items()}
-    return Page({s: bars for s, bars in (page.bars | altered).items() if len(bars)}, page.next)
+        chosen = {symbol: rows[:1]}
+    altered = {symbol: _CHANGES[fault.kind](bars[symbol], rows) for symbol, rows in chosen.items()}
+    return {symbol: found for symbol, found in (bars | altered).items() if len(found)}
 
 
 def _removed(bars: Bars, rows: np.ndarray) -> Bars:

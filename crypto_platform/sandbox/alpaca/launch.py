@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,26 +12,25 @@ from pathlib import Path
 def running(recordings: Path | str | None = None, simulated: bool = False, *options: str) -> Iterator[str]:
     """Run the server in a process of its own on a free port of loopback; yields its address.
 
-    `options` are further ones of the command line, such as `"--rate-limit", "200"`. The server ends with its
-    standard input, so it also stops when this process is killed.
+    `options` are further ones of the command line, such as `"--rate-limit", "200"`. The server is on a leash: it
+    also ends when this process is killed.
 
     Raises:
         RuntimeError: it did not start; the message is its own, such as which recording is bad.
     """
     served = ["--simulated"] if simulated else ["--recordings", str(recordings)]
-    command = [sys.executable, "-m", "crypto_platform.sandbox.alpaca", "--port", "0", *served, *options]
-    with subprocess.Popen(
-        [*command, "--until-stdin-closes"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as server:
-        assert server.stdin and server.stdout and server.stderr  # noqa: S101 - all three are pipes
+    python = [sys.executable, "-m"]
+    command = [*python, "crypto_platform.sandbox.leash", *python, "crypto_platform.sandbox.alpaca", "--port", "0"]
+    with (
+        tempfile.TemporaryFile("w+") as log,
+        subprocess.Popen([*command, *served, *options], stdout=subprocess.PIPE, stderr=log, text=True) as server,
+    ):
+        assert server.stdout  # noqa: S101 - it is a pipe
         try:
             url = server.stdout.readline().strip()
             if not url:
-                raise RuntimeError(f"the Alpaca sandbox did not start: {server.stderr.read().strip()}")
+                log.seek(0)
+                raise RuntimeError(f"the Alpaca sandbox did not start: {log.read().strip()}")
             yield url
         finally:
             server.terminate()

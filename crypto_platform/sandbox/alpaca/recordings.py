@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from crypto_platform.bars import SYMBOL_PATTERNS, AssetClass
 from crypto_platform.sandbox.alpaca.columns import MISSING_COUNT, Bars, no_bars
-from crypto_platform.sandbox.alpaca.timeframes import Timeframe, roll_up
+from crypto_platform.sandbox.alpaca.timeframes import ONE_MINUTE, Timeframe, roll_up
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
 REQUIRED = ("symbol", "timestamp", "open", "high", "low", "close", "volume")
@@ -324,6 +324,11 @@ class Recorded:
 
     def knows(self, symbol: str, asset_class: AssetClass) -> bool:
         return symbol in self.symbols(asset_class)
+
+    def first_minute(self) -> int | None:
+        """Where a stream begins by itself: at the first minute bar (ns, UTC); None: there is none."""
+        firsts = [int(r.bars.times[0]) for (_, timeframe), r in self.recordings.items() if timeframe == ONE_MINUTE]
+        return min(firsts, default=None)
 
     def most(self, timeframe: Timeframe) -> int:
         """How many bars one page may hold at most: as many as the API allows."""

@@ -24,13 +24,11 @@ from crypto_platform.sandbox.alpaca.paging import (
     parse,
     parse_symbols,
 )
-from crypto_platform.sandbox.alpaca.timeframes import MINUTE, Timeframe
+from crypto_platform.sandbox.alpaca.timeframes import MINUTE, ONE_MINUTE
 
 LOCATIONS = {"us", "us-1", "us-2", "eu-1", "bs-1"}
 LATEST_FEEDS = {"delayed_sip", "iex", "otc", "sip", "boats", "overnight"}
 RECENT = 15 * MINUTE
-ONE_MINUTE = Timeframe(1, "Min")
-
 Endpoint = Callable[[Request, AssetClass, dict[str, str]], Awaitable[Response]]
 
 

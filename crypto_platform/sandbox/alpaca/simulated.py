@@ -63,6 +63,9 @@ class Simulated:
     def knows(self, symbol: str, asset_class: AssetClass) -> bool:
         return re.fullmatch(SYMBOL_PATTERNS[asset_class], symbol) is not None
 
+    def first_minute(self) -> None:
+        """Where a stream begins by itself: live, as of now."""
+
     def most(self, timeframe: Timeframe) -> int:
         """How many bars one page may hold at most."""
         return max(1, MINUTES_A_PAGE // timeframe.minutes)

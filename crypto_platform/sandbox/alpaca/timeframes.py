@@ -11,7 +11,6 @@ from crypto_platform.sandbox.alpaca.sessions import (
     DAY,
     from_new_york,
     in_regular_hours,
-    midnight,
     to_new_york,
 )
 
@@ -27,8 +26,6 @@ _ALLOWED = {
 }
 _SHORT = {"T": "Min", "H": "Hour", "D": "Day", "W": "Week", "M": "Month"}
 _MINUTES = {"Min": 1, "Hour": 60, "Day": 1440, "Week": 7 * 1440, "Month": 31 * 1440}
-
-__all__ = ["MINUTE", "Timeframe", "midnight", "roll_up"]
 
 
 @dataclass(frozen=True)
@@ -89,6 +86,10 @@ class Timeframe:
             days = months.astype("M8[M]").astype("M8[D]").astype(np.int64)
         midnights = days * DAY
         return midnights if asset_class == "crypto" else from_new_york(midnights)
+
+
+ONE_MINUTE = Timeframe(1, "Min")
+ONE_DAY = Timeframe(1, "Day")
 
 
 def roll_up(bars: Bars, timeframe: Timeframe, asset_class: str, from_intraday: bool = True) -> Bars:

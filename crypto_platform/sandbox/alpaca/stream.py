@@ -1,0 +1,289 @@
+"""Alpaca's websocket: authentication, subscriptions, minute bars, their corrections and running days.
+
+https://docs.alpaca.markets/docs/streaming-market-data. Trades, quotes and the like can be subscribed to, and stay
+silent: there are only bars here.
+"""
+
+import asyncio
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgpack
+import numpy as np
+import orjson
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from crypto_platform.bars import AssetClass
+from crypto_platform.sandbox.alpaca import access
+from crypto_platform.sandbox.alpaca.clock import Clock
+from crypto_platform.sandbox.alpaca.columns import Bars, to_dicts
+from crypto_platform.sandbox.alpaca.faults import Faults
+from crypto_platform.sandbox.alpaca.paging import Source
+from crypto_platform.sandbox.alpaca.simulated import ALWAYS_ON, Simulated
+from crypto_platform.sandbox.alpaca.timeframes import MINUTE, ONE_DAY, ONE_MINUTE, roll_up
+
+AUTH_SECONDS = 10.0
+
+BAR_CHANNELS = {"bars": "b", "updatedBars": "u", "dailyBars": "d"}
+CHANNELS: dict[AssetClass, tuple[str, ...]] = {
+    "crypto": ("trades", "quotes", "orderbooks", *BAR_CHANNELS),
+    "us_equity": ("trades", "quotes", *BAR_CHANNELS, "statuses", "lulds", "corrections", "cancelErrors"),
+}
+ERRORS = {
+    400: "invalid syntax",
+    401: "not authenticated",
+    402: "auth failed",
+    403: "already authenticated",
+    404: "auth timeout",
+    406: "connection limit exceeded",
+    410: "invalid subscribe action for this feed",
+}
+
+
+@dataclass(frozen=True)
+class Stream:
+    """The stream's endpoints over one source.
+
+    Of the bars with a trade, the share `late_trades` first comes without its last one, and `late_seconds` after its
+    minute's end as an update. REST always tells the corrected bar.
+    """
+
+    source: Source
+    keys: access.Keys
+    faults: Faults
+    clock: Clock
+    late_trades: float
+    late_seconds: float
+    connected: set[tuple[str, str]] = field(default_factory=set)
+
+    def routes(self) -> list[WebSocketRoute]:
+        return [
+            WebSocketRoute("/v1beta3/crypto/us", self._crypto),
+            WebSocketRoute("/v2/iex", self._stocks),
+            WebSocketRoute("/v2/sip", self._stocks),
+            WebSocketRoute("/v2/test", self._test),
+        ]
+
+    async def _crypto(self, websocket: WebSocket) -> None:
+        await _Connection(self, websocket, "crypto", self.source).run()
+
+    async def _stocks(self, websocket: WebSocket) -> None:
+        await _Connection(self, websocket, "us_equity", self.source).run()
+
+    async def _test(self, websocket: WebSocket) -> None:
+        await _Connection(self, websocket, "us_equity", _AlwaysOn()).run()
+
+
+class _AlwaysOn(Simulated):
+    """The source of the test stream, whatever the server serves: its one symbol around the clock."""
+
+    def symbols(self, asset_class: AssetClass) -> list[str]:
+        return [ALWAYS_ON]
+
+    def knows(self, symbol: str, asset_class: AssetClass) -> bool:
+        return symbol == ALWAYS_ON
+
+
+class _Refusal(Exception):  # noqa: N818 - an answer of the protocol
+    """The code of ERRORS that a message is answered with."""
+
+
+class _Connection:
+    def __init__(self, stream: Stream, websocket: WebSocket, asset_class: AssetClass, source: Source) -> None:
+        self.stream = stream
+        self.websocket = websocket
+        self.asset_class = asset_class
+        self.source = source
+        # https://docs.alpaca.markets/docs/streaming-market-data#encoding
+        self.packed = websocket.headers.get("content-type") == "application/msgpack"
+        self.subscriptions: dict[str, set[str]] = {channel: set() for channel in CHANNELS[asset_class]}
+
+    async def run(self) -> None:
+        await self.websocket.accept()
+        try:
+            await self._send([{"T": "success", "msg": "connected"}])
+            if (key := await self._authenticated()) is None:
+                return
+            place = (self.websocket.url.path, key)
+            if place in self.stream.connected:
+                await self._refuse(406)
+                return
+            self.stream.connected.add(place)
+            try:
+                await self._serve()
+            finally:
+                self.stream.connected.discard(place)
+        except WebSocketDisconnect:
+            pass
+
+    async def _authenticated(self) -> str | None:
+        """The key that was let in, by the handshake's headers or the first message; None: refused."""
+        pair = access.given(self.websocket.headers)
+        if pair is None:
+            try:
+                request = await asyncio.wait_for(self._receive(), AUTH_SECONDS)
+                if request.get("action") != "auth":
+                    raise _Refusal(401)
+                pair = str(request.get("key", "")), str(request.get("secret", ""))
+            except TimeoutError:
+                await self._refuse(404)
+                return None
+            except _Refusal as refusal:
+                await self._refuse(refusal.args[0])
+                return None
+        if not self.stream.keys.accepts(*pair):
+            await self._refuse(402)
+            return None
+        return pair[0]
+
+    async def _serve(self) -> None:
+        self.stream.clock.begin()
+        await self._send([{"T": "success", "msg": "authenticated"}])
+        tasks = [asyncio.create_task(part()) for part in (self._obey, self._feed)]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def _obey(self) -> None:
+        while True:
+            try:
+                request = await self._receive()
+                self._subscribe(request)
+            except _Refusal as refusal:
+                await self._send([_error(refusal.args[0])])
+                continue
+            listed = {channel: sorted(symbols) for channel, symbols in self.subscriptions.items()}
+            await self._send([{"T": "subscription", **listed}])
+
+    def _subscribe(self, request: dict[str, Any]) -> None:
+        action = request.pop("action", None)
+        if action == "auth":
+            raise _Refusal(403)
+        if action not in ("subscribe", "unsubscribe"):
+            raise _Refusal(400)
+        for channel, symbols in request.items():
+            if channel not in self.subscriptions:
+                raise _Refusal(410)
+            if not isinstance(symbols, list) or not all(isinstance(symbol, str) for symbol in symbols):
+                raise _Refusal(400)
+        for channel, symbols in request.items():
+            change = set.update if action == "subscribe" else set.difference_update
+            change(self.subscriptions[channel], symbols)
+
+    async def _feed(self) -> None:
+        """Send each minute's bars at its end, and the corrected ones `late_seconds` after it."""
+        clock = self.stream.clock
+        late = int(self.stream.late_seconds * 1e9)
+        ended = clock.now() // MINUTE * MINUTE + MINUTE
+        corrected = (clock.now() - late) // MINUTE * MINUTE + MINUTE
+        while True:
+            await clock.until(min(ended, corrected + late))
+            if ended <= corrected + late:
+                messages = self._minute(ended - MINUTE)
+                ended += MINUTE
+            else:
+                messages = self._corrections(corrected - MINUTE)
+                corrected += MINUTE
+            if messages and not await self._disturbed(messages):
+                await self._send(messages)
+
+    async def _disturbed(self, messages: list[dict[str, Any]]) -> bool:
+        symbols = {message["S"] for message in messages}
+        if self.stream.faults.take(("disconnect",), self.asset_class, symbols):
+            await self.websocket.close(1012)
+            raise WebSocketDisconnect(1012)
+        return self.stream.faults.take(("mute",), self.asset_class, symbols) is not None
+
+    def _minute(self, start: int) -> list[dict[str, Any]]:
+        messages = []
+        for symbol in self._subscribed("bars"):
+            for bar in self._bar(symbol, start):
+                early = _before_late_trade(bar, self.asset_class) if self._has_late_trade(symbol, bar) else bar
+                messages.append(self._message("b", symbol, early))
+        for symbol in self._subscribed("dailyBars"):
+            if self._bar(symbol, start):
+                messages.append(self._message("d", symbol, self._day_so_far(symbol, start)))
+        return messages
+
+    def _corrections(self, start: int) -> list[dict[str, Any]]:
+        return [
+            self._message("u", symbol, bar)
+            for symbol in self._subscribed("updatedBars")
+            for bar in self._bar(symbol, start)
+            if self._has_late_trade(symbol, bar)
+        ]
+
+    def _subscribed(self, channel: str) -> list[str]:
+        symbols = self.subscriptions[channel]
+        everything = set(self.source.symbols(self.asset_class)) if "*" in symbols else set()
+        return sorted(s for s in symbols | everything if self.source.knows(s, self.asset_class))
+
+    def _bar(self, symbol: str, start: int) -> list[Bars]:
+        """The symbol's bar of that minute, if there is one."""
+        bars = self.source.bars(symbol, self.asset_class, ONE_MINUTE, start, start, 1)
+        altered = self.stream.faults.alter_bars(self.asset_class, {symbol: bars} if len(bars) else {})
+        return list(altered.values())
+
+    def _day_so_far(self, symbol: str, last: int) -> Bars:
+        midnight = int(ONE_DAY.starts(np.array([last]), self.asset_class)[0])
+        minutes = self.source.bars(symbol, self.asset_class, ONE_MINUTE, midnight, last, 25 * 60)
+        return roll_up(minutes, ONE_DAY, self.asset_class)
+
+    def _has_late_trade(self, symbol: str, bar: Bars) -> bool:
+        digest = hashlib.blake2b(f"{symbol}|{bar.times[0]}".encode(), digest_size=4).digest()
+        traded = "n" in bar.columns and int(bar.columns["n"][0]) > 1
+        return traded and int.from_bytes(digest) < self.stream.late_trades * 2**32
+
+    def _message(self, kind: str, symbol: str, bar: Bars) -> dict[str, Any]:
+        fields = to_dicts(bar)[0]
+        if self.packed:
+            fields["t"] = msgpack.Timestamp.from_unix_nano(int(bar.times[0]))
+        return {"T": kind, "S": symbol, **fields}
+
+    async def _receive(self) -> dict[str, Any]:
+        """One message from the client.
+
+        Raises:
+            _Refusal: it is not an object in the connection's encoding.
+            WebSocketDisconnect: the client is gone.
+        """
+        message = await self.websocket.receive()
+        if message["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(message.get("code", 1006))
+        data = message.get("bytes") or (message.get("text") or "").encode()
+        try:
+            request = msgpack.unpackb(data) if self.packed else json.loads(data)
+        except (ValueError, msgpack.UnpackException) as error:
+            raise _Refusal(400) from error
+        if not isinstance(request, dict):
+            raise _Refusal(400)
+        return request
+
+    async def _send(self, messages: list[dict[str, Any]]) -> None:
+        if self.packed:
+            await self.websocket.send_bytes(msgpack.packb(messages))
+        else:
+            await self.websocket.send_text(orjson.dumps(messages).decode())
+
+    async def _refuse(self, code: int) -> None:
+        await self._send([_error(code)])
+        await self.websocket.close()
+
+
+def _error(code: int) -> dict[str, Any]:
+    return {"T": "error", "code": code, "msg": ERRORS[code]}
+
+
+def _before_late_trade(bar: Bars, asset_class: AssetClass) -> Bars:
+    """The bar as it was known before its last trade was reported: a tenth of the volume is missing."""
+    volume = bar.columns["v"] * 0.9
+    return bar.replaced(
+        v=np.floor(volume) if asset_class == "us_equity" else np.round(volume, 8), n=bar.columns["n"] - 1
+    )
