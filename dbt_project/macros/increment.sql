@@ -3,7 +3,8 @@
   which both engines skip the rest of the history: the days (`bar_date`) of the window given by the vars `start` and
   `end`, and the days that something was loaded for since this model was last built.
 
-  `relations`: per feed what the model reads; it has `feed`, `bar_date` and `loaded_at`, and so has the model.
+  `relations`: what the model reads, a relation or one per feed ({feed: relation}); it has the columns `feed`, `bar_date`
+  and `loaded_at`, and so has the model.
   Returns `none` for everything (first build, full refresh), otherwise
     ranges   [(from, to), …] of bar_date, half-open
     seen     per feed the newest `loaded_at` looked at. A load that commits between this look and the model's
@@ -18,7 +19,8 @@
   {% endfor %}
   {% set days = window_days() %}
   {% set looks = [] %}
-  {% for feed, relation in relations.items() %}
+  {% for feed in var('feeds') %}
+    {% set relation = relations if relations.identifier is defined else relations[feed] %}
     {% do looks.append(
       "select '" ~ feed ~ "' as feed, bar_date, max(loaded_at) as loaded_at from " ~ relation ~ " where feed = '" ~ feed
       ~ "' and loaded_at > cast('" ~ seen.get(feed, '1970-01-01') ~ "' as timestamp_ntz) group by bar_date"

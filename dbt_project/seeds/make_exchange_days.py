@@ -15,7 +15,7 @@ import yaml
 
 PROJECT = Path(__file__).parents[1]
 SEED = Path(__file__).with_name("exchange_days.csv")
-HEADER = ("calendar", "session_date", "opens_at", "closes_at", "name")
+HEADER = ("calendar", "session_date", "opens_at", "closes_at", "holiday_name")
 
 
 def exchange_days(name: str, calendar: dict[str, Any], start: date, end: date) -> list[tuple[str, ...]]:
@@ -30,7 +30,7 @@ def exchange_days(name: str, calendar: dict[str, Any], start: date, end: date) -
         found = holidays.holidays(start, last, return_name=True)
         names.update(zip(found.index.tz_localize(None), found, strict=True))
     schedule = exchange.schedule
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for day in pd.date_range(start, last, freq="D" if calendar["weekend"] else "B"):
         times: tuple[str, str] = ("", "")
         if day in schedule.index:

@@ -1,24 +1,16 @@
-{%- set first = modules.datetime.date.fromisoformat(var('calendar_from')) %}
-{%- set days = (modules.datetime.date.fromisoformat(var('calendar_to')) - first).days %}
 with
 
 days as (
-    select dateadd('day', row_number() over (order by seq4()) - 1, cast('{{ first }}' as date)) as session_date
-    from table(generator(rowcount => {{ days }}))
+    -- Rows enough for 90 years, of which the calendar takes its part.
+    select
+        dateadd(
+            'day', row_number() over (order by seq4()) - 1, cast('{{ var("calendar_from") }}' as date)
+        ) as session_date
+    from table(generator(rowcount => 32872))
 ),
 
 calendars as (
-    {%- for name, calendar in var('calendars').items() %}
-    select
-        '{{ name }}' as calendar,
-        '{{ calendar.timezone }}' as timezone,
-        '{{ calendar.opens_at }}' as opens_at,
-        '{{ calendar.closes_at }}' as closes_at,
-        {{ calendar.weekend | lower }} as weekend
-    {%- if not loop.last %}
-    union all
-    {%- endif %}
-    {%- endfor %}
+    {{ calendars() }}
 ),
 
 local_days as (
@@ -26,10 +18,8 @@ local_days as (
         calendars.calendar,
         calendars.timezone,
         days.session_date,
-        exceptional.name as holiday_name,
-        coalesce(
-            calendars.closes_at != exceptional.closes_at, false
-        ) as is_early_close,
+        exceptional.holiday_name,
+        coalesce(exceptional.closes_at < calendars.closes_at, false) as is_early_close,
         iff(exceptional.session_date is null, calendars.opens_at, exceptional.opens_at) as opens_at,
         iff(exceptional.session_date is null, calendars.closes_at, exceptional.closes_at) as closes_at,
         (calendars.weekend or dayofweekiso(days.session_date) < 6) and (
@@ -39,6 +29,7 @@ local_days as (
     cross join calendars
     left join {{ ref('exchange_days') }} as exceptional
         on calendars.calendar = exceptional.calendar and days.session_date = exceptional.session_date
+    where days.session_date < '{{ var("calendar_to") }}'
 )
 
 select

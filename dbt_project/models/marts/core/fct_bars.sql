@@ -1,9 +1,5 @@
 {{ config(materialized='incremental', unique_key='bar_date') }}
-{% set relations = {} %}
-{% for feed in var('feeds') %}
-  {% do relations.update({feed: ref('stg_' ~ feed ~ '__bars')}) %}
-{% endfor %}
-{% set increment = increment(relations) %}
+{% set increment = increment(staging_views()) %}
 
 with
 
@@ -13,7 +9,7 @@ bars as (
     where
         {{ in_increment(increment, 'bar_start', days_before=1, days_after=1) }}
         and {{ already_seen(increment) }}
-    qualify row_number() over (partition by feed, symbol, timeframe, bar_start order by {{ newest_first() }}) = 1
+    qualify {{ is_newest() }}
 )
 
 select

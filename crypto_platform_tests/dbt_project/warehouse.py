@@ -1,0 +1,105 @@
+"""A database of one test's own in the embedded Snowflake: raw bars in, dbt builds, tables out."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from unittest.mock import patch
+
+import pandas as pd
+
+from crypto_platform.settings import PROJECT_ROOT, Settings
+from crypto_platform.snowflake import connection, schema
+
+PROJECT = PROJECT_ROOT / "dbt_project"
+RECORDINGS = PROJECT_ROOT / "recordings"
+
+
+def recording(name: str) -> pd.DataFrame:
+    """A recording as raw bars: `bar_start` naive UTC and the bar's other fields, sorted by time."""
+    frame = pd.read_parquet(RECORDINGS / f"{name}.parquet").rename(columns={"timestamp": "bar_start"})
+    frame["bar_start"] = frame["bar_start"].dt.tz_localize(None).astype("datetime64[us]")
+    return frame.sort_values("bar_start", ignore_index=True)
+
+
+@dataclass
+class Warehouse:
+    """`scratch` holds dbt's target folder and the files of loads."""
+
+    settings: Settings
+    scratch: Path
+    loads: int = field(default=0)
+
+    def create(self) -> None:
+        """Create the database and the raw tables, empty."""
+        with connection.connect(self.settings) as session:
+            for feed in ("crypto", "us_equity"):
+                schema.ensure_schema(session, feed)
+
+    def load(self, feed: str, frame: pd.DataFrame, observed_at: pd.Timestamp) -> None:
+        """Add versions of bars as one load, a minute after the load before."""
+        self.loads += 1
+        file = self.scratch / f"load_{self.loads}.parquet"
+        loaded_at = pd.Timestamp("2026-07-01") + pd.Timedelta(minutes=self.loads)
+        frame.assign(
+            source="rest",
+            observed_at=observed_at.as_unit("us"),
+            kafka_topic=f"market.{feed}.bars",
+            kafka_partition=0,
+            kafka_offset=range(len(frame)),
+            load_id=f"load_{self.loads}",
+            loaded_at=loaded_at.as_unit("us"),
+        ).to_parquet(file, index=False)
+        with connection.connect(self.settings) as session:
+            cursor = session.cursor()
+            cursor.execute("create stage if not exists RAW.TEST_LOADS")
+            cursor.execute(f"put 'file://{file}' @RAW.TEST_LOADS auto_compress = false")
+            cursor.execute(
+                f"copy into {schema.bars_table(feed)} from @RAW.TEST_LOADS/{file.name} "
+                "file_format = (type = parquet use_logical_type = true) match_by_column_name = case_insensitive"
+            )
+
+    def dbt(self, *arguments: str) -> Sequence[object]:
+        """Run dbt in this process; returns its results.
+
+        Raises:
+            AssertionError: dbt failed; the message holds what it said of each failed node.
+        """
+        from dbt.cli.main import dbtRunner
+
+        with patch.dict(os.environ, self.environment()):
+            outcome = dbtRunner().invoke([*arguments, *self.arguments()])
+        results = list(getattr(outcome.result, "results", []))
+        failed = [f"{r.node.name}: {r.message}" for r in results if r.status in ("error", "fail")]
+        assert outcome.success, "\n".join(failed) or repr(outcome.exception)
+        return results
+
+    def arguments(self) -> list[str]:
+        """Where dbt finds the project and puts what it makes."""
+        return [
+            "--project-dir",
+            str(PROJECT),
+            "--profiles-dir",
+            str(PROJECT),
+            "--target-path",
+            str(self.scratch / "target"),
+            "--log-path",
+            str(self.scratch / "logs"),
+            "--quiet",
+        ]
+
+    def environment(self) -> dict[str, str]:
+        return self.settings.environment() | {"SNOWFLAKE_ACCOUNT": ""}
+
+    def table(self, name: str) -> pd.DataFrame:
+        """A table of MARTS, columns in lower case, sorted by all of them."""
+        frame = self.query(f"select * from MARTS.{name}")
+        return frame.sort_values(list(frame), ignore_index=True)
+
+    def query(self, sql: str) -> pd.DataFrame:
+        """The rows of a query, columns in lower case."""
+        with connection.connect(self.settings) as session:
+            cursor = session.cursor()
+            cursor.execute(sql)
+            columns = [column.name.lower() for column in cursor.description]
+            return pd.DataFrame(cursor.fetchall(), columns=columns)
