@@ -4,6 +4,7 @@
 """
 
 import http.client
+import json
 import signal
 from importlib import import_module
 from pathlib import Path
@@ -31,6 +32,28 @@ def ready(settings: Settings) -> bool:
         connection.close()
 
 
+def _app(server: Any) -> Any:
+    """fakesnow's app, whose login also hands out a master token: without one the connector closes no session.
+
+    The emulator would keep each, with its transaction, for as long as it runs.
+    """
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import JSONResponse
+    from starlette.routing import Route
+
+    async def login(request: Request) -> JSONResponse:
+        answer = json.loads((await server.login_request(request)).body)
+        answer["data"]["masterToken"] = answer["data"]["token"]
+        return JSONResponse(answer)
+
+    routes = [
+        Route(route.path, login, methods=["POST"]) if route.endpoint is server.login_request else route
+        for route in server.routes
+    ]
+    return Starlette(routes=routes)
+
+
 def main() -> None:
     leash()
     import uvicorn
@@ -53,7 +76,7 @@ def main() -> None:
     # uvicorn stops at SIGTERM and then raises it again for the handler it found; the default one ends here.
     signal.signal(signal.SIGTERM, lambda number, frame: None)
     uvicorn.run(
-        server.app,
+        _app(server),
         host=LOOPBACK,
         port=settings.sandbox_snowflake_port,
         access_log=False,

@@ -73,7 +73,7 @@ class Supervisord:
             found = cls(state)
             same = found.process.create_time() == state.created
             return found if same and found.process.status() != psutil.STATUS_ZOMBIE else None
-        except (FileNotFoundError, psutil.NoSuchProcess):
+        except (FileNotFoundError, NotADirectoryError, psutil.NoSuchProcess):
             return None
         except (ValueError, TypeError) as error:
             file = _state_file(settings)

@@ -1,0 +1,87 @@
+import os
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from crypto_platform.settings import ENV_FILE_VARIABLE, PROJECT_ROOT, Settings, settings, use
+
+EXAMPLE = PROJECT_ROOT / ".env.example"
+ENTRY = re.compile(r"^#([A-Z_]+)=(.*)$", re.MULTILINE)
+
+
+def test_the_example_lists_every_setting_and_no_other_in_their_order() -> None:
+    assert [name for name, _ in ENTRY.findall(EXAMPLE.read_text())] == [name.upper() for name in Settings.model_fields]
+
+
+def test_the_example_shows_the_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(PROJECT_ROOT)
+    file = tmp_path / "env"
+    file.write_text("\n".join(f"{name}={value}" for name, value in ENTRY.findall(EXAMPLE.read_text())))
+    monkeypatch.setenv(ENV_FILE_VARIABLE, os.devnull)
+    defaults = Settings()
+    monkeypatch.setenv(ENV_FILE_VARIABLE, str(file))
+    assert Settings() == defaults
+
+
+def test_the_environment_comes_before_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "env"
+    file.write_text("SPARK_REMOTE=sc://file:1\nSNOWFLAKE_USER=FILE\n")
+    monkeypatch.setenv(ENV_FILE_VARIABLE, str(file))
+    monkeypatch.setenv("SNOWFLAKE_USER", "ENVIRONMENT")
+    assert Settings().spark_remote == "sc://file:1"
+    assert Settings().snowflake_user == "ENVIRONMENT"
+
+
+def test_another_process_gets_the_same_settings_and_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ENV_FILE_VARIABLE, str(tmp_path / "env"))
+    (tmp_path / "env").write_text("SPARK_REMOTE=sc://file:1\n")
+    mine = Settings(
+        spark_remote=None,
+        crypto_platform_home=tmp_path,
+        kafka_sasl_password=SecretStr("s3cret"),
+        sandbox_kafka_port=1234,
+        sandbox_simulated=True,
+    )
+    for name, value in mine.environment().items():
+        monkeypatch.setenv(name, value)
+    assert Settings() == mine
+
+
+def test_used_settings_are_the_process_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    settings.cache_clear()
+    use(Settings(crypto_platform_home=tmp_path))
+    try:
+        assert settings().crypto_platform_home == tmp_path
+    finally:
+        settings.cache_clear()
+
+
+def test_a_relative_home_is_one_for_all_processes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert Settings(crypto_platform_home=Path("home")).crypto_platform_home == tmp_path / "home"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"sandbox_kafka_port": 70000},
+        {"sandbox_spark_memory": "lots"},
+        {"sandbox_snowflake_memory": "600MB'; attach 'x"},
+        {"snowflake_database": 'MARKET"; drop database x; --'},
+        {"snowflake_role": "a b"},
+    ],
+    ids=lambda wrong: next(iter(wrong)),
+)
+def test_values_out_of_range_are_refused_by_name(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(wrong))):
+        Settings(**wrong)
+
+
+def test_an_error_does_not_show_what_was_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SANDBOX_KAFKA_PORT", "s3cret")
+    with pytest.raises(ValidationError) as error:
+        Settings()
+    assert "s3cret" not in str(error.value)
