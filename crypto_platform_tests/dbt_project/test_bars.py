@@ -53,3 +53,36 @@ def test_daily_stocks_equal_alpacas_own(recorded: Warehouse, symbol: str) -> Non
     differ = facts["close"] != alpaca["close"]
     assert set(facts["bar_date"][differ]) == CLOSING_AUCTION_DAYS[symbol]
     assert facts["vwap"].isna().all() and facts["trade_count"].isna().all()
+
+
+@pytest.mark.parametrize(("table", "rule"), [("FCT_BARS_5M", "5min"), ("FCT_BARS_15M", "15min"), ("FCT_BARS_1H", "1h")])
+@pytest.mark.parametrize("name", ["BTC-USD_1Min", "SPY_15Min", "AAPL_15Min", "NVDA_15Min"])
+def test_roll_ups_equal_pandas(recorded: Warehouse, table: str, rule: str, name: str) -> None:
+    bars = recording(name)
+    facts = recorded.query(f"select * from MARTS.{table} where symbol = '{bars['symbol'].iloc[0]}' order by bar_start")
+    if pd.Timedelta(rule) < pd.Timedelta(bars["timeframe"].iloc[0].lower()):
+        assert facts.empty
+        return
+    expected = bars.groupby(bars["bar_start"].dt.floor(rule)).agg(
+        open=("open", "first"), high=("high", "max"), low=("low", "min"), close=("close", "last"),
+        volume=("volume", exact_sum),
+    ).reset_index()  # fmt: skip
+    pd.testing.assert_frame_equal(facts[list(expected)], expected, check_dtype=False, check_exact=True)
+
+
+def test_expected_bars_follow_the_session(recorded: Warehouse) -> None:
+    daily = recorded.query("select * from MARTS.FCT_BARS_1D").set_index(["symbol", "bar_date"])
+    spy = daily.loc["SPY"]
+    assert spy.loc[date(2025, 11, 26), ["expected_bars", "is_early_close"]].tolist() == [26, False]
+    assert spy.loc[date(2025, 11, 28), ["expected_bars", "is_early_close"]].tolist() == [14, True]
+    assert set(daily.loc["BTC/USD", "expected_bars"]) == {1440}
+    assert (daily["is_complete"] == (daily["actual_bars"] >= daily["expected_bars"])).all()
+    apart = daily["pre_market_volume"] + daily["regular_volume"] + daily["after_hours_volume"]
+    assert apart.tolist() == pytest.approx(daily["volume"].tolist(), rel=1e-12)
+
+    # 13:00 to 14:00 UTC is half before the opening bell in summer; 20:00 is after the close.
+    hours = recorded.query("select * from MARTS.FCT_BARS_1H where symbol = 'SPY' and bar_date = '2025-07-01'")
+    expected = hours.set_index("bar_start")["expected_bars"]
+    assert expected[pd.Timestamp("2025-07-01 13:00")] == 2
+    assert expected[pd.Timestamp("2025-07-01 14:00")] == 4
+    assert expected[expected.index >= "2025-07-01 20:00"].eq(0).all()

@@ -1,0 +1,121 @@
+{#
+  Bars of `seconds` (a part of an hour, an hour, or a day of 86400) from the base bars of the feeds; the SQL of a whole
+  incremental model.
+
+  A day's open, high, low and close are those of the regular session, its volume, trade count and VWAP those of all hours,
+  as in Alpaca's daily bars; shorter bars take in whatever lies in them. Expected and actual bars count base bars in
+  regular hours: outside of them a stock has a bar only when it trades.
+#}
+{% macro roll_up(seconds) -%}
+  {%- set daily = seconds == 86400 -%}
+  {%- set increment = increment(ref('fct_bars')) -%}
+  {%- set bucket = 'bar_date' if daily else 'bar_start' -%}
+with
+
+bars as (
+    select
+        * {% if not daily %}exclude (bar_start),
+        time_slice(bar_start, {{ seconds // 60 }}, 'minute') as bar_start{% endif %},
+        bar_start as base_start,
+        iff(session_phase = 'regular', bar_start, null) as regular_start
+    from {{ ref('fct_bars') }}
+    where
+        timeframe_seconds <= {{ seconds }}
+        and {{ in_increment(increment, 'bar_date') }}
+),
+
+rolled_up as (
+    select
+        feed,
+        asset_class,
+        symbol,
+        {{ 'bar_start,' if not daily }}
+        bar_date,
+        timeframe,
+        timeframe_seconds,
+        {%- if daily %}
+        min_by(open, regular_start) as open,
+        max(iff(regular_start is null, null, high)) as high,
+        min(iff(regular_start is null, null, low)) as low,
+        max_by(close, regular_start) as close,
+        {%- else %}
+        min_by(open, base_start) as open,
+        max(high) as high,
+        min(low) as low,
+        max_by(close, base_start) as close,
+        {%- endif %}
+        {{ exact_sum('volume') }} as volume,
+        sum(cast(trade_count as number(38, 0))) as trade_count,
+        {{ vwap_of_bars() }} as vwap,
+        {%- if daily %}
+        {{ exact_sum("iff(session_phase = 'pre_market', volume, 0)") }} as pre_market_volume,
+        {{ exact_sum("iff(session_phase = 'regular', volume, 0)") }} as regular_volume,
+        {{ exact_sum("iff(session_phase = 'after_hours', volume, 0)") }} as after_hours_volume,
+        {%- endif %}
+        count(regular_start) as actual_bars,
+        max(loaded_at) as loaded_at
+    from bars
+    group by feed, asset_class, symbol, {{ 'bar_start, ' if not daily }}bar_date, timeframe, timeframe_seconds
+    {{ 'having count(regular_start) > 0' if daily }}
+    -- A feed whose timeframe was changed has a day in both: the finer one counts.
+    qualify row_number() over (partition by feed, symbol, {{ bucket }} order by timeframe_seconds) = 1
+),
+
+in_session as (
+    select
+        rolled_up.*,
+        sessions.opens_at,
+        sessions.closes_at,
+        sessions.is_early_close,
+        {#- greatest() and least() treat NULL differently in the two engines, so closed days are kept from them. #}
+        iff(
+            sessions.is_open,
+            datediff(
+                'second',
+                {{ 'sessions.opens_at' if daily else 'greatest(rolled_up.bar_start, sessions.opens_at)' }},
+                {{
+                    'sessions.closes_at' if daily
+                    else "least(dateadd('second', " ~ seconds ~ ", rolled_up.bar_start), sessions.closes_at)"
+                }}
+            ),
+            0
+        ) as session_seconds
+    from rolled_up
+    left join {{ ref('dim_sessions') }} as sessions
+        on {{ calendar_of_feed('rolled_up.feed') }} = sessions.calendar and rolled_up.bar_date = sessions.session_date
+)
+
+select
+    feed,
+    asset_class,
+    symbol,
+    {{ 'bar_start,' if not daily }}
+    bar_date,
+    timeframe as base_timeframe,
+    open,
+    high,
+    low,
+    close,
+    volume,
+    trade_count,
+    vwap,
+    {%- if daily %}
+    pre_market_volume,
+    regular_volume,
+    after_hours_volume,
+    opens_at,
+    closes_at,
+    is_early_close,
+    {%- endif %}
+    cast(floor(greatest(session_seconds, 0) / timeframe_seconds) as integer) as expected_bars,
+    actual_bars,
+    actual_bars >= floor(greatest(session_seconds, 0) / timeframe_seconds) as is_complete,
+    loaded_at
+from in_session
+{%- endmacro %}
+
+
+{# SQL: the trading calendar of a feed. #}
+{% macro calendar_of_feed(feed) -%}
+case {{ feed }}{% for name in var('feeds') %} when '{{ name }}' then '{{ var('feeds')[name].calendar }}'{% endfor %} end
+{%- endmacro %}
