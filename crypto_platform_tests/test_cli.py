@@ -130,6 +130,10 @@ def test_up_shows_dagster_until_ctrl_c(fresh_settings: Settings) -> None:
         address = f"http://127.0.0.1:{effective.dagster_ui_port}"
         assert address in printed
         assert "dagster_version" in requests.get(f"{address}/server_info", timeout=30).json()
+        locations = "{workspaceOrError {... on Workspace {locationEntries {locationOrLoadError {__typename}}}}}"
+        loaded = requests.post(f"{address}/graphql", json={"query": locations}, timeout=30).json()
+        (location,) = loaded["data"]["workspaceOrError"]["locationEntries"]
+        assert location["locationOrLoadError"] == {"__typename": "RepositoryLocation"}
         supervisord = Supervisord.find(settings)
         assert supervisord
         family = [supervisord.process, *supervisord.process.children(recursive=True)]

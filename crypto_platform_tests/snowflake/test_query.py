@@ -82,5 +82,6 @@ def test_a_statement_s_rows(sandbox: Settings) -> None:
 
 
 def test_a_failing_statement_is_snowflake_s_own_message(sandbox: Settings) -> None:
-    with pytest.raises(QueryError, match=r"(?i)no_such_column"), query(sandbox, "select no_such_column from (select 1)"):
+    statement = "select no_such_column from (select 1)"
+    with pytest.raises(QueryError, match=r"(?i)no_such_column"), query(sandbox, statement):
         pass
