@@ -1,0 +1,204 @@
+"""Recordings of any origin: what is read, and what a bad file is told."""
+
+import gzip
+import hashlib
+import re
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crypto_platform.sandbox.alpaca.columns import to_dicts
+from crypto_platform.sandbox.alpaca.recordings import (
+    Recorded,
+    RecordingError,
+    read_folder,
+    symbol_of,
+    timeframe_in_name,
+    timeframe_of,
+)
+from crypto_platform.sandbox.alpaca.timeframes import ONE_MINUTE, Timeframe
+from crypto_platform_tests.sandbox.alpaca.conftest import RECORDINGS
+
+HEADER = "symbol,timestamp,open,high,low,close,volume"
+ROW = "BTC/USD,2026-03-01T00:00:00Z,1,2,0.5,1.5,3"
+
+numbers = st.floats(1e-9, 1e12, allow_nan=False)
+
+
+def write(folder: Path, name: str, *lines: str) -> Path:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    rows=st.lists(
+        st.tuples(
+            st.integers(0, 10_000),
+            st.lists(numbers, min_size=5, max_size=5),
+            st.none() | st.integers(0, 10**9),
+            st.none() | numbers,
+            st.integers(-14 * 60, 14 * 60),
+        ),
+        min_size=1,
+        max_size=20,
+        unique_by=lambda row: row[0],
+    ),
+    order=st.permutations(["symbol", "timestamp", "open", "high", "low", "close", "volume", "trade_count", "vwap"]),
+    kind=st.sampled_from(["csv", "csv.gz", "parquet"]),
+)
+def test_what_is_written_is_read(rows, order, kind) -> None:
+    start = datetime(2026, 3, 1, tzinfo=UTC)
+    frame = pd.DataFrame(
+        {
+            "symbol": "BTCUSDT",
+            "timestamp": (start + timedelta(minutes=minute)).astimezone(timezone(timedelta(minutes=zone))).isoformat(),
+            **dict(zip(("open", "high", "low", "close", "volume"), values, strict=True)),
+            "trade_count": count,
+            "vwap": vwap,
+        }
+        for minute, values, count, vwap, zone in rows
+    ).astype({"trade_count": "Int64", "vwap": float})[order]
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "deep" / f"some_1m.{kind}"
+        path.parent.mkdir()
+        if kind == "parquet":
+            frame.to_parquet(path)
+        else:
+            text = frame.to_csv(index=False)
+            path.write_bytes(gzip.compress(text.encode()) if kind == "csv.gz" else text.encode())
+        bars = read_folder(Path(folder))["BTC/USDT", ONE_MINUTE].bars
+    for bar, (minute, values, count, vwap, _) in zip(to_dicts(bars), sorted(rows), strict=True):
+        moment = (start + timedelta(minutes=minute)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        expected = {"t": moment, **dict(zip("ohlcv", values, strict=True))}
+        expected |= {} if count is None else {"n": count}
+        expected |= {} if vwap is None else {"vw": vwap}
+        assert bar == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "symbol", "asset_class"),
+    [
+        ("BTC/USD", "BTC/USD", "crypto"),
+        ("BTCUSDT", "BTC/USDT", "crypto"),
+        ("ETHBTC", "ETH/BTC", "crypto"),
+        ("SHIBUSD", "SHIB/USD", "crypto"),
+        ("1INCHUSDC", "1INCH/USDC", "crypto"),
+        ("AAPL", "AAPL", "us_equity"),
+        ("BRK.B", "BRK.B", "us_equity"),
+        ("FUSD", "FUSD", "us_equity"),
+    ],
+)
+def test_symbols(text: str, symbol: str, asset_class: str) -> None:
+    assert symbol_of(text) == (symbol, asset_class)
+
+
+@given(st.text(max_size=12))
+def test_no_other_text_becomes_a_symbol(text: str) -> None:
+    try:
+        symbol, asset_class = symbol_of(text)
+    except ValueError:
+        return
+    pattern = r"[A-Z0-9]{2,10}/[A-Z0-9]{2,10}" if asset_class == "crypto" else r"[A-Z]{1,6}(\.[A-Z]{1,3})?"
+    assert re.fullmatch(pattern, symbol)
+
+
+@pytest.mark.parametrize(
+    ("text", "timeframe"),
+    [
+        *(("1m", "1Min"), ("1Min", "1Min"), ("15m", "15Min"), ("60m", "1Hour"), ("1h", "1Hour")),
+        *(("4H", "4Hour"), ("1d", "1Day"), ("24h", "1Day"), ("1440m", "1Day"), ("1Day", "1Day")),
+        *(("1w", "1Week"), ("1mo", "1Month"), ("3Month", "3Month")),
+    ],
+)
+def test_timeframes(text: str, timeframe: str) -> None:
+    assert str(timeframe_of(text)) == timeframe
+    assert str(timeframe_in_name(Path(f"venue_BTC_{text}_2026-03-01.csv.gz"))) == timeframe
+
+
+@pytest.mark.parametrize(
+    ("name", "lines", "told"),
+    [
+        ("a_1m.csv", [HEADER, ROW, ROW.replace("1.5", "high")], "a_1m.csv, line 3: close is 'high': write a number"),
+        ("a_1m.csv", [HEADER, ROW.replace(",2,", ",nan,")], "a_1m.csv, line 2: high is 'nan': write a finite number"),
+        ("a_1m.csv", [HEADER, ROW.replace(",2,", ",,")], "a_1m.csv, line 2: high is None: write a finite number"),
+        ("a_1m.csv", [HEADER, ROW.replace("2026", "soon")], "line 2: timestamp is 'soon-03-01.*write ISO 8601"),
+        ("a_1m.csv", [HEADER, ROW, ROW.replace("BTC", "btc")], "line 3: 'btc/USD' is not a symbol: write BTC/USD"),
+        ("a_1m.csv", [HEADER, ROW[ROW.index(",") :]], "line 2: no symbol: fill it in"),
+        ("a_1m.csv", [HEADER.replace("low", "bottom"), ROW], "no column low .it has symbol,.*: add it"),
+        ("a_1m.csv", [HEADER.replace("low", "high"), ROW], "the column `high` is there twice"),
+        ("a_1m.csv", [HEADER, ROW, ROW + ",7,8"], "a_1m.csv: not readable as CSV.*Expected 7 columns, got 9"),
+        ("a_1m.csv", [HEADER + ",trade_count", ROW + ",1.5"], "line 2: trade_count is '1.5': write a whole number"),
+        ("a_1m.csv", [HEADER + ",timeframe", ROW + ",7x"], "line 2: '7x' is not a timeframe"),
+        ("a_1m_1h.csv", [HEADER, ROW], "the name holds 1Hour and 1Min: leave one"),
+        ("a.csv", [HEADER, ROW], "which timeframe are its bars of.*as in BTC-USD_1Min.csv"),
+        ("a_1m.parquet", ["no parquet"], "a_1m.parquet: not readable as Parquet"),
+        ("a_1m.txt", [HEADER, ROW], "no recording in it: put .csv, .csv.gz, .parquet files there"),
+    ],
+)
+def test_a_bad_file_is_named_with_its_row_and_the_mend(tmp_path: Path, name: str, lines: list, told: str) -> None:
+    write(tmp_path, name, *lines)
+    with pytest.raises(RecordingError, match=told):
+        read_folder(tmp_path)
+
+
+def test_equal_rows_of_two_files_are_one_and_differing_ones_an_error(tmp_path: Path) -> None:
+    other = ROW.replace("00:00:00", "00:01:00")
+    write(tmp_path, "one_1m.csv", HEADER, ROW, other)
+    write(tmp_path, "two_1Min.csv", HEADER, ROW.replace("0Z", "0+00:00"))
+    assert len(read_folder(tmp_path)["BTC/USD", ONE_MINUTE].bars) == 2
+    write(tmp_path, "two_1Min.csv", HEADER, other.replace("1.5", "1.6"))
+    with pytest.raises(
+        RecordingError,
+        match=r"two_1Min.csv, line 2: BTC/USD 1Min at 2026-03-01T00:01:00Z differs from .*one_1m.csv, line 3",
+    ):
+        read_folder(tmp_path)
+
+
+def test_a_timeframe_in_the_data_goes_before_the_name(tmp_path: Path) -> None:
+    write(tmp_path, "bars_1m.csv", HEADER + ",timeframe", ROW + ",1h", ROW + ",1d")
+    assert set(read_folder(tmp_path)) == {("BTC/USD", Timeframe(1, "Hour")), ("BTC/USD", Timeframe(1, "Day"))}
+
+
+def test_a_timeframe_that_is_not_recorded_is_rolled_up(tmp_path: Path) -> None:
+    rows = [ROW.replace("00:00:00", f"00:{m:02}:00").replace(",3", f",{m}") for m in range(31)]
+    write(tmp_path, "bars_1m.csv", HEADER, *rows)
+    source = Recorded(tmp_path)
+    start = int(source.recordings["BTC/USD", ONE_MINUTE].bars.times[0])
+    quarters = source.bars("BTC/USD", "crypto", Timeframe(15, "Min"), start, start + 10**15, 10)
+    assert quarters.columns["v"].tolist() == [sum(range(15)), sum(range(15, 30)), 30]
+    assert "n" not in quarters.columns
+
+
+def test_a_shorter_timeframe_than_the_recorded_is_known_and_empty(tmp_path: Path) -> None:
+    write(tmp_path, "bars_1h.csv", HEADER, ROW)
+    source = Recorded(tmp_path)
+    assert source.knows("BTC/USD", "crypto")
+    assert not source.knows("BTC/USD", "us_equity")
+    assert len(source.bars("BTC/USD", "crypto", ONE_MINUTE, 0, 2**62, 10)) == 0
+
+
+def test_the_shipped_recordings_are_the_ones_their_readme_tells_of() -> None:
+    readme = (RECORDINGS / "README.md").read_text()
+    told = re.findall(r"\| `(\S+)` \| ([\d,]+) \| (\S+) \| (\S+) \| `([0-9a-f]{64})` \|", readme)
+    assert {name for name, *_ in told} == {path.name for path in RECORDINGS.glob("*.parquet")}
+    for name, bars, first, last, digest in told:
+        assert hashlib.sha256((RECORDINGS / name).read_bytes()).hexdigest() == digest
+        times = pd.read_parquet(RECORDINGS / name).timestamp
+        assert len(times) == int(bars.replace(",", ""))
+        assert (f"{times.min():%Y-%m-%dT%H:%MZ}", f"{times.max():%Y-%m-%dT%H:%MZ}") == (first, last)
+    assert sum(path.stat().st_size for path in RECORDINGS.iterdir()) < 8 * 2**20
+
+
+def test_the_shipped_btc_is_whole() -> None:
+    bars = Recorded(RECORDINGS).recordings["BTC/USD", ONE_MINUTE].bars
+    assert len(bars) == 92 * 1440
+    assert (np.diff(bars.times) == 60 * 10**9).all()
