@@ -2,7 +2,8 @@
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import partial
@@ -130,11 +131,8 @@ def load(
     this = Load(load_id, feed, topic.topic, topic.topic_id, run_id, spans, began)
 
     reach("before_parquet")
-    if spark is None:
-        from crypto_platform.spark.session import session
-
-        spark = session(settings)
-    staged = stage_bars(spark, settings, topic.topic, spans, folder)
+    with _session(settings, spark) as opened:
+        staged = stage_bars(opened, settings, topic.topic, spans, folder)
     reach("after_parquet")
     clock.lap("spark", staged.messages)
 
@@ -281,6 +279,20 @@ class _Clock:
 
 def _nobody(_done: int, _total: int, _messages: int) -> None:
     pass
+
+
+@contextmanager
+def _session(settings: Settings, given: "SparkSession | None") -> Iterator["SparkSession"]:
+    if given is not None:
+        yield given
+        return
+    from crypto_platform.spark.session import session
+
+    own = session(settings)
+    try:
+        yield own
+    finally:
+        own.stop()
 
 
 def _connect(settings: Settings) -> Connect:

@@ -69,6 +69,7 @@ class Settings(BaseSettings):
     kafka_topic_partitions: int = Field(3, ge=1)
     kafka_replication_factor: int = Field(1, ge=1)
     kafka_retention_hours: int = Field(168, ge=1)
+    kafka_request_timeout_seconds: float = Field(15.0, gt=0)
     kafka_delivery_timeout_seconds: float = Field(
         60.0, gt=0, description="Seconds until an unconfirmed message is given up"
     )

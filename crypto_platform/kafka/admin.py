@@ -9,8 +9,6 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetS
 from crypto_platform import bars
 from crypto_platform.settings import Settings
 
-_REQUEST_TIMEOUT_SECONDS = 15.0
-
 
 class TopicError(RuntimeError):
     """A topic is missing, is not set up as the platform needs it, or Kafka does not answer."""
@@ -61,7 +59,7 @@ def ensure_topic(settings: Settings, feed: str) -> str:
         },
     )
     try:
-        admin.create_topics([wanted], request_timeout=_REQUEST_TIMEOUT_SECONDS)[topic].result()
+        admin.create_topics([wanted], request_timeout=settings.kafka_request_timeout_seconds)[topic].result()
     except KafkaException as error:
         if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
             raise _unreachable(settings, f"topic {topic} could not be created", error) from error
@@ -78,12 +76,12 @@ def topic_state(settings: Settings, feed: str) -> TopicState:
     topic = bars.topic(feed)
     admin = _admin(settings)
     try:
-        described = admin.describe_topics(TopicCollection([topic]), request_timeout=_REQUEST_TIMEOUT_SECONDS)[
-            topic
-        ].result()
+        described = admin.describe_topics(
+            TopicCollection([topic]), request_timeout=settings.kafka_request_timeout_seconds
+        )[topic].result()
         partitions = [TopicPartition(topic, p.id) for p in described.partitions]
-        earliest = _offsets(admin, partitions, OffsetSpec.earliest())
-        end = _offsets(admin, partitions, OffsetSpec.latest())
+        earliest = _offsets(settings, admin, partitions, OffsetSpec.earliest())
+        end = _offsets(settings, admin, partitions, OffsetSpec.latest())
     except KafkaException as error:
         if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
             raise TopicError(
@@ -98,14 +96,20 @@ def _admin(settings: Settings) -> AdminClient:
     return AdminClient(client_config(settings) | {"log_level": 0})
 
 
-def _offsets(admin: AdminClient, partitions: list[TopicPartition], spec: OffsetSpec) -> dict[int, int]:
-    futures = admin.list_offsets(dict.fromkeys(partitions, spec), request_timeout=_REQUEST_TIMEOUT_SECONDS)
+def _offsets(
+    settings: Settings, admin: AdminClient, partitions: list[TopicPartition], spec: OffsetSpec
+) -> dict[int, int]:
+    futures = admin.list_offsets(
+        dict.fromkeys(partitions, spec), request_timeout=settings.kafka_request_timeout_seconds
+    )
     return {partition.partition: future.result().offset for partition, future in futures.items()}
 
 
 def _check_config(settings: Settings, admin: AdminClient, topic: str) -> None:
     resource = ConfigResource(ResourceType.TOPIC, topic)
-    config = admin.describe_configs([resource], request_timeout=_REQUEST_TIMEOUT_SECONDS)[resource].result()
+    config = admin.describe_configs([resource], request_timeout=settings.kafka_request_timeout_seconds)[
+        resource
+    ].result()
     wrong = [
         f"{name}={config[name].value}, needed {needed}"
         for name, needed in (("message.timestamp.type", "LogAppendTime"), ("cleanup.policy", "delete"))

@@ -1,7 +1,7 @@
 """Publishing lake days to a feed's topic: the lake's line is the message, as it is."""
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -74,10 +74,11 @@ def publish(
             publishing the same days again is safe: the load drops what it already has.
         crypto_platform.kafka.admin.TopicError: the topic cannot be made or is set up wrongly.
     """
+    # First, because it takes half a second to be given its id as an idempotent producer.
+    producer = Producer(_producer_config(settings))
     topic = admin.ensure_topic(settings, feed)
     deliveries = _Deliveries(topic)
-    producer = Producer(_producer_config(settings))
-    by_day: dict[date, dict[str, int]] = defaultdict(dict)
+    by_day: dict[date, Counter[str]] = defaultdict(Counter)
     started = time.monotonic()
     reach("before_publish")
     try:
@@ -85,7 +86,7 @@ def publish(
             for symbol, section in day.sections.items():
                 headers = message_headers("rest", run_id, section.observed_at)
                 _produce(producer, deliveries, topic, symbol, section.lines, headers)
-                by_day[day.day][symbol] = len(section.lines)
+                by_day[day.day][symbol] += len(section.lines)
                 if progress:
                     progress(len(section.lines))
             reach("during_publish")
@@ -94,12 +95,12 @@ def publish(
     except BaseException:
         producer.purge()
         raise
-    deliveries.check(unreported, expected=sum(n for symbols in by_day.values() for n in symbols.values()))
+    deliveries.check(unreported, expected=sum(symbols.total() for symbols in by_day.values()))
     reach("after_publish")
     return PublishReport(
         topic=topic,
         messages=deliveries.count,
-        by_day=dict(by_day),
+        by_day={day: dict(symbols) for day, symbols in by_day.items()},
         offsets={p: (first, last) for p, (first, last) in sorted(deliveries.offsets.items())},
         seconds=time.monotonic() - started,
     )

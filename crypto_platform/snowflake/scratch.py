@@ -68,13 +68,13 @@ def fill(connection: "SnowflakeConnection", settings: Settings, load_id: str, st
     )
     if not staged.files:
         return table
-    source = _source(connection, settings, load_id, staged)
+    source, purge = _source(connection, settings, load_id, staged)
     reach("after_put")
     loaded = rows(
         cursor,
         f"COPY INTO {table} FROM {source} "
         "FILE_FORMAT = (TYPE = PARQUET USE_LOGICAL_TYPE = TRUE BINARY_AS_TEXT = FALSE) "
-        "MATCH_BY_COLUMN_NAME = CASE_INSENSITIVE",
+        f"MATCH_BY_COLUMN_NAME = CASE_INSENSITIVE{purge}",
     )
     copied = sorted(str(row[0]).rsplit("/", 1)[-1] for row in loaded)
     if copied != sorted(staged.files):
@@ -142,14 +142,18 @@ def drop_stale(connection: "SnowflakeConnection") -> list[str]:
     return dropped
 
 
-def _source(connection: "SnowflakeConnection", settings: Settings, load_id: str, staged: Staged) -> str:
-    """Where COPY reads: a temporary stage that holds nothing but the staged files, or the external stage's folder."""
+def _source(connection: "SnowflakeConnection", settings: Settings, load_id: str, staged: Staged) -> tuple[str, str]:
+    """What COPY reads, and its PURGE option.
+
+    An internal stage is temporary and holds nothing but the staged files; of an external one the files are named.
+    """
     if settings.snowflake_external_stage:
         folder = staged.path.removeprefix(settings.stage).strip("/")
         files = ", ".join(f"'{name}'" for name in staged.files)
-        return f"@{settings.snowflake_external_stage}/{folder}/ FILES = ({files})"
+        return f"@{settings.snowflake_external_stage}/{folder}/ FILES = ({files})", ""
     stage = f"RAW.STAGE_{load_id.upper()}"
     cursor = connection.cursor()
     cursor.execute(f"CREATE TEMPORARY STAGE IF NOT EXISTS {stage}")
     cursor.execute(f"PUT 'file://{staged.path}/*.parquet' @{stage} AUTO_COMPRESS = FALSE PARALLEL = 4")
-    return f"@{stage}"
+    # The emulator keeps the files of a temporary stage, unless they are purged.
+    return f"@{stage}", " PURGE = TRUE"

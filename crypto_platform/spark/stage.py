@@ -157,7 +157,7 @@ def _judged(messages: "DataFrame") -> "DataFrame":
             f"{record_time} AS record_time",
             f"IF(source IN ({sources}), source, NULL) AS source",
             f"coalesce({_time('observed_at')}, {record_time}) AS observed_at",
-            "bar IS NOT NULL AND bar.corrupt IS NULL AS readable",
+            f"bar IS NOT NULL AND bar.corrupt IS NULL AND {_is_one_object('CAST(raw_value AS STRING)')} AS readable",
             f"CASE bar.timeframe {steps} END AS step_seconds",
             *fields,
         )
@@ -168,6 +168,18 @@ def _judged(messages: "DataFrame") -> "DataFrame":
 def _header(name: str) -> str:
     # Three times as fast as filter() with a lambda, which Spark interprets.
     return f"CAST(get(headers.value, CAST(array_position(headers.key, '{name}') AS INT) - 1) AS STRING)"
+
+
+def _is_one_object(text: str) -> str:
+    """Whether `text`, which begins with a JSON object, ends with it; from_json drops what follows, a second bar too.
+
+    A bar has no objects in it, so its first closing brace is its last character. Only what is not so plain is
+    parsed again, as a list's one item and as an object's field: what follows would break one or the other.
+    """
+    plain = f"instr({text}, '}}') = length(rtrim({text}))"
+    item = f"json_array_length(concat('[', {text}, ']')) <=> 1"
+    field = f"""from_json(concat('{{"bar":', {text}, ',"end":1}}'), 'end INT').end <=> 1"""
+    return f"IF({plain}, true, {item} AND {field})"
 
 
 def _time(text: str) -> str:
