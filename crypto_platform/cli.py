@@ -3,11 +3,22 @@
 import json
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from crypto_platform.runs import Order, Run
+    from crypto_platform.settings import Settings
+    from crypto_platform.sources import Source
 
 OK, FAILURE, USAGE = 0, 1, 2
 
@@ -143,9 +154,8 @@ def sql(
     Example: crypto-platform sql "select symbol, count(*) from market.marts.fct_bars_1d group by 1"
     """
     from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
 
+    from crypto_platform.console import result_table, stdout
     from crypto_platform.sandbox import display, supervise
     from crypto_platform.settings import settings
     from crypto_platform.snowflake import query
@@ -161,13 +171,153 @@ def sql(
             for line in query.csv_lines(result) if as_csv else query.json_lines(result):
                 typer.echo(line)
             return
-        table = Table()
-        for column in result.columns:
-            table.add_column(Text(column), overflow="fold")
-        for row in result.rows:
-            cells = (query.text(value) for value in row)
-            table.add_row(*(Text("NULL", style="dim") if cell is None else Text(cell) for cell in cells))
-        Console().print(table)
+        stdout().print(result_table(result))
+
+
+Feed = Annotated[str, typer.Option("--feed", help="The feed: a folder under crypto_platform/defs.")]
+Symbols = Annotated[str, typer.Option("--symbols", help="Some of the feed's symbols only, separated by commas.")]
+
+
+def _day(name: str, help: str) -> Any:
+    return typer.Option(name, formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help=help)
+
+
+@app.command()
+def materialize(
+    feed: Feed,
+    start: Annotated[datetime, _day("--from", "First UTC day.")],
+    end: Annotated[datetime, _day("--to", "The UTC day after the last.")],
+    symbols: Symbols = "",
+    recordings: Annotated[
+        Path | None, typer.Option(help="Take the bars from this folder of CSV, CSV.gz or Parquet files.")
+    ] = None,
+    simulated: Annotated[bool, typer.Option("--simulated", help="Take simulated bars.")] = False,
+    live: Annotated[bool, typer.Option("--live", help="Ask Alpaca itself; crypto needs no key.")] = False,
+) -> None:
+    """Take a feed's days through every stage in one Dagster run, recorded where the UI shows it.
+
+    What is needed of the sandbox is started, and stopped after it, when it is not up.
+
+    Example: crypto-platform materialize --feed crypto --from 2026-03-01 --to 2026-06-01
+    """
+    from crypto_platform.console import stdout
+    from crypto_platform.runs import Order
+    from crypto_platform.sources import Source
+
+    with _usage():
+        chosen = tuple(symbol.strip() for symbol in symbols.split(",") if symbol.strip())
+        order = Order(feed, start.date(), end.date(), chosen)
+        source = Source(recordings, simulated, live)
+    console = stdout()
+    with _systems(source, console):
+        _show(_run(order, source, console), console)
+
+
+@app.command()
+def refill(
+    feed: Feed,
+    start: Annotated[datetime | None, _day("--from", "First UTC day; left out: the lake's first.")] = None,
+    end: Annotated[datetime | None, _day("--to", "The UTC day after the last; left out: the lake's last.")] = None,
+) -> None:
+    """Publish the lake's days again and load them, after the topic lost messages or was created anew.
+
+    Offsets that are gone are given up, which RAW.LOADS keeps a row of; Alpaca is not asked. What the ledger has
+    already stays as it is.
+
+    Example: crypto-platform refill --feed crypto
+    """
+    from crypto_platform import raw
+    from crypto_platform.console import stdout
+    from crypto_platform.refill import ranges, stored
+    from crypto_platform.runs import Order, feed_named
+    from crypto_platform.settings import settings
+    from crypto_platform.sources import Source
+
+    with _usage():
+        timeframe = feed_named(feed).timeframe
+        days = stored(settings(), feed, timeframe, start and start.date(), end and end.date())
+    console = stdout()
+    with _systems(Source(), console, {"kafka", "spark", "snowflake"}) as effective:
+        loss = raw.accept_loss(effective, feed, run_id="refill")
+        if loss.skipped != 0:
+            given_up = "an unknown number of" if loss.skipped is None else f"{loss.skipped:,}"
+            console.print(f"Gave up {given_up} messages of {loss.topic}: offsets {loss.before} → {loss.after}.")
+        for first, after in ranges(days):
+            _show(_run(Order(feed, first, after), Source(), console, stages=("kafka", "raw")), console)
+
+
+@app.command()
+def demo() -> None:
+    """Take the shipped recordings through every stage and show the daily bars that come out.
+
+    Example: crypto-platform demo
+    """
+    from crypto_platform import demo as tour
+    from crypto_platform.console import result_table, stdout
+    from crypto_platform.settings import settings
+    from crypto_platform.snowflake.query import query
+    from crypto_platform.sources import Source
+
+    console = stdout()
+    source = Source(recordings=settings().sandbox_recordings)
+    with _usage():
+        orders = tour.orders(settings().sandbox_recordings)
+    with _systems(source, console) as effective:
+        for order in orders:
+            _show(_run(order, source, console), console)
+        with query(effective, tour.LAST_DAYS) as result:
+            console.print(result_table(result, "MARTS.FCT_BARS_1D, the last days of each symbol"))
+    console.print(f"The bars are {source.label}; what they are says {settings().sandbox_recordings / 'README.md'}.")
+    console.print(
+        f"Look at the runs and the assets: crypto-platform up, then http://127.0.0.1:{settings().dagster_ui_port}"
+    )
+    console.print('Ask for more: crypto-platform sql "select * from market.marts.fct_bars_1d"')
+
+
+@contextmanager
+def _usage() -> Iterator[None]:
+    """What the command line asks for cannot be: exit code 2."""
+    try:
+        yield
+    except ValueError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(USAGE) from None
+
+
+@contextmanager
+def _systems(source: "Source", console: "Console", services: set[str] | None = None) -> Iterator["Settings"]:
+    """The source and the systems that a run needs, up; their addresses in force for this process and dbt."""
+    from crypto_platform.sandbox import display, supervise
+    from crypto_platform.settings import settings, use
+
+    try:
+        with source.address(settings()) as addressed:
+            wanted = services or set(supervise.PIPELINE)
+            with supervise.sandbox(addressed, wanted, display.starting(console)) as effective:
+                use(effective)
+                yield effective
+    except RuntimeError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(FAILURE) from None
+
+
+def _run(order: "Order", source: "Source", console: "Console", **options: Any) -> "Run":
+    from crypto_platform.console import progress_bars
+    from crypto_platform.runs import materialize as run
+
+    with progress_bars(console):
+        return run(order, tags={"alpaca_source": source.label}, **options)
+
+
+def _show(run: "Run", console: "Console") -> None:
+    from crypto_platform.console import run_table
+
+    console.print(run_table(run))
+    console.print(f"[dim]run {run.run_id}, {run.seconds:.1f} s[/dim]")
+    if not run.ok:
+        for error in dict.fromkeys(run.errors):
+            typer.echo(error, err=True)
+        raise typer.Exit(FAILURE)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What a run looks like in a terminal: bars of progress while it works, tables when it is done."""
 
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,12 +15,21 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from crypto_platform import progress
 from crypto_platform.runs import Run
+from crypto_platform.snowflake.query import Result, text
+
+WIDTH_OF_A_FILE = 160
 
 # What each stage counts as its bars, first match.
 _COUNTS = ("bars", "messages")
+
+
+def stdout() -> Console:
+    """This process's output as it is now, wide enough for tables where no terminal sets a width."""
+    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else WIDTH_OF_A_FILE)
 
 
 @contextmanager
@@ -64,14 +74,14 @@ def run_table(run: Run) -> Table:
     return table
 
 
-def rows_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
-    """Rows of a query, numbers to the right."""
+def result_table(result: Result, title: str | None = None) -> Table:
+    """The rows of a query, every value in full."""
     table = Table(title=title, title_justify="left")
-    for number, column in enumerate(columns):
-        right = bool(rows) and isinstance(rows[0][number], int | float)
-        table.add_column(column.lower(), justify="right" if right else "left")
-    for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row))
+    for column in result.columns:
+        table.add_column(Text(column), overflow="fold")
+    for row in result.rows:
+        cells = (text(value) for value in row)
+        table.add_row(*(Text("NULL", style="dim") if cell is None else Text(cell) for cell in cells))
     return table
 
 

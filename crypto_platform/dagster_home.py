@@ -4,17 +4,23 @@ from pathlib import Path
 
 from crypto_platform.settings import PROJECT_ROOT, Settings
 
+_MADE = "# Made from the project's dagster.yaml and made again when that changes; without this line it is yours.\n"
+
 
 def dagster_home(settings: Settings) -> Path:
-    """The folder to set DAGSTER_HOME to; made on the first call, and again when `dagster.yaml` moved.
+    """The folder to set DAGSTER_HOME to, with a `dagster.yaml` of the project's and the event log's place.
 
     A `dagster.yaml` of one's own that lies there already, such as one with Postgres storage, stays.
     """
-    folder = settings.dagster_home or settings.crypto_platform_home / "dagster"
+    folder = (settings.dagster_home or settings.crypto_platform_home / "dagster").absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    source, link = PROJECT_ROOT / "dagster.yaml", folder / "dagster.yaml"
-    if link.is_symlink() and link.readlink() != source:
-        link.unlink()
-    if not link.exists():
-        link.symlink_to(source)
+    path = folder / "dagster.yaml"
+    content = (
+        f"{_MADE}{(PROJECT_ROOT / 'dagster.yaml').read_text()}"
+        "event_log_storage:\n  module: crypto_platform.event_log\n  class: KeptSqliteEventLogStorage\n"
+        f"  config:\n    base_dir: {folder / 'history' / 'runs'}\n"
+    )
+    present = path.read_text() if path.exists() else _MADE
+    if present.startswith(_MADE) and present != content:
+        path.write_text(content)
     return folder

@@ -8,7 +8,6 @@ shorter day.
 
 import hashlib
 import io
-import io
 import re
 import uuid
 from dataclasses import dataclass
@@ -154,10 +153,6 @@ class Lake:
         finally:
             if self._fs.exists(unfinished):
                 self._fs.rm_file(unfinished)
-
-
-def _missing(path: str, feed: str, day: date) -> LakeDayMissing:
-    return LakeDayMissing(f"the lake has no {path}: materialise alpaca/{feed}_bars for {day} first")
 
 
 def _missing(path: str, feed: str, day: date) -> LakeDayMissing:

@@ -1,17 +1,30 @@
 """Materialise a feed from the command line: one Dagster run, recorded in the instance that the UI shows."""
 
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from io import StringIO
 from typing import TYPE_CHECKING, Any
 
-from crypto_platform.feeds.spec import check_selection, feeds
+from crypto_platform.feeds.spec import FeedSpec, check_selection, feeds
 
 if TYPE_CHECKING:
     from dagster import ExecuteInProcessResult
 
 # Asset stages of a feed's job in order; everything else of it is dbt's.
 STAGES = ("alpaca", "kafka", "raw")
+
+
+def feed_named(name: str) -> FeedSpec:
+    """The feed of that name.
+
+    Raises:
+        ValueError: there is none; says which there are.
+    """
+    if name not in feeds():
+        raise ValueError(f"there is no feed {name!r}: choose from {', '.join(feeds())}")
+    return feeds()[name]
 
 
 @dataclass(frozen=True)
@@ -28,12 +41,10 @@ class Order:
     symbols: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        known = feeds()
-        if self.feed not in known:
-            raise ValueError(f"there is no feed {self.feed!r}: choose from {', '.join(known)}")
+        spec = feed_named(self.feed)
         if self.start >= self.end:
             raise ValueError(f"[{self.start}, {self.end}) is empty: the end is exclusive, give a later day")
-        first = min(feed.start_date for feed in known.values())
+        first = min(feed.start_date for feed in feeds().values())
         today = datetime.now(UTC).date()
         if self.start < first:
             raise ValueError(
@@ -42,7 +53,7 @@ class Order:
             )
         if self.end > today:
             raise ValueError(f"{self.end} is too late: the last whole UTC day is {today - timedelta(days=1)}")
-        check_selection(self.feed, known[self.feed], self.symbols)
+        check_selection(self.feed, spec, self.symbols)
 
 
 @dataclass(frozen=True)
@@ -84,14 +95,15 @@ def materialize(order: Order, stages: Sequence[str] = STAGES, tags: dict[str, st
     skipped = [dg.AssetKey([stage, f"{order.feed}_bars"]) for stage in STAGES if stage not in stages]
     selected = [key for key in job.asset_layer.selected_asset_keys if key not in skipped] if skipped else None
     started = datetime.now(UTC)
-    with dg.DagsterInstance.get() as instance:
+    # dbt's lines would run through the caller's own output; they are in its log, errors in the run's.
+    with dg.DagsterInstance.get() as instance, redirect_stdout(StringIO()):
         result = job.execute_in_process(
             instance=instance,
             raise_on_error=False,
             asset_selection=selected,
             run_config={
                 "resources": {"selection": {"config": {"symbols": list(order.symbols)}}},
-                "loggers": {"console": {"config": {"log_level": "ERROR"}}},
+                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
             },
             tags={
                 ASSET_PARTITION_RANGE_START_TAG: order.start.isoformat(),
@@ -100,8 +112,7 @@ def materialize(order: Order, stages: Sequence[str] = STAGES, tags: dict[str, st
             },
         )
         seconds = {
-            s.step_key: (s.end_time or 0) - (s.start_time or 0)
-            for s in instance.get_run_step_stats(result.run_id)
+            s.step_key: (s.end_time or 0) - (s.start_time or 0) for s in instance.get_run_step_stats(result.run_id)
         }
     return Run(
         run_id=result.run_id,

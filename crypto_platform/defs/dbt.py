@@ -4,13 +4,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
-import orjson
 from dagster_dbt import DbtCliResource, dbt_assets
 
 from crypto_platform.feeds.partitions import daily
 from crypto_platform.transform.project import manifest
 from crypto_platform.transform.translator import Translator
-from crypto_platform.transform.window import variables
+from crypto_platform.transform.window import window
 
 
 @dbt_assets(
@@ -21,6 +20,6 @@ from crypto_platform.transform.window import variables
     pool="dbt",
 )
 def models(context: dg.AssetExecutionContext, dbt: DbtCliResource) -> Iterator[Any]:
-    window = context.partition_time_window
-    arguments = ["build", "--vars", orjson.dumps(variables(window.start, window.end)).decode()]
-    yield from dbt.cli(arguments, context=context).stream()
+    with window(*context.partition_time_window):
+        build = dbt.cli(["build"], context=context)
+    yield from build.stream()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from dagster_pyspark import PySparkResource
-from pydantic import PrivateAttr
+from pydantic import Field, PrivateAttr
 
 from crypto_platform.lake import Lake
 from crypto_platform.settings import Settings, settings
@@ -46,26 +46,31 @@ class KafkaResource(dg.ConfigurableResource):
 class SparkConnectResource(PySparkResource):
     """dagster-pyspark's resource, connected at first use: a load without new messages needs no Spark."""
 
-    spark_config: dict[str, Any] = {}
-    _connected: bool = PrivateAttr(default=False)
+    spark_config: dict[str, Any] = Field(default_factory=dict)
+    _spark_session: Any = PrivateAttr(default=None)
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Leave connecting to `spark_session`."""
 
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        """End the session: left open, it would look for its server again when the process ends."""
+        if self._spark_session is not None:
+            self._spark_session.stop()
+            self._spark_session = None
+
     @property
     def spark_session(self) -> Any:
-        if not self._connected:
+        if self._spark_session is None:
             from crypto_platform.spark.session import session
 
             self._spark_session = session(settings())
-            self._connected = True
         return self._spark_session
 
 
 class SelectionResource(dg.ConfigurableResource):
     """Some of the feed's symbols only, for a symbol added later; empty: all of them."""
 
-    symbols: list[str] = []
+    symbols: list[str] = Field(default_factory=list)
 
 
 @dg.resource(description="dagster-snowflake's resource, logged in as the settings say")

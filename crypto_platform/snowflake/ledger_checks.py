@@ -15,11 +15,13 @@ def bars_by_day(
 ) -> dict[date, dict[str, int]]:
     """How many different bars the ledger holds per UTC day of [start, end) and symbol."""
     found: dict[date, dict[str, int]] = {}
-    for day, symbol, count in connection.cursor().execute(
+    cursor = connection.cursor()
+    cursor.execute(
         f"SELECT bar_start::date, symbol, count(DISTINCT bar_start) FROM {bars_table(feed)} "  # noqa: S608
         "WHERE timeframe = %s AND bar_start >= %s AND bar_start < %s GROUP BY 1, 2",
         (timeframe.name, start.isoformat(), end.isoformat()),
-    ):
+    )
+    for day, symbol, count in cursor:
         found.setdefault(day, {})[symbol] = count
     return found
 
@@ -48,5 +50,6 @@ def repeated_messages(connection: "SnowflakeConnection", feed: str, load_id: str
 
 
 def _count(connection: "SnowflakeConnection", statement: str, values: tuple[object, ...]) -> int:
-    row = connection.cursor().execute(statement, values).fetchone()
-    return int(row[0])
+    cursor = connection.cursor()
+    cursor.execute(statement, values)
+    return int(cursor.fetchall()[0][0])

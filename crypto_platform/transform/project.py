@@ -23,9 +23,7 @@ def manifest() -> dict[str, object]:
         FileNotFoundError: it was not made yet; says how to.
     """
     if not MANIFEST.exists():
-        raise FileNotFoundError(
-            f"{MANIFEST} is missing: run `make setup`, which prepares it with `dbt parse`"
-        )
+        raise FileNotFoundError(f"{MANIFEST} is missing: run `make setup`, which prepares it with `dbt parse`")
     content: dict[str, object] = orjson.loads(MANIFEST.read_bytes())
     return content
 
@@ -37,7 +35,7 @@ class DbtCli(DbtCliResource):
     """
 
     @property
-    def _cli_version(self) -> Version:  # type: ignore[override]
+    def _cli_version(self) -> Version:
         return Version(installed("dbt-core"))
 
     def _initialize_dbt_core_adapter(self, args: object) -> None:  # type: ignore[override]

@@ -1,7 +1,7 @@
 {#
   What an incremental build has to take in, worked out before the model's own SQL so that it holds literals, by
   which both engines skip the rest of the history: the days (`bar_date`) of the window given by the vars `start` and
-  `end`, and the days that something was loaded for since this model was last built.
+  `end` (or DBT_WINDOW_START and DBT_WINDOW_END: other vars than last time make dbt parse everything anew), and the days that something was loaded for since this model was last built.
 
   `relations`: what the model reads, a relation or one per feed ({feed: relation}); it has the columns `feed`, `bar_date`
   and `loaded_at`, and so has the model.
@@ -38,11 +38,13 @@
 {% macro window_days() %}
   {% set day = modules.datetime.timedelta(days=1) %}
   {% set days = [] %}
-  {% if (var('start') is none) != (var('end') is none) %}
-    {% do exceptions.raise_compiler_error("The window needs both vars, start and end (half-open UTC days).") %}
-  {% elif var('start') is not none %}
-    {% set first = modules.datetime.date.fromisoformat(var('start') | string) - day %}
-    {% set end = modules.datetime.date.fromisoformat(var('end') | string) %}
+  {% set start = var('start') or env_var('DBT_WINDOW_START', '') %}
+  {% set end = var('end') or env_var('DBT_WINDOW_END', '') %}
+  {% if (start == '') != (end == '') %}
+    {% do exceptions.raise_compiler_error("The window needs both start and end (half-open UTC days).") %}
+  {% elif start %}
+    {% set first = modules.datetime.date.fromisoformat(start | string) - day %}
+    {% set end = modules.datetime.date.fromisoformat(end | string) %}
     {% for n in range((end - first).days) %}{% do days.append(first + n * day) %}{% endfor %}
   {% endif %}
   {{ return(days) }}
