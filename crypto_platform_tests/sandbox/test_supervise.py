@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -84,7 +84,12 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 def assert_gone(processes: list[psutil.Process]) -> None:
     """They end; one whose parent has not asked for its exit code yet has ended as well."""
-    wait_for(lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes))
+    try:
+        wait_for(lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes))
+    finally:
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
 
 
 def test_services_run_inside_the_block_and_not_after_it(settings: Settings) -> None:
