@@ -120,7 +120,7 @@ class BarFeed(dg.Component):
                 adjustment=self.spec.adjustment,
             )
             with alpaca.client() as client:
-                report = extract(client, lake.open(), request, context.run_id, reporter("extract"))
+                report = extract(client, lake.open(), request, context.run.run_id, reporter("extract"))
             self._report_days(context, key, report.days)
             return dg.MaterializeResult(
                 metadata={
@@ -172,7 +172,7 @@ class BarFeed(dg.Component):
                     yield replace(stored, sections=chosen)
                 tell(len(tracked), len(tracked), read)
 
-            report = publish(kafka.settings, self.name, lake_days(), context.run_id)
+            report = publish(kafka.settings, self.name, lake_days(), context.run.run_id)
             self._report_days(context, key, report.by_day)
             return dg.MaterializeResult(
                 metadata={
@@ -215,7 +215,7 @@ class BarFeed(dg.Component):
             report = raw.load(
                 kafka.settings,
                 self.name,
-                context.run_id,
+                context.run.run_id,
                 connect,
                 spark=pyspark.spark_session,
                 progress=reporter("load"),
