@@ -2,10 +2,12 @@
 
 import re
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -32,7 +34,9 @@ _UNITS = {
     "w": "Week", "week": "Week", "mo": "Month", "month": "Month",
 }  # fmt: skip
 _TIMEFRAME_WORD = re.compile(rf"(?<![A-Za-z0-9])([0-9]{{1,4}})({'|'.join(_UNITS)})(?![A-Za-z0-9])", re.IGNORECASE)
-_EXAMPLE = "name it in a column `timeframe` or in the file's name, as in BTC-USD_1Min.csv"
+_NAME_IT = "Name it in a column `timeframe` or in the file's name, as in BTC-USD_1Min.csv"
+
+_Parsed = TypeVar("_Parsed")
 
 
 class RecordingError(ValueError):
@@ -141,14 +145,15 @@ def _read_file(path: Path) -> dict[tuple[str, Timeframe], _Part]:
     elif named := timeframe_in_name(path):
         timeframes = (np.zeros(len(table), np.int32), [named])
     else:
-        raise RecordingError(f"{path}: which timeframe are its bars of? {_EXAMPLE[0].upper()}{_EXAMPLE[1:]}")
+        raise RecordingError(f"{path}: which timeframe are its bars of? {_NAME_IT}")
     bars = Bars(columns)
+    groups = symbols[0] * len(timeframes[1]) + timeframes[0]
+    order = np.argsort(groups, kind="stable")
     found = {}
-    for i, (symbol, _) in enumerate(symbols[1]):
-        for j, timeframe in enumerate(timeframes[1]):
-            rows = np.flatnonzero((symbols[0] == i) & (timeframes[0] == j))
-            if len(rows):
-                found[symbol, timeframe] = _Part(bars[rows], path, rows)
+    for rows in np.split(order, np.flatnonzero(np.diff(groups[order])) + 1):
+        if len(rows):
+            symbol, _ = symbols[1][symbols[0][rows[0]]]
+            found[symbol, timeframes[1][timeframes[0][rows[0]]]] = _Part(bars[rows], path, rows)
     return found
 
 
@@ -179,14 +184,16 @@ def _first(mask: NDArray) -> int:
     return int(np.flatnonzero(mask)[0])
 
 
-def _each(path, name, column, parse):  # type: ignore[no-untyped-def]
+def _each(
+    path: Path, name: str, column: pa.ChunkedArray, parse: Callable[[str], _Parsed]
+) -> tuple[NDArray, list[_Parsed]]:
     """Index of each row's value, and the parsed distinct values."""
     column = column.combine_chunks().cast(pa.string())
     if column.null_count:
         raise RecordingError(f"{_row(path, _first(np.asarray(column.is_null())))}: no {name}: fill it in")
     encoded = column.dictionary_encode()
     indices = encoded.indices.to_numpy()
-    values: list = []
+    values: list[_Parsed] = []
     places = np.zeros(len(encoded.dictionary), np.int32)
     for place, text in enumerate(encoded.dictionary.to_pylist()):
         try:
@@ -310,6 +317,10 @@ class Recorded:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.recordings = read_folder(folder)
+        self._symbols: dict[AssetClass, list[str]] = {
+            asset_class: sorted({s for s, _ in self.recordings if re.fullmatch(pattern, s)})
+            for asset_class, pattern in SYMBOL_PATTERNS.items()
+        }
         self._rolled = lru_cache(maxsize=256)(self._roll)
 
     def description(self) -> list[str]:
@@ -320,7 +331,7 @@ class Recorded:
         ]
 
     def symbols(self, asset_class: AssetClass) -> list[str]:
-        return sorted({s for s, _ in self.recordings if re.fullmatch(SYMBOL_PATTERNS[asset_class], s)})
+        return self._symbols[asset_class]
 
     def knows(self, symbol: str, asset_class: AssetClass) -> bool:
         return symbol in self.symbols(asset_class)

@@ -49,6 +49,7 @@ def test_the_pages_together_are_the_slice(recorded, asked, ends, limit, descendi
     while True:
         query = parse(parameters, "crypto", source, now=ORIGIN)
         pages.append(page(source, query))
+        assert len(pages) <= 61 * 3 + 1
         assert 0 < sum(map(len, pages[-1].bars.values())) <= limit or pages == pages[:1]
         if pages[-1].next is None:
             break
