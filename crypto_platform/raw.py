@@ -128,7 +128,7 @@ def load(
     began = datetime.now(UTC).replace(tzinfo=None)
     load_id = _load_id(began)
     folder = f"{settings.stage}/{bars.check_feed(feed)}/{load_id}"
-    this = Load(load_id, feed, topic.topic, topic.topic_id, run_id, spans, began)
+    this = Load(load_id, feed, topic.topic, topic.topic_id, run_id, spans, began, settings.snowflake_statement_timeout)
 
     reach("before_parquet")
     with _session(settings, spark) as opened:

@@ -86,6 +86,8 @@ class Settings(BaseSettings):
     snowflake_warehouse: str | None = None
     snowflake_database: str = "MARKET"
     snowflake_network_timeout: int = Field(60, ge=1, description="Seconds until the connector gives up")
+    # The connector takes its network timeout for a limit on statements too; those of a year's load take longer.
+    snowflake_statement_timeout: int = Field(900, ge=1, description="Seconds one statement of a load may take")
 
     # Where Spark writes the Parquet that Snowflake copies: a local folder (PUT) or an external stage's URL.
     stage_url: str | None = None

@@ -32,7 +32,7 @@ class LoadNotCommittedError(RuntimeError):
 
 @dataclass(frozen=True)
 class Load:
-    """One load: what it reads, on whose behalf."""
+    """One load: what it reads, on whose behalf, and how many seconds one statement of it may take."""
 
     load_id: str
     feed: str
@@ -41,6 +41,7 @@ class Load:
     run_id: str
     spans: dict[int, Span]
     started_at: datetime
+    statement_timeout: int
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ def _transaction(connection: "SnowflakeConnection", load: Load, scratch: Scratch
         offsets.move(cursor, load.topic, load.topic_id, {p: (span.start, span.end) for p, span in load.spans.items()})
         reach("after_offsets")
         if scratch.bar_range:
-            _insert_versions(cursor, load, scratch.table, scratch.bar_range)
+            insert_versions(cursor, load, scratch.table, scratch.bar_range)
         reach("after_versions")
         if scratch.rejected:
             _insert_rejected(cursor, load, scratch)
@@ -206,10 +207,13 @@ def version_query(ledger: str, scratch: str) -> str:
     )
 
 
-def _insert_versions(
+def insert_versions(
     cursor: "SnowflakeCursor", load: Load, scratch_table: str, bar_range: tuple[datetime, datetime]
 ) -> None:
-    # Repeated by a retry, it finds its own rows in the ledger and adds none.
+    """Insert the new versions among the scratch table's good rows, whose bars lie in `bar_range`, both ends included.
+
+    Repeated by a retry of the connector, it finds its own rows in the ledger and adds none.
+    """
     ledger = bars_table(load.feed)
     carried = ", ".join(_CARRIED)
     ((loaded_at,),) = rows(cursor, "SELECT SYSDATE()")
@@ -217,6 +221,7 @@ def _insert_versions(
         f"INSERT INTO {ledger} ({carried}, loaded_at, kafka_topic, load_id) "
         f"SELECT v.*, %s, %s FROM ({version_query(ledger, scratch_table)}) v",
         (load.topic, load.load_id, *_text(loaded_at, *bar_range)),
+        timeout=load.statement_timeout,
     )
 
 

@@ -75,6 +75,7 @@ def fill(connection: "SnowflakeConnection", settings: Settings, load_id: str, st
         f"COPY INTO {table} FROM {source} "
         "FILE_FORMAT = (TYPE = PARQUET USE_LOGICAL_TYPE = TRUE BINARY_AS_TEXT = FALSE) "
         f"MATCH_BY_COLUMN_NAME = CASE_INSENSITIVE{purge}",
+        timeout=settings.snowflake_statement_timeout,
     )
     copied = sorted(str(row[0]).rsplit("/", 1)[-1] for row in loaded)
     if copied != sorted(staged.files):
