@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from crypto_platform.feeds.spec import FeedSpec, check_selection, feeds
 
 if TYPE_CHECKING:
-    from dagster import ExecuteInProcessResult
+    from dagster import Definitions, ExecuteInProcessResult
 
 # Asset stages of a feed's job in order; everything else of it is dbt's.
 STAGES = ("alpaca", "kafka", "raw")
@@ -80,10 +80,15 @@ class Run:
         return not self.errors
 
 
-def materialize(order: Order, stages: Sequence[str] = STAGES, tags: dict[str, str] | None = None) -> Run:
+def materialize(
+    order: Order,
+    stages: Sequence[str] = STAGES,
+    tags: dict[str, str] | None = None,
+    definitions: "Definitions | None" = None,
+) -> Run:
     """Run the feed's job over the order's days in this process; `stages` leaves out those before a refill.
 
-    The systems must be up and `DAGSTER_HOME` set.
+    The job is that of the project, or of `definitions`. The systems must be up and `DAGSTER_HOME` set.
     """
     # Dagster and dbt's part of it are seconds of imports that `--help` should not pay.
     import dagster as dg
@@ -91,7 +96,7 @@ def materialize(order: Order, stages: Sequence[str] = STAGES, tags: dict[str, st
 
     from crypto_platform.definitions import defs
 
-    job = defs().resolve_job_def(order.feed)
+    job = (definitions or defs()).resolve_job_def(order.feed)
     skipped = [dg.AssetKey([stage, f"{order.feed}_bars"]) for stage in STAGES if stage not in stages]
     selected = [key for key in job.asset_layer.selected_asset_keys if key not in skipped] if skipped else None
     started = datetime.now(UTC)

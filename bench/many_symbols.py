@@ -1,0 +1,43 @@
+"""The crypto feed with any number of symbols, in a process of its own; its YAML stays as it is.
+
+`python -m bench.many_symbols SYMBOLS FROM TO [--without-dbt]` runs its job over the days [FROM, TO) once.
+"""
+
+import sys
+from datetime import date
+
+import dagster as dg
+
+from crypto_platform.defs.dbt import models
+from crypto_platform.defs.resources import resources
+from crypto_platform.feeds import BarFeed
+from crypto_platform.feeds.spec import FeedSpec, feeds
+from crypto_platform.runs import Order, materialize
+
+FEED = "crypto"
+
+
+def symbols(count: int) -> tuple[str, ...]:
+    """So many made-up pairs; the simulation serves any."""
+    return tuple(f"COIN{number}/USD" for number in range(count))
+
+
+def definitions(count: int, with_dbt: bool = True) -> dg.Definitions:
+    """The feed's assets and job for so many symbols, with the project's models and resources."""
+    spec = FeedSpec(asset_class="crypto", symbols=symbols(count), start_date=feeds()[FEED].start_date)
+    feed = BarFeed(FEED, spec).build_defs(dg.ComponentTree.for_test().load_context)
+    shared = [dg.Definitions(assets=[models])] if with_dbt else []
+    return dg.Definitions.merge(feed, *shared, resources())
+
+
+def main() -> None:
+    count, start, end, *rest = sys.argv[1:]
+    order = Order(FEED, date.fromisoformat(start), date.fromisoformat(end))
+    run = materialize(order, definitions=definitions(int(count), with_dbt="--without-dbt" not in rest))
+    for error in run.errors:
+        print(error)
+    sys.exit(not run.ok)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""The figures as one table."""
+
+from typing import Any
+
+from rich.table import Table
+
+MIB = 2**20
+PYTHON_PROCESSES = ("run", "dbt", "alpaca", "snowflake")
+
+
+def table(results: dict[str, Any]) -> Table:
+    """A row a figure, with its target and whether it is met."""
+    found = results["machine"]
+    title = (
+        f"{found['date']}, {found['cores']} cores, {found['memory_gib']:g} GiB, load before {found['load_before']:g}, "
+        f"commit {found['commit']}"
+    )
+    rows = Table(title=title, title_justify="left")
+    for name in ("what", "measured", "target", ""):
+        rows.add_column(name, justify="right" if name == "measured" else "left")
+    for section, add in (("one_day", _one_day), ("year", _year), ("other_tools", _others), ("linearity", _linearity)):
+        if section in results:
+            add(rows, results)
+            rows.add_section()
+    return rows
+
+
+def _one_day(rows: Table, results: dict[str, Any]) -> None:
+    day = results["one_day"]
+    first, again = day["first"], day["again"]
+    rows.add_row(f"[bold]One day of BTC/USD[/bold], {first['bars']:,.0f} bars, medians of {day['runs']} runs")
+    _at_most(rows, "from launch to the end of dbt", first["seconds"], day["target_seconds"], "s")
+    _at_most(rows, "own work", first["own_seconds"], day["target_own_seconds"], "s")
+    for name, seconds in first["hops"].items():
+        rows.add_row(f"  {name}", f"{seconds:.2f} s")
+    rows.add_row("CPU of the run's process", f"{first['cpu_seconds_run']:.1f} s")
+    rows.add_row("CPU of dbt", f"{first['cpu_seconds_dbt']:.1f} s")
+    _at_most(rows, "loaded again: rows added", again["rows_added"], 0, "")
+    _at_most(rows, "loaded again: cost to the first time", day["again_to_first"], 1.0, "x")
+
+
+def _year(rows: Table, results: dict[str, Any]) -> None:
+    year = results["year"]
+    rows.add_row(f"[bold]{year['symbols']} symbols x {year['days']} days[/bold], {year['bars']:,} bars in one run")
+    _at_least(rows, "API to RAW", year["bars_per_second_to_raw"], year["target_to_raw"], "bars/s")
+    _at_least(rows, "API to dbt's facts", year["bars_per_second_with_dbt"], year["target_with_dbt"], "bars/s")
+    rows.add_row("from launch to the end", f"{year['seconds']:.1f} s")
+    for name, hop in year["hops"].items():
+        rows.add_row(f"  {name}", f"{hop['seconds']:.1f} s  {hop['bars_per_second']:>9,.0f} bars/s")
+    for name, used in year["processes"].items():
+        memory = f"{used['peak_rss'] / MIB:,.0f} MiB"
+        target = (f"<= {year['target_rss'] / MIB:,.0f} MiB", _mark(used["peak_rss"] <= year["target_rss"]))
+        rows.add_row(
+            f"{name}: memory at most, CPU",
+            f"{memory}  {used['cpu_seconds']:>6.1f} s",
+            *(target if name in PYTHON_PROCESSES else ()),
+        )
+
+
+def _others(rows: Table, results: dict[str, Any]) -> None:
+    ours = results.get("year", {}).get("bars_per_second_to_raw")
+    rows.add_row("[bold]Other tools on the same API[/bold], no Kafka, no Spark, no ledger")
+    for name, tool in results["other_tools"].items():
+        rows.add_row(f"{name}, {tool['bars']:,} bars", f"{tool['bars_per_second']:,.0f} bars/s")
+        rows.add_row("  memory at most, CPU", f"{tool['peak_rss'] / MIB:,.0f} MiB  {tool['cpu_seconds']:>6.1f} s")
+        if ours:
+            _at_least(rows, "  API to RAW here, to that", ours / tool["bars_per_second"], 1.0, "x")
+
+
+def _linearity(rows: Table, results: dict[str, Any]) -> None:
+    found = results["linearity"]
+    (few, many), (quick, slow) = found["bars"], found["seconds"]
+    rows.add_row(f"[bold]{few:,} and {many:,} bars[/bold], {found['symbols']} symbols, API to RAW")
+    rows.add_row("seconds", f"{quick:.1f} s, {slow:.1f} s")
+    _at_most(rows, "cost of ten times the bars", found["ratio"], found["target_ratio"], "x")
+
+
+def _at_most(rows: Table, what: str, value: float, limit: float, unit: str) -> None:
+    rows.add_row(what, f"{value:.3g} {unit}".strip(), f"<= {limit:g} {unit}".strip(), _mark(value <= limit))
+
+
+def _at_least(rows: Table, what: str, value: float, limit: float, unit: str) -> None:
+    digits = ",.0f" if value >= 100 else ".2f"
+    rows.add_row(what, f"{value:{digits}} {unit}", f">= {limit:,g} {unit}", _mark(value >= limit))
+
+
+def _mark(met: bool) -> str:
+    return "[green]met[/green]" if met else "[red]missed[/red]"
