@@ -179,5 +179,7 @@ def settings() -> Settings:
 
 def use(chosen: Settings) -> None:
     """Make `chosen` the settings of this process and of those it starts."""
+    for name in type(chosen).model_fields:
+        os.environ.pop(name.upper(), None)
     os.environ.update(chosen.environment())
     settings.cache_clear()

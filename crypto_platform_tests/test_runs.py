@@ -21,8 +21,8 @@ RECORDINGS = PROJECT_ROOT / "recordings"
 @pytest.fixture
 def platform(sandbox: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
     """The suite's sandbox as this process's settings."""
-    for name in sandbox.environment():
-        monkeypatch.setenv(name, "")
+    for name in Settings.model_fields:
+        monkeypatch.setenv(name.upper(), "")
     use(sandbox)
     yield sandbox
     settings.cache_clear()
