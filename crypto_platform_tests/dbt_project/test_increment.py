@@ -98,6 +98,20 @@ def test_days_out_of_order_repeats_and_corrections(new_warehouse: Callable[[str]
     assert_equals_full_refresh(warehouse)
 
 
+def test_averages_go_on_from_a_long_history(new_warehouse: Callable[[str], Warehouse]) -> None:
+    warehouse = new_warehouse("LONG_HISTORY")
+    bitcoin = recording("BTC-USD_1Min")
+    warehouse.load("crypto", days(bitcoin, "2026-03-01", "2026-05-30"), OBSERVED)
+    warehouse.dbt("build")
+    warehouse.load("crypto", days(bitcoin, "2026-05-30", "2026-06-01"), OBSERVED)
+    warehouse.dbt("run", "--vars", "{start: 2026-05-30, end: 2026-06-01}")
+    correction = corrected(bitcoin, pd.Timestamp("2026-05-20 12:59"), close=70_000.0)
+    warehouse.load("crypto", correction, OBSERVED + pd.Timedelta(hours=1))
+    warehouse.dbt("run")
+    assert len(warehouse.table("FCT_INDICATORS_1H")) == 92 * 24
+    assert_equals_full_refresh(warehouse)
+
+
 @pytest.mark.parametrize("table", ["fct_bars", "fct_bars_1d"])
 def test_a_build_killed_between_delete_and_insert_heals(new_warehouse: Callable[[str], Warehouse], table: str) -> None:
     warehouse = new_warehouse(f"KILLED_{table}".upper())
@@ -139,5 +153,5 @@ def test_a_feed_that_was_never_loaded_counts_as_empty(new_warehouse: Callable[[s
 def test_half_a_window_is_refused(new_warehouse: Callable[[str], Warehouse]) -> None:
     warehouse = new_warehouse("HALF_A_WINDOW")
     warehouse.dbt("build")
-    with pytest.raises(AssertionError, match="both vars, start and end"):
+    with pytest.raises(AssertionError, match="needs both start and end"):
         warehouse.dbt("run", "--vars", "{start: 2026-03-01}")

@@ -66,6 +66,15 @@
 {% endmacro %}
 
 
+{#
+  The first changed day, for a model whose every later row depends on it; `none` for everything, the end of time when
+  nothing changed.
+#}
+{% macro increment_start(increment) %}
+  {{ return(none if increment is none else (increment.ranges[0][0] if increment.ranges else '9999-12-31')) }}
+{% endmacro %}
+
+
 {# SQL: `column` (a date or a timestamp) lies in the increment, or up to so many days around it. #}
 {% macro in_increment(increment, column, days_before=0, days_after=0) -%}
   {%- if increment is none -%}

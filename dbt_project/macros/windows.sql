@@ -1,0 +1,51 @@
+{#
+  Window functions over a symbol's bars in the order of `bar_number`. Sums are of decimals, so that a window has the same
+  digits wherever the reading began; 18 decimals keep a float's own precision for prices of any size.
+#}
+{% macro last_bars(count) -%}
+over (
+            partition by feed, symbol
+            order by bar_number
+            rows between {{ count - 1 }} preceding and current row
+        )
+{%- endmacro %}
+
+
+{# SQL: the sum of `expression` over the last `count` bars. #}
+{% macro window_sum(expression, count, decimals=18) -%}
+cast(sum(cast({{ expression }} as number(38, {{ decimals }}))) {{ last_bars(count) }} as float)
+{%- endmacro %}
+
+
+{# SQL: its mean over the last `count` bars; NULL until there are as many from bar `first` on. #}
+{% macro window_mean(expression, count, first=1) -%}
+iff(
+            bar_number >= {{ first + count - 1 }},
+            {{ window_sum(expression, count) }} / {{ count }},
+            null
+        )
+{%- endmacro %}
+
+
+{#
+  Linear recurrences y(n) = r · y(n-1) + u(n), which EMA and Wilder's averages are, without recursion. Bars are cut into
+  blocks by their number. Within a block y is the running sum of u(i) / r^i, times r^n (`recurrence_in_block`, a column
+  named <name>_part); `recurrence` adds what the block before has left of it, from that block's last bar, joined as
+  `earlier`. What lies further back weighs less than (13/14)^600, 1e-19.
+#}
+{% macro bars_in_block() %}{{ return(600) }}{% endmacro %}
+
+
+{% macro recurrence_in_block(input, ratio) -%}
+power({{ ratio }}, block_position)
+        * sum(cast({{ input }} * power({{ ratio }}, -block_position) as float)) over (
+            partition by feed, symbol, block
+            order by bar_number
+            rows between unbounded preceding and current row
+        )
+{%- endmacro %}
+
+
+{% macro recurrence(part, ratio) -%}
+bars.{{ part }} + coalesce(earlier.{{ part }} * power({{ ratio }}, bars.block_position + 1), 0)
+{%- endmacro %}

@@ -1,0 +1,11 @@
+select
+    feed,
+    asset_class,
+    symbol,
+    {{ calendar_of_feed('feed') }} as calendar,
+    max_by(base_timeframe, bar_date) as timeframe,
+    min(bar_date) as first_bar_date,
+    max(bar_date) as last_bar_date,
+    count(*) as days
+from {{ ref('fct_bars_1d') }}
+group by feed, asset_class, symbol

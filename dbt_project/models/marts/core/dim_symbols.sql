@@ -1,0 +1,27 @@
+with
+
+tracked as (
+    select
+        feed,
+        symbol,
+        min(dbt_valid_from) as tracked_since,
+        max(dbt_valid_from) as tracked_so_since
+    from {{ ref('symbols_snapshot') }}
+    group by feed, symbol
+)
+
+select
+    symbols.feed,
+    symbols.asset_class,
+    symbols.symbol,
+    iff(symbols.asset_class = 'crypto', split_part(symbols.symbol, '/', 1), symbols.symbol) as base_asset,
+    iff(symbols.asset_class = 'crypto', split_part(symbols.symbol, '/', 2), 'USD') as quote_currency,
+    symbols.calendar,
+    symbols.timeframe,
+    symbols.first_bar_date,
+    symbols.last_bar_date,
+    symbols.days,
+    tracked.tracked_since,
+    tracked.tracked_so_since
+from {{ ref('int_symbols') }} as symbols
+inner join tracked on symbols.feed = tracked.feed and symbols.symbol = tracked.symbol
