@@ -107,10 +107,8 @@ class Simulated:
         low = int(timeframe.starts(np.array([first]), asset_class)[0])
         running = int(timeframe.starts(np.array([now]), asset_class)[0])
         high = min(running, int(timeframe.starts(np.array([last]), asset_class)[0]) + span + 3 * 60 * MINUTE)
-        # The window holds `limit` intervals at the least, more generously for stocks, which sleep at
-        # night, on weekends and holidays.
-        spare = 1 if asset_class == "crypto" else 3
-        window = (limit + 2) * span * spare + 8 * 1440 * MINUTE
+        # Enough for crypto; stocks, which sleep at night and on weekends, may need another, longer look.
+        window = (limit + 2) * span
         while True:
             a, b = (max(low, high - window), high) if descending else (low, min(high, low + window))
             a = int(timeframe.starts(np.array([a]), asset_class)[0])
@@ -120,7 +118,7 @@ class Simulated:
             rolled = rolled.between(first, last)
             if len(rolled) >= limit or (a <= low and b >= high):
                 return rolled[-limit:] if descending else rolled[:limit]
-            window *= 4
+            window *= 3
 
     def _times(
         self,

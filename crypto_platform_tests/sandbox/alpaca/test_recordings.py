@@ -130,6 +130,7 @@ def test_timeframes(text: str, timeframe: str) -> None:
         ("a_1m.csv", [HEADER, ROW, ROW.replace("1.5", "high")], "a_1m.csv, line 3: close is 'high': write a number"),
         ("a_1m.csv", [HEADER, ROW.replace(",2,", ",nan,")], "a_1m.csv, line 2: high is 'nan': write a finite number"),
         ("a_1m.csv", [HEADER, ROW.replace(",2,", ",,")], "a_1m.csv, line 2: high is None: write a finite number"),
+        ("a_1m.csv", [HEADER, ROW.replace("2026-03-01T00:00:00Z", "03/01/2026 00:00")], "line 2: timestamp is '03/01"),
         ("a_1m.csv", [HEADER, ROW.replace("2026", "soon")], "line 2: timestamp is 'soon-03-01.*write ISO 8601"),
         ("a_1m.csv", [HEADER, ROW, ROW.replace("BTC", "btc")], "line 3: 'btc/USD' is not a symbol: write BTC/USD"),
         ("a_1m.csv", [HEADER, ROW[ROW.index(",") :]], "line 2: no symbol: fill it in"),
@@ -176,6 +177,15 @@ def test_a_timeframe_that_is_not_recorded_is_rolled_up(tmp_path: Path) -> None:
     quarters = source.bars("BTC/USD", "crypto", Timeframe(15, "Min"), start, start + 10**15, 10)
     assert quarters.columns["v"].tolist() == [sum(range(15)), sum(range(15, 30)), 30]
     assert "n" not in quarters.columns
+
+
+def test_a_roll_up_starts_from_the_longest_recorded(tmp_path: Path) -> None:
+    write(tmp_path, "bars_1m.csv", HEADER, ROW)
+    write(tmp_path, "bars_1h.csv", HEADER, ROW.replace(",3", ",300"))
+    write(tmp_path, "bars_7h.csv", HEADER, ROW.replace(",3", ",7000"))  # a day is no multiple of it
+    source = Recorded(tmp_path)
+    days = source.bars("BTC/USD", "crypto", Timeframe(1, "Day"), 0, 2**62, 10)
+    assert days.columns["v"].tolist() == [300]
 
 
 def test_a_shorter_timeframe_than_the_recorded_is_known_and_empty(tmp_path: Path) -> None:

@@ -219,7 +219,8 @@ def test_a_muted_stream_stays_open_and_a_cut_one_comes_back(server: Server) -> N
     client._reconnect_min_backoff = 0.05
     with listening(client, "bars", symbol="BTC/USD") as heard:
         wait_for(lambda: heard)
-        server.arm("mute", times=5)
+        server.arm("mute", times=5, match={"symbol": "BTC/USD"})
+        server.arm("mute", match={"symbol": "ETH/USD"})
         wait_for(lambda: server.fired() == 5)
         wait_for(lambda: _gap(heard) == 6 * 60)
         server.arm("disconnect")
