@@ -31,9 +31,10 @@ def corrected(frame: pd.DataFrame, start: pd.Timestamp, **values: float) -> pd.D
 
 
 def marts(warehouse: Warehouse) -> dict[str, pd.DataFrame]:
-    """Every table of MARTS by name."""
+    """Every table of MARTS by name; views tell of the time at which they are asked."""
     names = warehouse.query(
-        "select table_name as name from information_schema.tables where table_schema = 'MARTS' order by 1"
+        "select table_name as name from information_schema.tables "
+        "where table_schema = 'MARTS' and table_type = 'BASE TABLE'"
     )["name"]
     return {name: warehouse.table(name) for name in names}
 

@@ -60,23 +60,6 @@ union all
 {%- endmacro %}
 
 
-{# SQL of the trading calendars: a row each. #}
-{% macro calendars() -%}
-  {%- for name in var('calendars') %}
-    {%- set calendar = var('calendars')[name] %}
-select
-    '{{ name }}' as calendar,
-    '{{ calendar.timezone }}' as timezone,
-    '{{ calendar.opens_at }}' as opens_at,
-    '{{ calendar.closes_at }}' as closes_at,
-    {{ calendar.weekend | lower }} as weekend
-{%- if not loop.last %}
-union all
-{%- endif %}
-  {%- endfor %}
-{%- endmacro %}
-
-
 {# SQL for qualify: the version that is the truth, the one observed last; equal times are told apart by arrival. #}
 {% macro is_newest() -%}
 row_number() over (

@@ -113,9 +113,3 @@ select
     loaded_at
 from in_session
 {%- endmacro %}
-
-
-{# SQL: the trading calendar of a feed. #}
-{% macro calendar_of_feed(feed) -%}
-case {{ feed }}{% for name in var('feeds') %} when '{{ name }}' then '{{ var('feeds')[name].calendar }}'{% endfor %} end
-{%- endmacro %}

@@ -27,6 +27,22 @@ iff(
 {%- endmacro %}
 
 
+{# SQL: its sample deviation over the last `count` bars, NULL likewise; for returns, whose mean is small beside it. #}
+{% macro window_deviation(expression, count, first=1) -%}
+iff(
+            bar_number >= {{ first + count - 1 }},
+            sqrt(
+                greatest(
+                    {{ window_sum(expression ~ ' * ' ~ expression, count, decimals=24) }}
+                    - power({{ window_sum(expression, count, decimals=24) }}, 2) / {{ count }},
+                    0
+                ) / {{ count - 1 }}
+            ),
+            null
+        )
+{%- endmacro %}
+
+
 {#
   Linear recurrences y(n) = r · y(n-1) + u(n), which EMA and Wilder's averages are, without recursion. Bars are cut into
   blocks by their number. Within a block y is the running sum of u(i) / r^i, times r^n (`recurrence_in_block`, a column

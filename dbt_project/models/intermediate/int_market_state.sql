@@ -1,0 +1,79 @@
+{{ config(materialized='table') }}
+with
+
+last_days as (
+    select
+        feed,
+        symbol,
+        max(bar_date) as bar_date
+    from {{ ref('fct_bars_1h') }}
+    group by feed, symbol
+),
+
+-- A day before the newest bar may be a weekend and a holiday back.
+recent as (
+    select
+        bars.*,
+        dateadd('second', bars.timeframe_seconds, bars.bar_start) as bar_end
+    from {{ ref('fct_bars') }} as bars
+    inner join last_days
+        on
+            bars.feed = last_days.feed
+            and bars.symbol = last_days.symbol
+            and bars.bar_date >= dateadd('day', -7, last_days.bar_date)
+),
+
+timed as (
+    select
+        *,
+        max(bar_end) over (partition by feed, symbol) as last_bar_end
+    from recent
+),
+
+last_24_hours as (
+    select
+        feed,
+        asset_class,
+        symbol,
+        last_bar_end,
+        max(bar_date) as last_bar_date,
+        max_by(close, bar_start) as last_price,
+        max_by(close, iff(bar_end <= dateadd('hour', -24, last_bar_end), bar_start, null)) as price_24h_ago,
+        max(iff(bar_end > dateadd('hour', -24, last_bar_end), high, null)) as high_24h,
+        min(iff(bar_end > dateadd('hour', -24, last_bar_end), low, null)) as low_24h,
+        {{ exact_sum("iff(bar_end > dateadd('hour', -24, last_bar_end), volume, 0)") }} as volume_24h
+    from timed
+    group by feed, asset_class, symbol, last_bar_end
+),
+
+volumes as (
+    select
+        days.feed,
+        days.symbol,
+        {{ exact_sum('days.volume') }} / count(*) as mean_volume_30d
+    from {{ ref('fct_bars_1d') }} as days
+    inner join last_days
+        on
+            days.feed = last_days.feed
+            and days.symbol = last_days.symbol
+            and days.bar_date < last_days.bar_date
+            and days.bar_date >= dateadd('day', -30, last_days.bar_date)
+    group by days.feed, days.symbol
+),
+
+volatilities as (
+    select
+        feed,
+        symbol,
+        max_by(realised_volatility_30d, bar_date) as realised_volatility_30d
+    from {{ ref('fct_returns_1d') }}
+    group by feed, symbol
+)
+
+select
+    state.*,
+    volumes.mean_volume_30d,
+    volatilities.realised_volatility_30d
+from last_24_hours as state
+left join volumes on state.feed = volumes.feed and state.symbol = volumes.symbol
+left join volatilities on state.feed = volatilities.feed and state.symbol = volatilities.symbol
