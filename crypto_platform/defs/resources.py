@@ -1,4 +1,4 @@
-"""What every asset works with, by name."""
+"""What every asset works with, by name, and how runs execute."""
 
 import dagster as dg
 
@@ -24,5 +24,7 @@ def resources() -> dg.Definitions:
             "pyspark": SparkConnectResource(),
             "selection": SelectionResource.configure_at_launch(),
             "snowflake": snowflake,
-        }
+        },
+        # A process a step would pay the imports of every step again.
+        executor=dg.in_process_executor,
     )

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from crypto_platform.bars import Timeframe, check_feed, topic
 from crypto_platform.calendar import reason_without_bars
 from crypto_platform.feeds import checks
+from crypto_platform.feeds.metadata import table
 from crypto_platform.feeds.partitions import daily, days
 from crypto_platform.feeds.resources import (
     AlpacaResource,
@@ -49,8 +50,6 @@ class BarFeed(dg.Component):
             # All of dbt: its models join the feeds, so each feed's run brings them up to date.
             selection=dg.AssetSelection.assets(*(asset.key for asset in assets)) | dg.AssetSelection.kind("dbt"),
             description=f"The {self.name} feed from Alpaca to the marts, for the days chosen.",
-            # A process a step would pay the imports of every step again.
-            executor_def=dg.in_process_executor,
         )
         return dg.Definitions(assets=assets, jobs=[job])
 
@@ -226,6 +225,8 @@ class BarFeed(dg.Component):
                     key, connection, self.name, self.timeframe, tracked, lake.open(), report
                 )
             self._report_days(context, key, held)
-            return dg.MaterializeResult(metadata=report.metadata(), check_results=results)
+            found = report.metadata()
+            hops = table(found.pop("seconds by hop"), "hop", "seconds")
+            return dg.MaterializeResult(metadata={**found, "seconds by hop": hops}, check_results=results)
 
         return bars

@@ -1,12 +1,10 @@
-"""How dbt's nodes look in Dagster: keys by layer, sources as the feeds' raw assets, tests on partitions."""
+"""How dbt's nodes look in Dagster: keys by layer, sources as the feeds' raw assets, tests as checks."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtProject
-
-from crypto_platform.feeds.partitions import daily
 
 
 class Translator(DagsterDbtTranslator):
@@ -34,5 +32,15 @@ class Translator(DagsterDbtTranslator):
         unique_id: str,
         project: DbtProject | None,
     ) -> dg.AssetCheckSpec | None:
+        """A test as a check of the whole table: of a range of days at once, Dagster records no check by partition."""
         spec = super().get_asset_check_spec(asset_spec, manifest, unique_id, project)
-        return spec._replace(partitions_def=daily()) if spec else None
+        return spec._replace(description=_meaning(manifest["nodes"][unique_id])) if spec else None
+
+
+def _meaning(test: Mapping[str, Any]) -> str:
+    """What a dbt test asks for: its description, else its name and arguments."""
+    if test["description"] or "test_metadata" not in test:
+        return test["description"] or test["name"]
+    found = test["test_metadata"]
+    said = {n: ", ".join(v) if isinstance(v, list) else v for n, v in found["kwargs"].items() if n != "model"}
+    return f"{found['name']}: {'; '.join(f'{name} = {value}' for name, value in said.items())}"
