@@ -60,7 +60,9 @@ def run_table(run: Run) -> Table:
     """A row a stage: days, bars, new, unchanged and rejected versions, seconds, bars/s."""
     order = run.order
     symbols = f", {', '.join(order.symbols)}" if order.symbols else ""
-    table = Table(title=f"{order.feed}{symbols}: [{order.start}, {order.end})", title_justify="left")
+    origin = next((f", {s.metadata['origin']} bars" for s in run.stages if "origin" in s.metadata), "")
+    title = f"{order.feed}{symbols}: [{order.start}, {order.end}){origin}"
+    table = Table(title=title, title_justify="left")
     table.add_column("stage")
     for column in ("days", "bars", "new", "unchanged", "rejected", "seconds", "bars/s"):
         table.add_column(column, justify="right")

@@ -64,6 +64,7 @@ def test_a_range_becomes_daily_bars_equal_to_pandas_and_a_rerun_adds_nothing(pla
     first = materialize(order)
     assert first.ok, first.errors
     assert stage(first, "raw")["loaded"] == 3 * 1440
+    assert stage(first, "alpaca")["origin"] == "recorded"
     facts = "SELECT bar_date, open, high, low, close, volume, trade_count FROM MARKET.MARTS.FCT_BARS_1D "
     where = "WHERE symbol = 'BTC/USD' AND bar_date >= '2026-03-01' AND bar_date < '2026-03-04' ORDER BY bar_date"
     expected = daily_by_pandas(RECORDINGS / "BTC-USD_1Min.parquet", "2026-03-01", "2026-03-04")

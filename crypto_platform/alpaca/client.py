@@ -92,6 +92,11 @@ class AlpacaClient:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def origin(self) -> str:
+        """Whose bars the last answer held: Alpaca's, or `recorded` or `simulated` ones of the sandbox server."""
+        return self._transport.origin
+
     def close(self) -> None:
         """Close the connections."""
         self._transport.close()

@@ -30,11 +30,13 @@ ONE_DAY = timedelta(days=1)
 class ExtractReport:
     """What an extract did: bars by day and symbol (zeros said), and what the API was asked for it.
 
+    `origin`: Alpaca, or what stood in for it.
     `complete_until` (UTC): bars that had not ended by then were left out; it lies in the last day of the
     range or before when that day was not over yet, else at the range's end.
     """
 
     feed: str
+    origin: str
     days: dict[date, dict[str, int]]
     complete_until: datetime
     pages: int
@@ -89,6 +91,7 @@ def extract(
                 progress(len(days), total, bars)
     return ExtractReport(
         feed=request.feed,
+        origin=client.origin,
         days=days,
         complete_until=complete_until,
         pages=traffic.pages,

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 
+from crypto_platform.alpaca import NOT_ALPACA
 from crypto_platform.alpaca.errors import AlpacaConfigError
 from crypto_platform.alpaca.rate import RateLimit
 
@@ -22,6 +23,9 @@ class Refused(Exception):  # noqa: N818
     def __init__(self, status: int, body: str) -> None:
         super().__init__(body)
         self.status = status
+
+
+ALPACA = "Alpaca"
 
 
 class Answer(requests.Response):
@@ -41,6 +45,7 @@ class Transport(HTTPAdapter):
         super().__init__(pool_maxsize=connections, max_retries=0)
         self._timeout = (min(timeout, LONGEST_CONNECT), timeout)
         self._rate = rate
+        self.origin = ALPACA
 
     def send(
         self,
@@ -57,6 +62,7 @@ class Transport(HTTPAdapter):
             request, stream=stream, timeout=self._timeout, verify=verify, cert=cert, proxies=proxies
         )
         self._rate.note(response.status_code, response.headers)
+        self.origin = response.headers.get(NOT_ALPACA, ALPACA)
         if response.status_code != 200:
             body = response.content[:LONGEST_ERROR_BODY].decode(errors="replace")
             raise Refused(response.status_code, response.headers.get("Location") or body)

@@ -11,6 +11,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from crypto_platform.alpaca import NOT_ALPACA
 from crypto_platform.sandbox.alpaca.access import Keys
 from crypto_platform.sandbox.alpaca.answers import message
 from crypto_platform.sandbox.alpaca.clock import Clock
@@ -19,8 +20,6 @@ from crypto_platform.sandbox.alpaca.limits import RateLimiter
 from crypto_platform.sandbox.alpaca.paging import Source
 from crypto_platform.sandbox.alpaca.rest import Rest
 from crypto_platform.sandbox.alpaca.stream import Stream
-
-NOT_ALPACA = "X-Not-Alpaca"
 
 
 class _NotAlpaca:
