@@ -337,13 +337,14 @@ def test_a_topic_that_the_brokers_lost_the_end_of_stops_the_load(
 # What breaks on the way
 
 
+@pytest.mark.timeout(600)
 def test_a_spark_server_killed_while_writing_loads_nothing_and_the_next_load_everything(
     fresh_settings: Settings,
 ) -> None:
     with supervise.sandbox(fresh_settings, {"kafka", "spark", "snowflake"}) as settings:
         feed = made.feed_name()
         # So many that there is a time between the first Parquet file and the last.
-        day = made.day({"BTC/USD": [made.bar(m % 1440) for m in range(600_000)]})
+        day = made.day({"BTC/USD": [made.bar(m % 1440) for m in range(300_000)]})
         published = publish(settings, feed, [day], "run").messages
         server = next(s.pid for s in supervise.status(settings) if s.name == "spark")
         killed = threading.Event()
@@ -351,6 +352,8 @@ def test_a_spark_server_killed_while_writing_loads_nothing_and_the_next_load_eve
 
         def kill_when_writing() -> None:
             while not over.is_set():
+                # Many times a second, but not so often that nothing else gets to run.
+                over.wait(0.02)
                 if list(Path(settings.stage, feed).glob("*/_temporary/**/*.parquet")):
                     assert server
                     os.kill(server, signal.SIGKILL)
@@ -367,7 +370,7 @@ def test_a_spark_server_killed_while_writing_loads_nothing_and_the_next_load_eve
             thread.join()
         assert killed.is_set()
         assert made.ledger(settings, feed) == []
-        supervise.restart(settings, "spark")
+        # Its keeper has started the server again.
         report = raw.load(settings, feed, "run")
         assert report.messages == published
         assert (report.loaded, report.unchanged) == (1440, published - 1440)

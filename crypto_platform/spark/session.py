@@ -7,9 +7,10 @@ from crypto_platform.settings import Settings
 if TYPE_CHECKING:
     from pyspark.sql.connect.session import SparkSession
 
-# 0.05 s, then four times as long each time up to a minute: a server that restarts is waited for, about three
-# minutes in all. pyspark's own 15 attempts keep a run that has lost its server hanging for ten.
-_MAX_RETRIES = 8
+# A server that restarts is waited for, two minutes in all and no longer than five seconds after it is back. pyspark's
+# own policy waits up to a minute between attempts and ten in all.
+_MAX_RETRIES = 27
+_MAX_BACKOFF_MS = 5_000
 
 
 def session(settings: Settings) -> "SparkSession":
@@ -24,6 +25,6 @@ def session(settings: Settings) -> "SparkSession":
     from pyspark.sql.connect.session import SparkSession
 
     created = SparkSession.builder.remote(settings.spark_url).create()
-    created.client.set_retry_policies([DefaultPolicy(max_retries=_MAX_RETRIES)])
+    created.client.set_retry_policies([DefaultPolicy(max_retries=_MAX_RETRIES, max_backoff=_MAX_BACKOFF_MS)])
     created.conf.set("spark.sql.session.timeZone", "UTC")
     return created

@@ -83,7 +83,9 @@ def stage_bars(spark: "SparkSession", settings: Settings, topic: str, spans: dic
         staged = judged.selectExpr(*(f"{c.sql} AS {c.name}" for c in columns()))
         staged.write.mode("error").option("compression", "zstd").parquet(path)
     except PySparkException as error:
-        raise StageError(f"Spark could not stage topic {topic} into {path}: {error}") from error
+        raise StageError(
+            f"Spark could not stage topic {topic} into {path}; nothing was loaded, load again: {error}"
+        ) from error
     files = committed_files(path)
     return Staged(path, [name for name, _ in files], sum(rows for _, rows in files), time.monotonic() - started)
 
