@@ -1,19 +1,17 @@
-"""Trading sessions: why a UTC day may have no bars, and how many bars it can have.
+"""Trading sessions: why a UTC day may have no bars.
 
-Crypto trades around the clock. US stocks trade 04:00 to 20:00 New York time, extended hours included, on the New
-York Stock Exchange's sessions (https://alpaca.markets/support/extended-hours-trading).
+Crypto trades around the clock, US stocks on the New York Stock Exchange's sessions.
 """
 
 from datetime import date, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from crypto_platform.bars import AssetClass, Timeframe
+from crypto_platform.bars import AssetClass
 
 if TYPE_CHECKING:
     from exchange_calendars import ExchangeCalendar
 
-_TRADING_SECONDS: dict[AssetClass, int] = {"crypto": 24 * 3600, "us_equity": 16 * 3600}
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
@@ -24,11 +22,6 @@ def nyse() -> "ExchangeCalendar":
     from exchange_calendars import get_calendar
 
     return get_calendar("XNYS")
-
-
-def most_bars_a_day(asset_class: AssetClass, timeframe: Timeframe) -> int:
-    """The most bars one symbol can have on one day."""
-    return _TRADING_SECONDS[asset_class] // timeframe.seconds
 
 
 def reason_without_bars(asset_class: AssetClass, day: date) -> str:

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
+from crypto_platform.abandoned import end_abandoned, tags_of_this_process
 from crypto_platform.feeds.spec import FeedSpec, check_selection, feeds
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ def materialize(
     started = datetime.now(UTC)
     # dbt's lines would run through the caller's own output; they are in its log, errors in the run's.
     with dg.DagsterInstance.get() as instance, redirect_stdout(StringIO()):
+        end_abandoned(instance)
         result = job.execute_in_process(
             instance=instance,
             raise_on_error=False,
@@ -113,6 +115,7 @@ def materialize(
             tags={
                 ASSET_PARTITION_RANGE_START_TAG: order.start.isoformat(),
                 ASSET_PARTITION_RANGE_END_TAG: (order.end - timedelta(days=1)).isoformat(),
+                **tags_of_this_process(),
                 **(tags or {}),
             },
         )

@@ -2,16 +2,7 @@ from datetime import date
 
 import pytest
 
-from crypto_platform.bars import Timeframe
-from crypto_platform.calendar import most_bars_a_day, reason_without_bars
-
-
-@pytest.mark.parametrize(
-    ("asset_class", "timeframe", "most"),
-    [("crypto", "1Min", 1440), ("crypto", "1Hour", 24), ("us_equity", "15Min", 64), ("us_equity", "1Min", 960)],
-)
-def test_most_bars_a_day(asset_class: str, timeframe: str, most: int) -> None:
-    assert most_bars_a_day(asset_class, Timeframe.parse(timeframe)) == most
+from crypto_platform.calendar import reason_without_bars
 
 
 @pytest.mark.parametrize(

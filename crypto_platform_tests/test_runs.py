@@ -1,5 +1,9 @@
 """Whole runs: from the Alpaca sandbox to the daily facts, by Dagster, on the real systems."""
 
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -93,6 +97,24 @@ def test_a_run_is_one_run_of_the_feeds_job_with_all_its_partitions(platform: Set
             dg.AssetCheckKey(dg.AssetKey(["raw", "crypto_bars"]), "every_published_bar_is_in"), limit=1
         )
         assert checks[0].run_id == run.run_id
+
+
+def test_a_killed_run_does_not_keep_its_topic(platform: Settings) -> None:
+    order = Order("crypto", date(2026, 3, 15), date(2026, 3, 16))
+    script = (
+        "from datetime import date\nfrom crypto_platform.runs import Order, materialize\n"
+        f"materialize(Order('crypto', {order.start!r}, {order.end!r}))".replace("datetime.date", "date")
+    )
+    crashed = subprocess.run(
+        [sys.executable, "-c", script], env={**os.environ, "CRASH_AT": "after_copy"}, capture_output=True, check=False
+    )
+    assert crashed.returncode == -signal.SIGKILL, crashed.stderr
+    run = materialize(order)
+    assert run.ok, run.errors
+    assert stage(run, "raw")["loaded"] == 1440
+    with dg.DagsterInstance.get() as instance:
+        states = {r.status for r in instance.get_runs(dg.RunsFilter(job_name="crypto"))}
+    assert dg.DagsterRunStatus.STARTED not in states
 
 
 def test_days_without_a_session_are_counted_zeros_with_the_reason(platform: Settings) -> None:
