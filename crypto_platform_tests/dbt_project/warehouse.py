@@ -36,13 +36,13 @@ class Warehouse:
             for feed in ("crypto", "us_equity"):
                 schema.ensure_schema(session, feed)
 
-    def load(self, feed: str, frame: pd.DataFrame, observed_at: pd.Timestamp) -> None:
+    def load(self, feed: str, frame: pd.DataFrame, observed_at: pd.Timestamp, source: str = "rest") -> None:
         """Add versions of bars as one load, a minute after the load before."""
         self.loads += 1
         file = self.scratch / f"load_{self.loads}.parquet"
         loaded_at = pd.Timestamp("2026-07-01") + pd.Timedelta(minutes=self.loads)
         frame.assign(
-            source="rest",
+            source=source,
             observed_at=observed_at.as_unit("us"),
             kafka_topic=f"market.{feed}.bars",
             kafka_partition=0,

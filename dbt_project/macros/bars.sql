@@ -14,13 +14,12 @@
   {%- set attributes = var('feeds')[feed] -%}
   {%- set timezone = var('calendars')[attributes.calendar].timezone -%}
   {%- set loaded = not execute or load_relation(raw) is not none -%}
-  {%- if not loaded %}{% do exceptions.warn(raw ~ " does not exist: feed " ~ feed ~ " counts as empty") %}{% endif -%}
+  {%- if not loaded %}{% do exceptions.warn(raw ~ " does not exist yet and counts as empty") %}{% endif -%}
 select
     '{{ feed }}' as feed,
     '{{ attributes.asset_class }}' as asset_class,
     '{{ attributes.calendar }}' as calendar,
-    cast(replace(replace(timeframe, 'Min', ''), 'Hour', '') as integer)
-    * iff(timeframe like '%Hour', 3600, 60) as timeframe_seconds,
+    {{ timeframe_seconds('timeframe') }} as timeframe_seconds,
     {% if timezone == 'UTC' -%}
     cast(bar_start as date) as bar_date,
     {%- else -%}
@@ -38,6 +37,12 @@ from (
     where false
 ) as nothing
 {%- endif %}
+{%- endmacro %}
+
+
+{# SQL: the seconds of a timeframe in Alpaca's notation, 1Min, 15Min or 1Hour. #}
+{% macro timeframe_seconds(timeframe) -%}
+cast(replace(replace({{ timeframe }}, 'Min', ''), 'Hour', '') as integer) * iff({{ timeframe }} like '%Hour', 3600, 60)
 {%- endmacro %}
 
 
@@ -78,4 +83,62 @@ select *
 from {{ ref('int_bar_versions') }}
 where observed_at <= {{ known_at }}
 qualify {{ is_newest() }}
+{%- endmacro %}
+
+
+{# The staging view of the rejected messages, read as far as they can be. #}
+{% macro stage_rejected_bars() -%}
+  {%- set raw = source('raw', 'rejected_bars') -%}
+  {%- set columns = {
+    "feed": "varchar", "reason": "varchar", "kafka_topic": "varchar", "kafka_partition": "number(38, 0)",
+    "kafka_offset": "number(38, 0)", "raw_key": "binary", "raw_value": "binary", "load_id": "varchar",
+    "rejected_at": "timestamp_ntz",
+  } -%}
+with
+
+messages as (
+    {%- if not execute or load_relation(raw) is not none %}
+    select * from {{ raw }}
+    {%- else %}
+    select
+        {%- for column, type in columns.items() %}
+        cast(null as {{ type }}) as {{ column }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    where false
+    {%- endif %}
+),
+
+texts as (
+    select
+        *,
+        {{ text_of('raw_key') }} as symbol,
+        try_cast(
+            regexp_substr({{ text_of('raw_value') }}, '"t":"([^"]+)"', 1, 1, 'e', 1) as timestamp_ntz
+        ) as bar_start
+    from messages
+)
+
+select
+    feed,
+    symbol,
+    bar_start,
+    -- A message that does not tell its bar counts for the day it was rejected on.
+    cast({{ in_calendar_time('feed', 'coalesce(bar_start, rejected_at)') }} as date) as bar_date,
+    reason,
+    kafka_topic,
+    kafka_partition,
+    kafka_offset,
+    load_id,
+    rejected_at
+from texts
+{%- endmacro %}
+
+
+{# SQL: bytes as text, whatever they are. The emulator writes a quote as \\x22 and has no function that forgives. #}
+{% macro text_of(bytes) -%}
+  {%- if target.name == 'embedded' -%}
+replace(cast({{ bytes }} as varchar), '\\x22', '"')
+  {%- else -%}
+try_hex_decode_string(hex_encode({{ bytes }}))
+  {%- endif -%}
 {%- endmacro %}

@@ -36,6 +36,8 @@ select
     calendar,
     session_date,
     is_open,
+    {{ local_time_as_utc('session_date', "'00:00'", 'timezone') }} as day_starts_at,
+    {{ local_time_as_utc('session_date', "'24:00'", 'timezone') }} as day_ends_at,
     iff(is_open, {{ local_time_as_utc('session_date', 'opens_at', 'timezone') }}, null) as opens_at,
     iff(is_open, {{ local_time_as_utc('session_date', 'closes_at', 'timezone') }}, null) as closes_at,
     is_early_close,

@@ -1,0 +1,69 @@
+with
+
+symbols as (
+    select
+        *,
+        {{ timeframe_seconds('timeframe') }} as timeframe_seconds
+    from {{ ref('int_symbols') }}
+),
+
+rejected as (
+    select
+        feed,
+        symbol,
+        bar_date,
+        count(*) as rejected_bars
+    from {{ ref('stg_rejected_bars') }}
+    group by feed, symbol, bar_date
+),
+
+days as (
+    select
+        symbols.feed,
+        symbols.asset_class,
+        symbols.symbol,
+        sessions.session_date as bar_date,
+        coalesce(
+            bars.expected_bars,
+            floor(datediff('second', sessions.opens_at, sessions.closes_at) / symbols.timeframe_seconds)
+        ) as expected_bars,
+        coalesce(bars.actual_bars, 0) as actual_bars,
+        coalesce(observed.corrected_bars, 0) as corrected_bars,
+        coalesce(observed.late_bars, 0) as late_bars,
+        coalesce(rejected.rejected_bars, 0) as rejected_bars
+    from symbols
+    inner join {{ ref('dim_sessions') }} as sessions
+        on
+            symbols.calendar = sessions.calendar
+            and sessions.is_open
+            and sessions.session_date between symbols.first_bar_date and symbols.last_bar_date
+    left join {{ ref('fct_bars_1d') }} as bars
+        on
+            symbols.feed = bars.feed
+            and symbols.symbol = bars.symbol
+            and sessions.session_date = bars.bar_date
+    left join {{ ref('int_bar_days') }} as observed
+        on
+            symbols.feed = observed.feed
+            and symbols.symbol = observed.symbol
+            and sessions.session_date = observed.bar_date
+    left join rejected
+        on
+            symbols.feed = rejected.feed
+            and symbols.symbol = rejected.symbol
+            and sessions.session_date = rejected.bar_date
+)
+
+select
+    feed,
+    asset_class,
+    symbol,
+    bar_date,
+    cast(expected_bars as integer) as expected_bars,
+    actual_bars,
+    cast(greatest(expected_bars - actual_bars, 0) as integer) as missing_bars,
+    corrected_bars,
+    late_bars,
+    rejected_bars,
+    cast(least(100 * actual_bars / expected_bars, 100) as float) as percent_complete
+from days

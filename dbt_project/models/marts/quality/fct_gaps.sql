@@ -1,0 +1,114 @@
+with
+
+symbols as (
+    select
+        feed,
+        asset_class,
+        symbol,
+        min(first_bar_start) as first_bar_start,
+        min(bar_date) as first_bar_date,
+        max(bar_date) as last_bar_date
+    from {{ ref('int_day_gaps') }}
+    group by feed, asset_class, symbol
+),
+
+timeframes as (
+    select
+        feed,
+        symbol,
+        {{ timeframe_seconds('timeframe') }} as timeframe_seconds
+    from {{ ref('int_symbols') }}
+),
+
+-- Days without a single bar.
+empty_days as (
+    select
+        symbols.feed,
+        symbols.asset_class,
+        symbols.symbol,
+        timeframes.timeframe_seconds,
+        sessions.is_open,
+        sessions.day_starts_at,
+        sessions.opens_at,
+        sessions.closes_at,
+        sessions.day_ends_at
+    from symbols
+    inner join {{ ref('dim_sessions') }} as sessions
+        on
+            {{ calendar_of_feed('symbols.feed') }} = sessions.calendar
+            and symbols.first_bar_date < sessions.session_date
+            and symbols.last_bar_date > sessions.session_date
+    inner join timeframes on symbols.feed = timeframes.feed and symbols.symbol = timeframes.symbol
+    left join {{ ref('int_day_gaps') }} as days
+        on
+            symbols.feed = days.feed
+            and symbols.symbol = days.symbol
+            and sessions.session_date = days.bar_date
+            and days.gap_class = 'none'
+    where days.bar_date is null
+),
+
+pieces as (
+    select
+        gaps.feed,
+        gaps.asset_class,
+        gaps.symbol,
+        gaps.gap_start,
+        gaps.gap_end,
+        gaps.missing_bars,
+        gaps.gap_class
+    from {{ ref('int_day_gaps') }} as gaps
+    inner join symbols on gaps.feed = symbols.feed and gaps.symbol = symbols.symbol
+    where gaps.gap_start >= symbols.first_bar_start
+    {%- for start, end, class in [
+        ('day_starts_at', 'coalesce(opens_at, day_ends_at)', 'market_closed'),
+        ('opens_at', 'closes_at', 'missed_by_us'),
+        ('closes_at', 'day_ends_at', 'market_closed'),
+    ] %}
+    union all
+    select
+        feed,
+        asset_class,
+        symbol,
+        {{ start }} as gap_start,
+        {{ end }} as gap_end,
+        cast(ceil(datediff('second', {{ start }}, {{ end }}) / timeframe_seconds) as integer) as missing_bars,
+        '{{ class }}' as gap_class
+    from empty_days
+    where {{ start }} < {{ end }}
+    {%- endfor %}
+),
+
+starts as (
+    select
+        *,
+        iff(
+            gap_start = lag(gap_end) over (partition by feed, symbol order by gap_start)
+            and gap_class = lag(gap_class) over (partition by feed, symbol order by gap_start),
+            0,
+            1
+        ) as is_start
+    from pieces
+),
+
+runs as (
+    select
+        *,
+        sum(cast(is_start as integer)) over (
+            partition by feed, symbol
+            order by gap_start
+            rows between unbounded preceding and current row
+        ) as run_number
+    from starts
+)
+
+select
+    feed,
+    asset_class,
+    symbol,
+    min(gap_start) as gap_start,
+    max(gap_end) as gap_end,
+    sum(cast(missing_bars as integer)) as missing_bars,
+    min(gap_class) as gap_class
+from runs
+group by feed, asset_class, symbol, run_number
