@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from crypto_platform.bars import Timeframe
+from crypto_platform.feeds.metadata import table
 from crypto_platform.lake import Lake, LakeDayMissing
 from crypto_platform.snowflake import ledger_checks
 
@@ -80,7 +81,13 @@ def prove_load(
             unchanged=report.unchanged,
             rejected=report.rejected,
         ),
-        result(COMPLETE, sum(missing.values()) <= report.rejected, missing=missing, rejected=report.rejected),
+        result(
+            COMPLETE,
+            sum(missing.values()) <= report.rejected,
+            missing=sum(missing.values()),
+            rejected=report.rejected,
+            **({"missing_where": table(missing, "day and symbol", "bars")} if missing else {}),
+        ),
         result(ONCE, repeated == 0, repeated=repeated),
         result(ON_GRID, off_grid == 0, off_grid=off_grid),
     ], held

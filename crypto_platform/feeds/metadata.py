@@ -7,7 +7,7 @@ import dagster as dg
 
 def table(rows: Mapping[str, str | float], name: str, value: str) -> dg.TableMetadataValue:
     """`rows` in their order, under the columns `name` and `value`."""
-    kind = "float" if all(isinstance(v, float) for v in rows.values()) else "string"
+    kind = next(({int: "int", float: "float"}.get(type(v), "string") for v in rows.values()), "string")
     return dg.MetadataValue.table(
         records=[dg.TableRecord({name: key, value: found}) for key, found in rows.items()],
         schema=dg.TableSchema([dg.TableColumn(name), dg.TableColumn(value, kind)]),

@@ -1,0 +1,86 @@
+"""The asset graph as one readable picture, `graph.txt` beside this file.
+
+After an intended change: `python -m crypto_platform_tests.feeds.test_graph`, and read the difference before you
+commit it.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from crypto_platform.definitions import defs
+from crypto_platform.feeds.partitions import daily
+from crypto_platform.feeds.spec import feeds
+
+PICTURE = Path(__file__).parent / "graph.txt"
+
+
+def picture(definitions: dg.Definitions) -> str:
+    """A paragraph an asset: key, group, partitions, pool, upstream assets, checks; then the jobs' assets."""
+    return "\n".join([*_assets(definitions), *_jobs(definitions)])
+
+
+def _assets(definitions: dg.Definitions) -> Iterator[str]:
+    graph = definitions.resolve_asset_graph()
+    for key in sorted(graph.materializable_asset_keys):
+        node = graph.get(key)
+        policy = node.backfill_policy
+        yield key.to_user_string()
+        yield f"    group {node.group_name}; kinds {', '.join(sorted(node.kinds))}"
+        yield (
+            f"    partitions {'daily' if node.partitions_def == daily() else node.partitions_def}; "
+            f"backfills {policy.policy_type.value.lower() if policy else 'run by run'}; "
+            f"pool {', '.join(sorted(node.pools)) or 'none'}"
+        )
+        yield from (f"    from {parent.to_user_string()}" for parent in sorted(node.parent_keys))
+        for check in sorted(node.check_keys):
+            kind = "blocking check" if graph.get(check).blocking else "check"
+            yield f"    {kind} {check.name}"
+        yield ""
+
+
+def _jobs(definitions: dg.Definitions) -> Iterator[str]:
+    everything = definitions.resolve_asset_graph().materializable_asset_keys
+    for name in sorted(feeds()):
+        job = definitions.resolve_job_def(name)
+        selected = job.asset_layer.selected_asset_keys
+        yield f"job {name} ({job.executor_def.name}): everything but"
+        yield from (f"    {key.to_user_string()}" for key in sorted(everything - selected))
+        yield ""
+
+
+@pytest.fixture(scope="module")
+def definitions() -> dg.Definitions:
+    return defs()
+
+
+def test_the_asset_graph_is_as_pictured(definitions: dg.Definitions) -> None:
+    assert picture(definitions) == PICTURE.read_text(), f"see {Path(__file__).name} for how to draw it anew"
+
+
+def test_whatever_is_materialised_a_range_of_days_is_one_run(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    for key in graph.materializable_asset_keys:
+        node = graph.get(key)
+        assert node.partitions_def == daily(), key
+        assert node.backfill_policy == dg.BackfillPolicy.single_run(), key
+        assert node.pools, key
+
+
+def test_checks_are_of_the_whole_range(definitions: dg.Definitions) -> None:
+    """Of a run over a range of days Dagster records checks without a partition: others would show as skipped."""
+    graph = definitions.resolve_asset_graph()
+    for key in graph.asset_check_keys:
+        assert graph.get(key).partitions_def is None, key
+        assert graph.get(key).description, key
+
+
+def test_runs_of_jobs_and_of_single_assets_share_a_process(definitions: dg.Definitions) -> None:
+    jobs = [definitions.resolve_implicit_global_asset_job_def(), *map(definitions.resolve_job_def, feeds())]
+    assert {job.executor_def.name for job in jobs} == {"in_process"}
+
+
+if __name__ == "__main__":
+    PICTURE.write_text(picture(defs()))
