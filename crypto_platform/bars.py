@@ -70,9 +70,7 @@ def check_feed(feed: str) -> str:
         ValueError: it is not a plain lower-case identifier.
     """
     if not re.fullmatch(FEED_PATTERN, feed):
-        raise ValueError(
-            f"{feed!r} is not a feed's name: write lower-case letters, digits and _ such as us_equity"
-        )
+        raise ValueError(f"{feed!r} is not a feed's name: write lower-case letters, digits and _ such as us_equity")
     return feed
 
 
@@ -88,9 +86,7 @@ def check_symbol(symbol: str, asset_class: AssetClass) -> str:
         ValueError: it is not of the asset class's form.
     """
     if not re.fullmatch(SYMBOL_PATTERNS[asset_class], symbol):
-        form = {"crypto": "BASE/QUOTE such as BTC/USD", "us_equity": "a ticker such as AAPL or BRK.B"}[
-            asset_class
-        ]
+        form = {"crypto": "BASE/QUOTE such as BTC/USD", "us_equity": "a ticker such as AAPL or BRK.B"}[asset_class]
         raise ValueError(f"{symbol!r} is not a symbol of asset class {asset_class}: write {form}")
     return symbol
 
@@ -115,9 +111,7 @@ class Timeframe:
         match = re.fullmatch(r"([1-9][0-9]?)Min|1Hour", text)
         minutes = int(match[1] or 60) if match else 0
         if not match or 60 % minutes or match[1] == "60":
-            raise ValueError(
-                f"{text!r} is not a base timeframe: write 1Min, 5Min, 15Min, 30Min, 1Hour or the like"
-            )
+            raise ValueError(f"{text!r} is not a base timeframe: write 1Min, 5Min, 15Min, 30Min, 1Hour or the like")
         return cls(text, minutes * 60)
 
     @property

@@ -125,6 +125,7 @@ class BarFeed(dg.Component):
                 metadata={
                     "days": len(days(context)),
                     "bars": report.bars,
+                    "origin": report.origin,
                     "complete until": report.complete_until.isoformat(),
                     "pages": report.pages,
                     "requests": report.requests,

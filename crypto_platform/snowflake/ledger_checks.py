@@ -17,7 +17,7 @@ def bars_by_day(
     found: dict[date, dict[str, int]] = {}
     cursor = connection.cursor()
     cursor.execute(
-        f"SELECT bar_start::date, symbol, count(DISTINCT bar_start) FROM {bars_table(feed)} "  # noqa: S608
+        f"SELECT bar_start::date, symbol, count(DISTINCT bar_start) FROM {bars_table(feed)} "
         "WHERE timeframe = %s AND bar_start >= %s AND bar_start < %s GROUP BY 1, 2",
         (timeframe.name, start.isoformat(), end.isoformat()),
     )
@@ -32,7 +32,7 @@ def off_grid(
     """How many versions of [start, end) do not start on the timeframe's grid."""
     return _count(
         connection,
-        f"SELECT count(*) FROM {bars_table(feed)} WHERE timeframe = %s AND bar_start >= %s AND bar_start < %s "  # noqa: S608
+        f"SELECT count(*) FROM {bars_table(feed)} WHERE timeframe = %s AND bar_start >= %s AND bar_start < %s "
         "AND mod(date_part(epoch_second, bar_start), %s) <> 0",
         (timeframe.name, start.isoformat(), end.isoformat(), timeframe.seconds),
     )
@@ -43,7 +43,7 @@ def repeated_messages(connection: "SnowflakeConnection", feed: str, load_id: str
     table = bars_table(feed)
     return _count(
         connection,
-        f"SELECT count(*) FROM (SELECT kafka_partition, kafka_offset FROM {table} WHERE load_id = %s "  # noqa: S608
+        f"SELECT count(*) FROM (SELECT kafka_partition, kafka_offset FROM {table} WHERE load_id = %s "
         "GROUP BY 1, 2 HAVING count(*) > 1)",
         (load_id,),
     )
