@@ -63,9 +63,7 @@ def stored(opened: dg.DagsterInstance) -> dict[str, object]:
         "run": sorted(r.event_log_entry.dagster_event_type.value for r in records),  # type: ignore[union-attr]
         "index": [(r.partition_key, r.asset_materialization.metadata) for r in index],  # type: ignore[union-attr]
         "partitions": opened.get_materialized_partitions(dg.AssetKey("bars")),
-        "checks": len(
-            opened.event_log_storage.get_asset_check_execution_history(bars.check_keys.__iter__().__next__(), 9)
-        ),
+        "checks": len(opened.event_log_storage.get_asset_check_execution_history(check, limit=9)),
     }
 
 
