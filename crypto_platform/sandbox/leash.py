@@ -33,7 +33,7 @@ def leash(death: signal.Signals = signal.SIGKILL) -> None:
 
 
 def run_group(command: Sequence[str]) -> int:
-    """Run the command until it ends, and its process group no longer than supervisord; its exit code.
+    """Run the command until it ends, its process group no longer than it and supervisord; its exit code.
 
     Supervisord makes every program a process group and sends SIGTERM to all of it, so that this process only
     waits then.
@@ -41,7 +41,11 @@ def run_group(command: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: None)
     signal.signal(signal.SIGUSR1, lambda number, frame: os.killpg(0, signal.SIGKILL))
     leash(signal.SIGUSR1)
-    return subprocess.run(command, check=False).returncode
+    code = subprocess.run(command, check=False).returncode
+    # `dagster dev` starts its code server anew when that ends before itself, as on SIGTERM to the group.
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGTERM)
+    return code
 
 
 if __name__ == "__main__":

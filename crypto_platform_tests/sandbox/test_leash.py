@@ -29,3 +29,20 @@ def test_a_program_on_a_leash_ends_with_its_killed_parent(command: list[str]) ->
 def test_the_group_leash_passes_the_exit_code_on() -> None:
     command = [*LEASH, "--group", sys.executable, "-c", "raise SystemExit(7)"]
     assert subprocess.run(command, check=False).returncode == 7
+
+
+def test_the_group_leash_leaves_none_of_the_group_behind() -> None:
+    command = [*LEASH, "--group", "sh", "-c", '"$@" & read _; exit 7', "sh", *CHILD]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    parent = subprocess.Popen(command, process_group=0, text=True, **pipes)
+    assert parent.stdin
+    assert parent.stdout
+    child = psutil.Process(int(parent.stdout.readline()))
+    try:
+        parent.stdin.close()
+        assert parent.wait(timeout=30) == 7
+        child.wait(timeout=30)
+    finally:
+        if child.is_running():
+            child.kill()
+        parent.communicate()
