@@ -148,7 +148,8 @@ def test_some_symbols_only(platform: Settings) -> None:
 def test_recordings_from_any_folder(platform: Settings, tmp_path: Path) -> None:
     start = datetime(2025, 2, 3, tzinfo=UTC)
     lines = [
-        f"{(start + timedelta(minutes=n)).isoformat()},BTC/USD,{100 + n},{101 + n},{99 + n},{100.5 + n},{n / 8},{n},{100 + n}"
+        f"{(start + timedelta(minutes=n)).isoformat()},BTC/USD,"
+        f"{100 + n},{101 + n},{99 + n},{100.5 + n},{n / 8},{n},{100 + n}"
         for n in range(0, 1440, 2)
     ]
     header = "timestamp,symbol,open,high,low,close,volume,trade_count,vwap"

@@ -26,9 +26,7 @@ def bars_by_day(
     return found
 
 
-def off_grid(
-    connection: "SnowflakeConnection", feed: str, timeframe: Timeframe, start: date, end: date
-) -> int:
+def off_grid(connection: "SnowflakeConnection", feed: str, timeframe: Timeframe, start: date, end: date) -> int:
     """How many versions of [start, end) do not start on the timeframe's grid."""
     return _count(
         connection,
