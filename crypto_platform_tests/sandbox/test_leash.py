@@ -39,7 +39,8 @@ def test_the_group_leash_leaves_none_of_the_group_behind() -> None:
     assert parent.stdout
     child = psutil.Process(int(parent.stdout.readline()))
     try:
-        parent.stdin.close()
+        parent.stdin.write("\n")
+        parent.stdin.flush()
         assert parent.wait(timeout=30) == 7
         child.wait(timeout=30)
     finally:
