@@ -33,3 +33,20 @@ where dbt_change_type = 'insert'
 {% macro snowflake__post_snapshot(staging_relation) -%}
   {% do drop_relation_if_exists(staging_relation) %}
 {%- endmacro %}
+
+
+{#
+  What an increment goes into before its rows move to their table: a transient table with the contract's columns. dbt would
+  first run the whole query for nothing to compare its columns with the contract; creating the table by the contract tells
+  the same, and a first build still compares.
+#}
+{% macro snowflake__create_table_transient_sql(relation, compiled_code) -%}
+  {%- set contracted = config.get('contract').enforced -%}
+create or replace transient table {{ relation }}
+    {%- if contracted %}
+    {{ get_table_columns_and_constraints() }}
+    {%- endif %}
+as (
+    {{ get_select_subquery(compiled_code) if contracted else compiled_code }}
+);
+{%- endmacro %}

@@ -26,6 +26,7 @@ days as (
         bars.timeframe_seconds,
         min(bars.bar_start) as first_bar_start,
         max(bars.bar_start) as last_bar_start,
+        count(*) as bars,
         -- What began after the last observation has not been looked for yet.
         max(bars.observed_at) as observed_until,
         max(iff(bars.source = 'rest', bars.observed_at, null)) as asked_until,
@@ -38,20 +39,28 @@ days as (
     ) = 1
 ),
 
--- Bars that do not follow on the bar before them.
+-- Bars that do not follow on the bar before them, in days with fewer bars than lie between the first and the last.
 after_holes as (
     select
-        feed,
-        symbol,
-        bar_date,
-        timeframe_seconds,
-        bar_start,
-        lag(bar_start) over (
-            partition by feed, symbol, bar_date, timeframe_seconds
-            order by bar_start
+        bars.feed,
+        bars.symbol,
+        bars.bar_date,
+        bars.timeframe_seconds,
+        bars.bar_start,
+        lag(bars.bar_start) over (
+            partition by bars.feed, bars.symbol, bars.bar_date
+            order by bars.bar_start
         ) as previous_start
     from bars
-    qualify datediff('second', previous_start, bar_start) > timeframe_seconds
+    inner join days
+        on
+            bars.feed = days.feed
+            and bars.symbol = days.symbol
+            and bars.bar_date = days.bar_date
+            and bars.timeframe_seconds = days.timeframe_seconds
+            and datediff('second', days.first_bar_start, days.last_bar_start)
+            >= days.bars * days.timeframe_seconds
+    qualify datediff('second', previous_start, bars.bar_start) > bars.timeframe_seconds
 ),
 
 holes as (
@@ -65,7 +74,6 @@ holes as (
             days.feed = after_holes.feed
             and days.symbol = after_holes.symbol
             and days.bar_date = after_holes.bar_date
-            and days.timeframe_seconds = after_holes.timeframe_seconds
     union all
     select
         days.*,
