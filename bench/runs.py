@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from crypto_platform.settings import Settings
-from crypto_platform.transform.project import PROJECT_DIR
+from crypto_platform.transform.project import run_folder
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def last_run(settings: Settings) -> Recorded:
 
 def dbt_seconds(run_id: str) -> float:
     """Seconds in which dbt was executing at least one node of the run."""
-    (results,) = (PROJECT_DIR / "target").glob(f"models-{run_id[:7]}-*/run_results.json")
+    results = run_folder(run_id) / "run_results.json"
     return covered(
         [
             (datetime.fromisoformat(timing["started_at"]), datetime.fromisoformat(timing["completed_at"]))

@@ -8,7 +8,7 @@ import dagster as dg
 from dagster_dbt import DbtCliResource, dbt_assets
 
 from crypto_platform.feeds.partitions import daily
-from crypto_platform.transform.project import manifest
+from crypto_platform.transform.project import manifest, run_folder
 from crypto_platform.transform.translator import Translator
 from crypto_platform.transform.window import window
 
@@ -24,5 +24,5 @@ def models(context: dg.AssetExecutionContext, dbt: DbtCliResource) -> Iterator[A
     # Tests executed on their own, as the UI's checks, are of the whole table.
     days = context.has_partition_key or context.has_partition_key_range
     with window(*context.partition_time_window) if days else nullcontext():
-        build = dbt.cli(["build"], context=context)
+        build = dbt.cli(["build"], context=context, target_path=run_folder(context.run.run_id))
     yield from build.stream()

@@ -1,5 +1,6 @@
 """Where the dbt project is, and the manifest made of it ahead of time (`make setup`)."""
 
+import shutil
 import sys
 from functools import cache
 from importlib.metadata import version as installed
@@ -9,10 +10,11 @@ import orjson
 from dagster_dbt import DbtCliResource
 from packaging.version import Version
 
-from crypto_platform.settings import PROJECT_ROOT
+from crypto_platform.settings import PROJECT_ROOT, settings
 
 PROJECT_DIR = PROJECT_ROOT / "dbt_project"
 MANIFEST = PROJECT_DIR / "target" / "manifest.json"
+RUNS_KEPT = 20
 
 
 @cache
@@ -26,6 +28,14 @@ def manifest() -> dict[str, object]:
         raise FileNotFoundError(f"{MANIFEST} is missing: run `make setup`, which prepares it with `dbt parse`")
     content: dict[str, object] = orjson.loads(MANIFEST.read_bytes())
     return content
+
+
+def run_folder(run_id: str) -> Path:
+    """Where dbt keeps a run's compiled SQL, results and log (`dbt.log`); older than the last runs' are removed."""
+    folder = settings().crypto_platform_home / "dbt"
+    for old in sorted(folder.glob("*"), key=lambda path: path.stat().st_mtime)[:-RUNS_KEPT]:
+        shutil.rmtree(old, ignore_errors=True)
+    return folder / run_id
 
 
 class DbtCli(DbtCliResource):
