@@ -97,7 +97,7 @@ def load(
     feed: str,
     run_id: str,
     connect: Connect | None = None,
-    spark: "SparkSession | None" = None,
+    spark: "Callable[[], SparkSession] | None" = None,
     progress: Callable[[int, int, int], None] | None = None,
 ) -> LoadReport:
     """Load everything that the feed's topic holds and Snowflake does not have yet.
@@ -282,9 +282,9 @@ def _nobody(_done: int, _total: int, _messages: int) -> None:
 
 
 @contextmanager
-def _session(settings: Settings, given: "SparkSession | None") -> Iterator["SparkSession"]:
+def _session(settings: Settings, given: "Callable[[], SparkSession] | None") -> Iterator["SparkSession"]:
     if given is not None:
-        yield given
+        yield given()
         return
     from crypto_platform.spark.session import session
 

@@ -56,7 +56,7 @@ def load(sandbox: Settings, spark: Any) -> Callable[[str], raw.LoadReport]:
     def run(feed: str) -> raw.LoadReport:
         while True:
             try:
-                return raw.load(sandbox, feed, "run", spark=spark)
+                return raw.load(sandbox, feed, "run", spark=lambda: spark)
             except ConcurrentLoadError as error:
                 assert "is taking these messages" in str(error)
 
@@ -243,7 +243,7 @@ def test_of_two_loads_in_their_transactions_the_first_wins(
 
     def second() -> None:
         try:
-            raw.load(sandbox, feed, "second", spark=spark)
+            raw.load(sandbox, feed, "second", spark=lambda: spark)
             outcome.append(None)
         except BaseException as error:
             outcome.append(error)
@@ -408,7 +408,7 @@ def test_a_line_cut_before_the_commit_keeps_nothing_and_the_next_load_heals_it(
             }
         )
         with pytest.raises(LoadNotCommittedError, match="nothing of it was kept"):
-            raw.load(through, feed, "run", spark=spark)
+            raw.load(through, feed, "run", spark=lambda: spark)
         assert len(relay.fired) == 1
     assert made.ledger(sandbox, feed) == []
     load(feed)
@@ -429,7 +429,7 @@ def test_a_lost_reply_to_the_commit_is_a_success(
                 "snowflake_statement_timeout": 2,
             }
         )
-        report = raw.load(through, feed, "run", spark=spark)
+        report = raw.load(through, feed, "run", spark=lambda: spark)
         assert len(relay.fired) == 1
     assert {name: getattr(report, name) for name in EXPECTED} == EXPECTED
     check_whole(sandbox, feed, undisturbed)

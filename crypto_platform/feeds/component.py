@@ -217,7 +217,7 @@ class BarFeed(dg.Component):
                 self.name,
                 context.run.run_id,
                 connect,
-                spark=pyspark.spark_session,
+                spark=lambda: pyspark.spark_session,
                 progress=reporter("load"),
             )
             tracked = self._tracked(context)
