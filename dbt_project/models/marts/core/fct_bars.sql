@@ -1,4 +1,10 @@
-{{ config(materialized='incremental', unique_key='bar_date') }}
+{{
+    config(
+        materialized='incremental',
+        unique_key='bar_date',
+        cluster_by=['bar_date'] if target.name == 'snowflake' else none
+    )
+}}
 {% set increment = increment(staging_views()) %}
 
 with

@@ -1,0 +1,3 @@
+select session_date as date_day
+from {{ ref('dim_sessions') }}
+where calendar = '24/7'
