@@ -248,7 +248,7 @@ def refill(
 
 @app.command()
 def demo() -> None:
-    """Take the shipped recordings through every stage and show the daily bars that come out.
+    """Take the shipped recordings through every stage and show the daily bars and the overview that come out.
 
     Example: crypto-platform demo
     """
@@ -265,8 +265,13 @@ def demo() -> None:
     with _systems(source, console) as effective:
         for order in orders:
             _show(_run(order, source, console), console)
-        with query(effective, tour.LAST_DAYS) as result:
-            console.print(result_table(result, "MARTS.FCT_BARS_1D, the last days of each symbol"))
+        shown = {
+            "MARTS.FCT_BARS_1D, the last days of each symbol": tour.LAST_DAYS,
+            "MARTS.MART_MARKET_OVERVIEW": tour.OVERVIEW,
+        }
+        for title, statement in shown.items():
+            with query(effective, statement) as result:
+                console.print(result_table(result, title))
     console.print(f"The bars are {source.label}; what they are says {settings().sandbox_recordings / 'README.md'}.")
     console.print(
         f"Look at the runs and the assets: crypto-platform up, then http://127.0.0.1:{settings().dagster_ui_port}"

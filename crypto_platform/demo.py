@@ -1,4 +1,4 @@
-"""The tour: what the recordings hold of the feeds, and the daily bars to show in the end."""
+"""The tour: what the recordings hold of the feeds, and the tables to show in the end."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,6 +11,22 @@ select symbol, bar_date, open, high, low, close, volume, trade_count, round(vwap
 from market.marts.fct_bars_1d
 qualify row_number() over (partition by symbol order by bar_date desc) <= 3
 order by symbol, bar_date
+"""
+
+OVERVIEW = """
+select
+    symbol,
+    last_price,
+    to_char(last_price_at, 'YYYY-MM-DD HH24:MI') as priced_at,
+    round(100 * change_24h, 2) as change_24h_pct,
+    high_24h,
+    low_24h,
+    round(volume_24h, 2) as volume_24h,
+    round(volume_ratio, 2) as volume_ratio_30d,
+    round(100 * realised_volatility_30d, 1) as volatility_30d_pct,
+    volatility_rank
+from market.marts.mart_market_overview
+order by symbol
 """
 
 
