@@ -49,7 +49,7 @@ def test_a_wrong_usage_exits_with_2(fresh_settings: Settings) -> None:
 def test_a_wrong_setting_is_named(fresh_settings: Settings) -> None:
     answer = run(fresh_settings, "status", SANDBOX_KAFKA_PORT="nine")
     assert answer.returncode == 2
-    assert "SANDBOX_KAFKA_PORT: " in answer.stderr.lower()
+    assert "SANDBOX_KAFKA_PORT: " in answer.stderr
     assert "Traceback" not in answer.stderr
 
 
