@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import pandas as pd
@@ -59,7 +60,7 @@ class Warehouse:
                 "file_format = (type = parquet use_logical_type = true) match_by_column_name = case_insensitive"
             )
 
-    def dbt(self, *arguments: str) -> Sequence[object]:
+    def dbt(self, *arguments: str) -> Sequence[Any]:
         """Run dbt in this process; returns its results.
 
         Raises:
