@@ -24,5 +24,7 @@ def models(context: dg.AssetExecutionContext, dbt: DbtCliResource) -> Iterator[A
     # Tests executed on their own, as the UI's checks, are of the whole table.
     days = context.has_partition_key or context.has_partition_key_range
     with window(*context.partition_time_window) if days else nullcontext():
-        build = dbt.cli(["build"], context=context, target_path=run_folder(context.run.run_id))
+        # dbt's unit tests prove the code, not the data.
+        arguments = ["build", "--exclude-resource-type", "unit_test"]
+        build = dbt.cli(arguments, context=context, target_path=run_folder(context.run.run_id))
     yield from build.stream()
