@@ -1,6 +1,7 @@
 """Fixtures of the whole suite."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,9 @@ SHARED = {"jvm_jars": Settings().jars, "java_home": Settings().java_home}
 os.environ[ENV_FILE_VARIABLE] = os.devnull
 for name in Settings.model_fields:
     os.environ.pop(name.upper(), None)
+
+# Started in the background of a shell, the suite would pass an ignored Ctrl-C on to the programs it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 FREE_PORTS = {
     "sandbox_alpaca_port": 0,

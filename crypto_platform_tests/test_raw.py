@@ -215,7 +215,7 @@ def test_of_two_loads_the_one_that_finds_the_offsets_moved_keeps_nothing(
             yield connection
 
     with pytest.raises(ConcurrentLoadError, match=r"(?i)nothing of this load was kept"):
-        raw.load(sandbox, feed, "run", connect_after_another_load, spark)
+        raw.load(sandbox, feed, "run", connect_after_another_load, lambda: spark)
     assert connections >= 3
     check_whole(sandbox, feed, undisturbed)
 
