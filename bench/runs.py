@@ -44,13 +44,13 @@ def last_run(settings: Settings) -> Recorded:
     hops = {"extract": metadata["alpaca"]["seconds"], "publish": metadata["kafka"]["seconds"]}
     hops |= {row.data["hop"]: row.data["seconds"] for row in load["seconds by hop"].records}
     if "models" in steps:
-        hops["dbt SQL"] = dbt_seconds(run_id)
+        hops["dbt SQL"] = dbt_seconds(settings, run_id)
     return Recorded(metadata["alpaca"]["bars"], load["loaded"], steps, hops)
 
 
-def dbt_seconds(run_id: str) -> float:
+def dbt_seconds(settings: Settings, run_id: str) -> float:
     """Seconds in which dbt was executing at least one node of the run."""
-    results = run_folder(run_id) / "run_results.json"
+    results = run_folder(settings, run_id) / "run_results.json"
     return covered(
         [
             (datetime.fromisoformat(timing["started_at"]), datetime.fromisoformat(timing["completed_at"]))

@@ -10,7 +10,7 @@ import orjson
 from dagster_dbt import DbtCliResource
 from packaging.version import Version
 
-from crypto_platform.settings import PROJECT_ROOT, settings
+from crypto_platform.settings import PROJECT_ROOT, Settings
 
 PROJECT_DIR = PROJECT_ROOT / "dbt_project"
 MANIFEST = PROJECT_DIR / "target" / "manifest.json"
@@ -30,9 +30,9 @@ def manifest() -> dict[str, object]:
     return content
 
 
-def run_folder(run_id: str) -> Path:
+def run_folder(settings: Settings, run_id: str) -> Path:
     """Where dbt keeps a run's compiled SQL, results and log (`dbt.log`); older than the last runs' are removed."""
-    folder = settings().crypto_platform_home / "dbt"
+    folder = settings.crypto_platform_home / "dbt"
     for old in sorted(folder.glob("*"), key=lambda path: path.stat().st_mtime)[:-RUNS_KEPT]:
         shutil.rmtree(old, ignore_errors=True)
     return folder / run_id
