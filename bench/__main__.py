@@ -50,18 +50,20 @@ def main(
             if not console.is_terminal:
                 console.print(f"[dim]{what}[/dim]")
 
-        try:
-            for section in chosen:
+        failed = False
+        for section in chosen:
+            try:
                 _measure(section, results, tell, runs, symbols, days, slice_days, scale)
-        except BenchError as error:
-            console.print(str(error), markup=False, style="red")
-            raise typer.Exit(1) from None
+            except BenchError as error:
+                failed = True
+                console.print(str(error), markup=False, style="red")
     folder = Settings().crypto_platform_home / "bench"
     file = output or folder / f"{results['machine']['date'].replace(':', '')[:17]}.json"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(results, indent=2, default=str) + "\n")
     console.print(report.table(results))
     console.print(f"[dim]{file}[/dim]")
+    raise typer.Exit(1 if failed else 0)
 
 
 def _measure(
