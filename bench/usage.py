@@ -73,7 +73,7 @@ def _watch(
 def _sample(seen: dict[str, Usage], name: str, process: psutil.Process, started_before: bool = False) -> None:
     with suppress(psutil.NoSuchProcess), process.oneshot():
         times, memory = process.cpu_times(), process.memory_info().rss
-        is_dbt = any(part.endswith("/dbt") for part in process.cmdline()[:2])
+        is_dbt = any(part.endswith("-dbt") for part in process.cmdline()[:2])
         usage = seen.setdefault("dbt" if is_dbt else name, Usage())
         usage.peak_rss = max(usage.peak_rss, memory)
         spent = times.user + times.system

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from crypto_platform.garbage import collect_rarely
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -63,6 +65,7 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 
 @app.callback()
 def main() -> None:
+    collect_rarely()
     # As an exception, so that whatever was started is stopped on the way out.
     signal.signal(signal.SIGTERM, _terminate)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import orjson
 from dagster_dbt import DbtCliResource
+from dagster_dbt.core.dbt_cli_invocation import PARTIAL_PARSE_FILE_NAME
 from packaging.version import Version
 
 from crypto_platform.settings import PROJECT_ROOT, Settings
@@ -31,11 +32,26 @@ def manifest() -> dict[str, object]:
 
 
 def run_folder(settings: Settings, run_id: str) -> Path:
-    """Where dbt keeps a run's compiled SQL, results and log (`dbt.log`); older than the last runs' are removed."""
-    folder = settings.crypto_platform_home / "dbt"
-    for old in sorted(folder.glob("*"), key=lambda path: path.stat().st_mtime)[:-RUNS_KEPT]:
+    """Where dbt keeps a run's compiled SQL, results and log (`dbt.log`)."""
+    return settings.crypto_platform_home / "dbt" / run_id
+
+
+def new_run_folder(settings: Settings, run_id: str) -> Path:
+    """Make a run's folder, with what the run before it knew of the project; older than the last runs' are removed.
+
+    dbt parses all of the project anew when what it knows was made with another address or login, as the manifest of
+    `make setup` is wherever these are not the default: two seconds of every run.
+    """
+    folder = run_folder(settings, run_id)
+    earlier = sorted(folder.parent.glob("*"), key=lambda path: path.stat().st_mtime)
+    folder.mkdir(parents=True, exist_ok=True)
+    for parsed in (path / PARTIAL_PARSE_FILE_NAME for path in reversed(earlier)):
+        if parsed.exists():
+            shutil.copy(parsed, folder)
+            break
+    for old in earlier[: 1 - RUNS_KEPT]:
         shutil.rmtree(old, ignore_errors=True)
-    return folder / run_id
+    return folder
 
 
 class DbtCli(DbtCliResource):
@@ -57,5 +73,5 @@ def cli() -> DbtCli:
     return DbtCli(
         project_dir=str(PROJECT_DIR),
         profiles_dir=str(PROJECT_DIR),
-        dbt_executable=str(Path(sys.executable).parent / "dbt"),
+        dbt_executable=str(Path(sys.executable).parent / "crypto-platform-dbt"),
     )
