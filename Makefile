@@ -1,7 +1,7 @@
 # Everything a fresh clone needs is Python 3.11, Java 17 and make; `make help` lists what there is.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup prerequisites demo up test test-unit check format lock bench clean
+.PHONY: help setup prerequisites browser demo up test test-unit check format lock bench clean
 
 PYTHON ?= python3.11
 CRYPTO_PLATFORM_HOME ?= .crypto_platform
@@ -34,6 +34,13 @@ test: setup ## Every test, those on the real parts included
 
 test-unit: setup ## The tests that need nothing started
 	@$(BIN)/pytest -m "not sandbox"
+
+browser: ## Install Chromium for the tests of web pages, where Debian's packages may be; without it they are skipped
+	@command -v chromium || command -v chromium-browser || command -v google-chrome || { \
+	  [ "$$(id -u)" = 0 ] && command -v apt-get || { \
+	    echo "Install Chromium: as root \`apt-get install chromium\` (Debian, Ubuntu), \`dnf install chromium\` (Fedora) or" \
+	      "\`brew install chromium\` (macOS)."; exit 1; } >&2; \
+	  apt-get update --quiet=2 && apt-get install --yes --quiet=2 --no-install-recommends chromium fonts-dejavu-core; }
 
 check: setup ## Style, types and SQL style
 	$(BIN)/ruff check .

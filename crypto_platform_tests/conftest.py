@@ -1,14 +1,19 @@
 """Fixtures of the whole suite."""
 
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from crypto_platform.sandbox import supervise
 from crypto_platform.settings import ENV_FILE_VARIABLE, Settings
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 # The jars that setup fetched; all else is at its default, whatever this machine's `.env` and environment say: no
 # test may reach a system of theirs.
@@ -54,3 +59,22 @@ def sandbox(sandbox_settings: Settings) -> Iterator[Settings]:
 def fresh_settings(tmp_path: Path) -> Settings:
     """Settings of an embedded default of one test's own; nothing is started."""
     return Settings(crypto_platform_home=tmp_path / "home", **SHARED, **FREE_PORTS)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """The machine's Chromium without a window. Of a module: while it is open, this thread has a running event loop.
+
+    Playwright brings no browser here: `make browser` says how to get one.
+    """
+    from playwright.sync_api import sync_playwright
+
+    executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if executable is None:
+        pytest.skip("there is no Chromium on the PATH: `make browser` installs it")
+    # As root Chromium runs without its sandbox only; the pages are our own, on loopback.
+    quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"]
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=executable, args=[*quiet, "--disable-component-update"])
+        yield chromium
+        chromium.close()
