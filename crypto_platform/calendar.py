@@ -1,9 +1,9 @@
-"""Trading sessions: why a UTC day may have no bars.
+"""Trading sessions: when a market is open, and why a UTC day may have no bars.
 
 Crypto trades around the clock, US stocks on the New York Stock Exchange's sessions.
 """
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,32 @@ def nyse() -> "ExchangeCalendar":
     from exchange_calendars import get_calendar
 
     return get_calendar("XNYS")
+
+
+@lru_cache(maxsize=1)
+def _sessions() -> dict[date, tuple[datetime, datetime]]:
+    """Hours by session; asking the calendar for one takes a millisecond."""
+    schedule = nyse().schedule
+    times = ([moment.to_pydatetime() for moment in schedule[name]] for name in ("open", "close"))
+    return {day.date(): (opens, closes) for day, opens, closes in zip(schedule.index, *times, strict=True)}
+
+
+def trading_hours(asset_class: AssetClass, day: date) -> tuple[datetime, datetime] | None:
+    """The regular hours [open, close), UTC, of the session on `day`; None when the market is closed that day.
+
+    Crypto's is the UTC day itself; a New York session lies within the UTC day of its date.
+
+    Raises:
+        ValueError: the exchange's calendar does not reach to that day.
+    """
+    if asset_class == "crypto":
+        opens = datetime.combine(day, time.min, UTC)
+        return opens, opens + timedelta(days=1)
+    sessions = _sessions()
+    first, last = next(iter(sessions)), next(reversed(sessions))
+    if not first <= day <= last:
+        raise ValueError(f"the exchange calendar covers {first} to {last}, not {day}")
+    return sessions.get(day)
 
 
 def reason_without_bars(asset_class: AssetClass, day: date) -> str:

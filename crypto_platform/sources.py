@@ -55,3 +55,8 @@ class Source:
                 )
         else:
             yield settings
+
+
+def moves_on(settings: Settings) -> bool:
+    """Whether the source of the settings has bars of today: Alpaca and simulated ones do, recordings end some day."""
+    return settings.apca_api_data_url is not None or settings.sandbox_simulated

@@ -1,7 +1,7 @@
 """What a feed's YAML says, checked as it is loaded."""
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -30,6 +30,15 @@ class FeedSpec(BaseModel):
     adjustment: Literal["raw", "split", "dividend", "spin-off", "all"] | None = Field(
         None, description="Stocks only: corporate-action adjustment; unset: raw"
     )
+    vendor_delay_minutes: int | None = Field(
+        None, ge=0, description="From a bar's end until Alpaca serves it for good; unset: 1 for crypto, 16 for stocks"
+    )
+    run_minutes: int = Field(
+        30, ge=1, description="What a day's run, its waiting included, may take until the day counts as late"
+    )
+    quiet_minutes: int | None = Field(
+        None, ge=0, description="How long nobody may trade before a day ends; unset: 10 for crypto, 60 for stocks"
+    )
 
     @field_validator("symbols")
     @classmethod
@@ -45,6 +54,18 @@ class FeedSpec(BaseModel):
     @classmethod
     def _timeframe(cls, timeframe: str) -> str:
         return Timeframe.parse(timeframe).name
+
+    @property
+    def vendor_delay(self) -> timedelta:
+        """How long after a bar's end Alpaca's answer about it is final; stocks without a subscription: 15 minutes."""
+        minutes = self.vendor_delay_minutes
+        return timedelta(minutes={"crypto": 1, "us_equity": 16}[self.asset_class] if minutes is None else minutes)
+
+    @property
+    def quiet(self) -> timedelta:
+        """How long before the end of a day's trading its last bar may be."""
+        minutes = self.quiet_minutes
+        return timedelta(minutes={"crypto": 10, "us_equity": 60}[self.asset_class] if minutes is None else minutes)
 
     @model_validator(mode="after")
     def _stocks_only(self) -> "FeedSpec":
