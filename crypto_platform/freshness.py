@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from crypto_platform.feeds.spec import FeedSpec
 
 ONE_DAY = timedelta(days=1)
+# How far before the expected day its newest bars are looked for, so that a late feed's end can be told.
+LOOK_BACK = timedelta(days=31)
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def judge(
     """Compare what there is at `at` with what is expected.
 
     `newest_day` is the newest day that was ever materialised, `has_day` whether the expected one was, `newest_bars` the
-    newest bar_start (UTC) by symbol. A feed that was never materialised is late.
+    newest bar_start (UTC) by symbol, of the `LOOK_BACK` before it. A feed that was never materialised is late.
     """
     wanted = expected(spec, at)
     if wanted is None:
@@ -115,7 +117,7 @@ def judge(
     late = {s: newest_bars.get(s) for s in spec.symbols if _before(newest_bars.get(s), wanted.bar_start)}
     if not late:
         return Verdict("fresh", f"{wanted.day} is there, every symbol up to {wanted.bar_start:%H:%M} UTC", wanted)
-    behind = ", ".join(f"{s} ends at {b:%Y-%m-%d %H:%M}" if b else f"{s} has no bars" for s, b in late.items())
+    behind = ", ".join(f"{s} ends at {b:%Y-%m-%d %H:%M}" if b else f"{s} has none" for s, b in late.items())
     says = f"{wanted.day} is materialised, but its bars do not reach {wanted.bar_start:%H:%M} UTC: {behind}; {since}"
     return Verdict("late" if len(late) == len(spec.symbols) else "partly late", says, wanted, late, mend)
 

@@ -114,6 +114,8 @@ class Settings(BaseSettings):
     sandbox_start_seconds: float = Field(120.0, gt=0, description="Until every service must answer")
     dagster_ui_port: Port = 3000
 
+    freshness_interval_seconds: int = Field(20, ge=5, description="How often the feeds are looked at for being late")
+
     @field_validator("snowflake_database", "snowflake_role", "snowflake_warehouse", "snowflake_external_stage")
     @classmethod
     def _identifier(cls, value: str | None) -> str | None:

@@ -161,7 +161,7 @@ AT = datetime(2026, 4, 6, 12, tzinfo=UTC)
         (None, False, {}, "late", "no day was ever materialised", "--from 2026-04-05 --to 2026-04-06"),
         (date(2026, 4, 1), False, {}, "late", "the newest day is 2026-04-01", "--from 2026-04-02 --to 2026-04-06"),
         # A backfill of a later day, or of an old one, is no excuse.
-        (date(2026, 4, 5), True, {}, "late", "BTC/USD has no bars, ETH/USD has no bars", "--from 2026-04-05"),
+        (date(2026, 4, 5), True, {}, "late", "BTC/USD has none, ETH/USD has none", "--from 2026-04-05"),
         (date(2026, 4, 5), True, {"BTC/USD": "23:40", "ETH/USD": "23:59"}, "partly late", "BTC/USD ends at", "--from"),
         (date(2026, 4, 5), True, {"BTC/USD": "23:49", "ETH/USD": "23:59"}, "fresh", "2026-04-05 is there", ""),
     ],

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from crypto_platform.bars import Timeframe, check_feed, topic
 from crypto_platform.calendar import reason_without_bars
 from crypto_platform.feeds import checks
+from crypto_platform.feeds.freshness import policy, watched
 from crypto_platform.feeds.metadata import table
 from crypto_platform.feeds.partitions import daily, days
 from crypto_platform.feeds.resources import (
@@ -47,8 +48,10 @@ class BarFeed(dg.Component):
         assets = [self._alpaca(), self._kafka(), self._raw()]
         job = dg.define_asset_job(
             self.name,
-            # All of dbt: its models join the feeds, so each feed's run brings them up to date.
-            selection=dg.AssetSelection.assets(*(asset.key for asset in assets)) | dg.AssetSelection.kind("dbt"),
+            # All of dbt: its models join the feeds, so each feed's run brings them up to date. A sensor looks at
+            # freshness; as steps of their own its checks would cost each run a login.
+            selection=(dg.AssetSelection.assets(*(asset.key for asset in assets)) | dg.AssetSelection.kind("dbt"))
+            - dg.AssetSelection.checks(*(watch.key for watch in watched())),
             description=f"The {self.name} feed from Alpaca to the marts, for the days chosen.",
         )
         return dg.Definitions(assets=assets, jobs=[job])
@@ -62,6 +65,7 @@ class BarFeed(dg.Component):
             "group_name": self.name,
             "partitions_def": daily(),
             "backfill_policy": dg.BackfillPolicy.single_run(),
+            "freshness_policy": policy([self.spec]),
             # Two runs on one topic would race for its offsets: one would win, the other fail.
             "pool": topic(self.name),
         }

@@ -1,6 +1,6 @@
 """Questions to the ledger that prove a load: which bars are in, none off its grid, no message twice."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 from crypto_platform.bars import Timeframe
@@ -45,6 +45,30 @@ def repeated_messages(connection: "SnowflakeConnection", feed: str, load_id: str
         "GROUP BY 1, 2 HAVING count(*) > 1)",
         (load_id,),
     )
+
+
+def newest_bars(
+    connection: "SnowflakeConnection", table: str, timeframe: Timeframe, since: date
+) -> dict[str, datetime]:
+    """The newest bar_start, UTC, of each symbol of a ledger that has bars from the day `since` on."""
+    return _newest(connection, f"{table} WHERE timeframe = %s AND bar_start >= %s", (timeframe.name, since.isoformat()))
+
+
+def newest_facts(
+    connection: "SnowflakeConnection", feed: str, timeframe: Timeframe, since: date
+) -> dict[str, datetime]:
+    """The same of the feed's rows of `MARTS.FCT_BARS`."""
+    return _newest(
+        connection,
+        "MARTS.FCT_BARS WHERE feed = %s AND timeframe = %s AND bar_start >= %s",
+        (feed, timeframe.name, since.isoformat()),
+    )
+
+
+def _newest(connection: "SnowflakeConnection", where: str, values: tuple[object, ...]) -> dict[str, datetime]:
+    cursor = connection.cursor()
+    cursor.execute(f"SELECT symbol, max(bar_start) FROM {where} GROUP BY symbol", values)
+    return {symbol: newest.replace(tzinfo=UTC) for symbol, newest in cursor}
 
 
 def _count(connection: "SnowflakeConnection", statement: str, values: tuple[object, ...]) -> int:

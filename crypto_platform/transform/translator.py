@@ -6,6 +6,9 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtProject
 
+from crypto_platform.feeds.freshness import policy
+from crypto_platform.feeds.spec import feeds
+
 
 class Translator(DagsterDbtTranslator):
     """Keys are `<layer>/<model>`, so that `raw/crypto_bars` is followed by `staging/…` and `marts/…`."""
@@ -24,6 +27,10 @@ class Translator(DagsterDbtTranslator):
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str:
         return self.get_asset_key(dbt_resource_props).path[0]
+
+    def get_asset_spec(self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None) -> dg.AssetSpec:
+        spec = super().get_asset_spec(manifest, unique_id, project)
+        return spec.replace_attributes(freshness_policy=policy(feeds().values()))
 
     def get_asset_check_spec(
         self,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.freshness import CronFreshnessPolicy, TimeWindowFreshnessPolicy
 
 from crypto_platform.definitions import defs
 from crypto_platform.feeds.partitions import daily
@@ -18,7 +19,7 @@ PICTURE = Path(__file__).parent / "graph.txt"
 
 
 def picture(definitions: dg.Definitions) -> str:
-    """A paragraph an asset: key, group, partitions, pool, upstream assets, checks; then the jobs' assets."""
+    """A paragraph an asset: key, group, partitions, pool, freshness, upstream assets, checks; then the jobs' assets."""
     return "\n".join([*_assets(definitions), *_jobs(definitions)])
 
 
@@ -34,11 +35,21 @@ def _assets(definitions: dg.Definitions) -> Iterator[str]:
             f"backfills {policy.policy_type.value.lower() if policy else 'run by run'}; "
             f"pool {', '.join(sorted(node.pools)) or 'none'}"
         )
+        yield f"    fresh when materialised {_freshness(node.freshness_policy)}"
         yield from (f"    from {parent.to_user_string()}" for parent in sorted(node.parent_keys))
         for check in sorted(node.check_keys):
             kind = "blocking check" if graph.get(check).blocking else "check"
             yield f"    {kind} {check.name}"
         yield ""
+
+
+def _freshness(policy: dg.FreshnessPolicy | None) -> str:
+    if isinstance(policy, CronFreshnessPolicy):
+        within = policy.lower_bound_delta
+        return f"by `{policy.deadline_cron}` {policy.timezone}, within {within} before it"
+    if isinstance(policy, TimeWindowFreshnessPolicy):
+        return f"in the last {policy.fail_window.to_timedelta()}"
+    return "at any time"
 
 
 def _jobs(definitions: dg.Definitions) -> Iterator[str]:
