@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from crypto_platform.alerts import command as alerts
 from crypto_platform.garbage import collect_rarely
 
 if TYPE_CHECKING:
@@ -57,6 +58,9 @@ app = typer.Typer(
     "environment and `.env`; `.env.example` lists them. A system without an address is the embedded one on this "
     "machine. Exit codes: 0 done, 1 failed, 2 wrong usage or setting.",
 )
+
+
+app.add_typer(alerts.app)
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

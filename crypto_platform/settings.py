@@ -7,9 +7,10 @@ production needs. `.env.example` lists the same names with a word each.
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
@@ -95,6 +96,24 @@ class Settings(BaseSettings):
         None, description="Name of the external stage over STAGE_URL, when that is not local"
     )
 
+    # Alerts: channels that are set are all used, side by side.
+    alert_slack_webhook_url: SecretStr | None = None
+    alert_smtp_host: str | None = None
+    alert_smtp_port: int = Field(587, ge=1, le=65535)
+    alert_smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    alert_smtp_username: str | None = None
+    alert_smtp_password: SecretStr | None = None
+    alert_email_from: str | None = None
+    alert_email_to: str | None = Field(None, description="Addresses, separated by commas")
+    alert_webhook_url: SecretStr | None = Field(None, description="Any address that takes JSON")
+    alert_webhook_token: SecretStr | None = Field(None, description="Sent to it as a bearer token")
+    alert_log: bool = Field(True, description="Keep every message in the home's alerts.log")
+    alert_store_url: SecretStr | None = Field(None, description="SQLAlchemy URL; unset: alerts.db in the home")
+    alert_timeout_seconds: float = Field(10.0, gt=0, description="Until a channel counts as down")
+    alert_hold_seconds: float = Field(900.0, ge=0, description="Until a fingerprint that opens again is told again")
+    alert_remind_hours: float = Field(24.0, gt=0, description="Until one that stays open is told again")
+    alert_storm_size: int = Field(5, ge=1, description="Posts a minute; what is more becomes one digest")
+
     # The embedded default; port 0 lets the system choose.
     java_home: Path | None = Field(None, description="Where Java 17 is; unset: the `java` on the PATH")
     jvm_jars: Path | None = Field(None, description="Folder of the Kafka broker's and connector's jars")
@@ -129,6 +148,30 @@ class Settings(BaseSettings):
     def _absolute(cls, value: Path | None) -> Path | None:
         """Programs that run in other folders are given these."""
         return value and value.expanduser().absolute()
+
+    @field_validator("alert_slack_webhook_url", "alert_webhook_url")
+    @classmethod
+    def _encrypted(cls, value: SecretStr | None) -> SecretStr | None:
+        """The address itself is the secret: it leaves this machine encrypted only."""
+        if value is not None:
+            address = urlsplit(value.get_secret_value())
+            local = address.hostname in ("127.0.0.1", "localhost", "::1")
+            if not address.hostname or (address.scheme != "https" and not (local and address.scheme == "http")):
+                raise ValueError("is no https:// address (http:// is for this machine only)")
+        return value
+
+    @model_validator(mode="after")
+    def _mail(self) -> Self:
+        """Mail needs a sender and recipients; a password goes over an encrypted connection only."""
+        if self.alert_smtp_host and not (self.alert_email_from and self.alert_recipients):
+            raise ValueError("ALERT_SMTP_HOST needs ALERT_EMAIL_FROM and ALERT_EMAIL_TO")
+        if self.alert_smtp_password and self.alert_smtp_security == "none":
+            raise ValueError("ALERT_SMTP_PASSWORD needs ALERT_SMTP_SECURITY starttls or tls")
+        return self
+
+    @property
+    def alert_recipients(self) -> list[str]:
+        return [address.strip() for address in (self.alert_email_to or "").split(",") if address.strip()]
 
     @property
     def alpaca_url(self) -> str:

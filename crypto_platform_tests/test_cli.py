@@ -25,12 +25,15 @@ def run(settings: Settings, *arguments: str, **more: str) -> subprocess.Complete
 
 def test_every_command_has_help_with_an_example() -> None:
     runner = CliRunner()
-    for command in app.registered_commands:
-        assert command.callback
-        name = command.name or command.callback.__name__.replace("_", "-")
-        answer = runner.invoke(app, [name, "--help"])
-        assert answer.exit_code == 0
-        assert f"Example: {'SANDBOX_KAFKA_PORT=0 ' if name == 'up' else ''}crypto-platform {name}" in answer.output
+    groups = [((), app), *(((str(g.typer_instance.info.name),), g.typer_instance) for g in app.registered_groups)]
+    for group, commands in groups:
+        for command in commands.registered_commands:
+            assert command.callback
+            path = [*group, command.name or command.callback.__name__.replace("_", "-")]
+            answer = runner.invoke(app, [*path, "--help"])
+            assert answer.exit_code == 0
+            prefix = "SANDBOX_KAFKA_PORT=0 " if path == ["up"] else ""
+            assert f"Example: {prefix}crypto-platform {' '.join(path)}" in answer.output
 
 
 def test_help_loads_nothing_heavy() -> None:

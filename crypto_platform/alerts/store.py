@@ -1,0 +1,107 @@
+"""Where alerts are kept: SQLite in the home, or the database of ALERT_STORE_URL. Times are UTC seconds since 1970."""
+
+from functools import lru_cache
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import OperationalError, ProgrammingError
+
+from crypto_platform.settings import Settings
+
+# Until a writer that waits for another gives up.
+BUSY_SECONDS = 30
+
+metadata = sa.MetaData()
+
+# How far a source has read what it takes its alerts from.
+cursors = sa.Table(
+    "alert_cursors",
+    metadata,
+    sa.Column("source", sa.String(200), primary_key=True),
+    sa.Column("cursor", sa.Text, nullable=False),
+)
+
+# A condition from its opening to its recovery.
+episodes = sa.Table(
+    "alert_episodes",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("source", sa.String(200), nullable=False),
+    sa.Column("fingerprint", sa.String(500), nullable=False),
+    sa.Column("severity", sa.Integer, nullable=False),
+    sa.Column("opened_at", sa.Double, nullable=False),
+    sa.Column("recovered_at", sa.Double),
+    sa.Column("alert", sa.Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+sa.Index(
+    "alert_one_open_episode",
+    episodes.c.fingerprint,
+    unique=True,
+    sqlite_where=episodes.c.recovered_at.is_(None),
+    postgresql_where=episodes.c.recovered_at.is_(None),
+)
+
+# What is to be told of an episode on a channel; `post` is the same for all that were told in one post.
+messages = sa.Table(
+    "alert_messages",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("channel", sa.String(50), nullable=False),
+    sa.Column("episode", sa.ForeignKey(episodes.c.id), nullable=False),
+    sa.Column("event", sa.String(20), nullable=False),
+    sa.Column("due_at", sa.Double, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False, default=0),
+    sa.Column("error", sa.Text),
+    sa.Column("sent_at", sa.Double),
+    sa.Column("post", sa.String(32)),
+    sa.Index("alert_messages_by_episode", "episode", "channel"),
+    sa.Index("alert_messages_by_channel", "channel", "sent_at"),
+    sqlite_autoincrement=True,
+)
+
+# A channel that was ever configured. Whoever holds the lease posts.
+channels = sa.Table(
+    "alert_channels",
+    metadata,
+    sa.Column("name", sa.String(50), primary_key=True),
+    sa.Column("seen_at", sa.Double, nullable=False),
+    sa.Column("lease_until", sa.Double, nullable=False, default=0),
+    sa.Column("failures", sa.Integer, nullable=False, default=0),
+    sa.Column("retry_at", sa.Double, nullable=False, default=0),
+    sa.Column("digest_at", sa.Double, nullable=False, default=0),
+    sa.Column("error", sa.Text),
+)
+
+
+def engine(settings: Settings) -> sa.Engine:
+    """The database, with its tables."""
+    if settings.alert_store_url:
+        return _engine(settings.alert_store_url.get_secret_value())
+    settings.crypto_platform_home.mkdir(parents=True, exist_ok=True)
+    return _engine(f"sqlite:///{settings.crypto_platform_home / 'alerts.db'}")
+
+
+@lru_cache(maxsize=8)
+def _engine(url: str) -> sa.Engine:
+    made = sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS} if url.startswith("sqlite") else {})
+    if made.dialect.name == "sqlite":
+        sa.event.listen(made, "connect", _prepare)
+        sa.event.listen(made, "begin", _begin)
+    try:
+        metadata.create_all(made)
+    except (OperationalError, ProgrammingError):
+        # Another process made them at the same time.
+        metadata.create_all(made)
+    return made
+
+
+def _prepare(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+
+
+def _begin(connection: sa.Connection) -> None:
+    """Writers wait for one another from the start: one that began as a reader would fail instead."""
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
