@@ -80,7 +80,7 @@ def _start_page(source: Source) -> str:
 <ul>{lines}</ul>
 <p>REST: <code>/v1beta3/crypto/us/bars</code>, <code>/v2/stocks/bars</code> and their latest bars.
 Stream: <code>/v1beta3/crypto/us</code>, <code>/v2/iex</code>,
- <code>/v2/sip</code>, <code>/v2/test</code>.</p>
+ <code>/v2/sip</code>, <code>/v2/test</code>; its time, which a replay makes up: <code>/sandbox/clock</code>.</p>
 <h2>Faults</h2>
 <p><code>POST /sandbox/faults</code> with <code>{{"kind": …, "times": n, "skip": n, "match":
 {{"symbol": …, "start": …, "end": …}}}}</code> arms one, <code>GET</code> tells how often each fired,

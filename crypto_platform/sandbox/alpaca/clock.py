@@ -21,8 +21,9 @@ class Clock:
             self._start = time.time_ns() if self._start is None else self._start
 
     def now(self) -> int:
-        """The time, ns since the epoch; only after `begin`."""
-        assert self._origin is not None and self._start is not None  # noqa: S101 - an error of this package
+        """The time, ns since the epoch; before `begin` where it will begin."""
+        if self._origin is None or self._start is None:
+            return time.time_ns() if self._start is None else self._start
         passed = int((time.monotonic_ns() - self._origin) * self.speed)
         return min(self._start + passed, time.time_ns())
 

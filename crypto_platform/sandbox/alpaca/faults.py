@@ -51,8 +51,19 @@ ONE_BAR = {
 STREAMS = {
     "mute": "the stream stays open and sends nothing",
     "disconnect": "the stream's connection is cut",
+    "slow_client": "407, then the stream's connection is closed",
+    "drop": "every other bar of the message is left out",
+    "duplicate": "the message comes twice",
+    "reorder": "the message comes after the next one, its bars in reverse",
 }
-KINDS = RESPONSES | TOKENS | BARS | ONE_BAR | STREAMS
+# What a stream's client is refused with …
+REFUSALS = {
+    "auth_failed": "402 in answer to the stream's key",
+    "auth_timeout": "404 in answer to the stream's key",
+    "connection_limit": "406 in answer to the stream's key",
+    "symbol_limit": "405 in answer to a subscription",
+}
+KINDS = RESPONSES | TOKENS | BARS | ONE_BAR | STREAMS | REFUSALS
 _UNTIL_CLEARED = {"looping_token", "empty", "corrected", "mute"}
 _SECONDS = {"rate_limit": 1.0, "hang": 300.0}
 

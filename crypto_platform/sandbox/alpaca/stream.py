@@ -13,14 +13,17 @@ from typing import Any
 import msgpack
 import numpy as np
 import orjson
-from starlette.routing import WebSocketRoute
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from crypto_platform.bars import AssetClass
 from crypto_platform.sandbox.alpaca import access
+from crypto_platform.sandbox.alpaca.answers import json_response
 from crypto_platform.sandbox.alpaca.clock import Clock
 from crypto_platform.sandbox.alpaca.columns import Bars, to_dicts
-from crypto_platform.sandbox.alpaca.faults import Faults
+from crypto_platform.sandbox.alpaca.faults import STREAMS, Faults
 from crypto_platform.sandbox.alpaca.paging import Source
 from crypto_platform.sandbox.alpaca.simulated import ALWAYS_ON, Simulated
 from crypto_platform.sandbox.alpaca.timeframes import MINUTE, ONE_DAY, ONE_MINUTE, roll_up
@@ -38,7 +41,9 @@ ERRORS = {
     402: "auth failed",
     403: "already authenticated",
     404: "auth timeout",
+    405: "symbol limit exceeded",
     406: "connection limit exceeded",
+    407: "slow client",
     410: "invalid subscribe action for this feed",
 }
 
@@ -59,13 +64,18 @@ class Stream:
     late_seconds: float
     connected: set[tuple[str, str]] = field(default_factory=set)
 
-    def routes(self) -> list[WebSocketRoute]:
+    def routes(self) -> list[WebSocketRoute | Route]:
         return [
             WebSocketRoute("/v1beta3/crypto/us", self._crypto),
             WebSocketRoute("/v2/iex", self._stocks),
             WebSocketRoute("/v2/sip", self._stocks),
             WebSocketRoute("/v2/test", self._test),
+            Route("/sandbox/clock", self._clock),
         ]
+
+    async def _clock(self, request: Request) -> Response:
+        """The stream's time, which a replay's clients have to live in."""
+        return json_response(200, {"now": self.clock.now() / 1e9, "speed": self.clock.speed})
 
     async def _crypto(self, websocket: WebSocket) -> None:
         await _Connection(self, websocket, "crypto", self.source).run()
@@ -100,6 +110,7 @@ class _Connection:
         # https://docs.alpaca.markets/docs/streaming-market-data#encoding
         self.packed = websocket.headers.get("content-type") == "application/msgpack"
         self.subscriptions: dict[str, set[str]] = {channel: set() for channel in CHANNELS[asset_class]}
+        self.held: list[dict[str, Any]] = []
 
     async def run(self) -> None:
         await self.websocket.accept()
@@ -134,6 +145,10 @@ class _Connection:
             except _Refusal as refusal:
                 await self._refuse(refusal.args[0])
                 return None
+        faults = {"auth_failed": 402, "auth_timeout": 404, "connection_limit": 406}
+        if fault := self.stream.faults.take(faults, self.asset_class, self.source.symbols(self.asset_class)):
+            await self._refuse(faults[fault.kind])
+            return None
         if not self.stream.keys.accepts(*pair):
             await self._refuse(402)
             return None
@@ -173,6 +188,8 @@ class _Connection:
                 raise _Refusal(410)
             if not isinstance(symbols, list) or not all(isinstance(symbol, str) for symbol in symbols):
                 raise _Refusal(400)
+        if self.stream.faults.take(("symbol_limit",), self.asset_class, set().union(*request.values())):
+            raise _Refusal(405)
         for channel, symbols in request.items():
             change = set.update if action == "subscribe" else set.difference_update
             change(self.subscriptions[channel], symbols)
@@ -191,15 +208,27 @@ class _Connection:
             else:
                 messages = self._corrections(corrected - MINUTE)
                 corrected += MINUTE
-            if messages and not await self._disturbed(messages):
-                await self._send(messages)
+            for part in await self._disturbed(messages) if messages else ():
+                await self._send(part)
 
-    async def _disturbed(self, messages: list[dict[str, Any]]) -> bool:
-        symbols = {message["S"] for message in messages}
-        if self.stream.faults.take(("disconnect",), self.asset_class, symbols):
+    async def _disturbed(self, messages: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+        """What is sent in the messages' place."""
+        fault = self.stream.faults.take(STREAMS, self.asset_class, {message["S"] for message in messages})
+        kind = fault.kind if fault else None
+        if kind in ("disconnect", "slow_client"):
+            if kind == "slow_client":
+                await self._send([_error(407)])
             await self.websocket.close(1012)
             raise WebSocketDisconnect(1012)
-        return self.stream.faults.take(("mute",), self.asset_class, symbols) is not None
+        if kind == "mute":
+            return []
+        if kind == "drop":
+            messages = messages[1::2]
+        if kind == "reorder":
+            self.held += reversed(messages)
+            return []
+        held, self.held = self.held, []
+        return [part for part in (messages, messages if kind == "duplicate" else [], held) if part]
 
     def _minute(self, start: int) -> list[dict[str, Any]]:
         messages = []
