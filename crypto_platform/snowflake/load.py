@@ -189,13 +189,15 @@ def _roll_back(cursor: "SnowflakeCursor") -> None:
 def version_query(ledger: str, scratch: str) -> str:
     """The scratch rows that are new versions: those that differ from the observation just before them.
 
-    Observations of one bar are ordered by observed_at; at the same instant the ledger's come first, then by
-    their place in the topic. Three values are bound: loaded_at, then first and last bar_start of the scratch.
+    One that came the other way, by stream or by REST, is one as well, even if it is equal: the two are compared once a
+    day is over. Observations of one bar are ordered by observed_at; at the same instant the ledger's come first, then
+    by their place in the topic. Three values are bound: loaded_at, then first and last bar_start of the scratch.
     """
     key = ", ".join(bars.KEY_COLUMNS)
     carried = ", ".join(_CARRIED)
     window = f"OVER (PARTITION BY {key} ORDER BY observed_at, is_new, loaded_at, kafka_partition, kafka_offset)"
-    changed = " OR ".join(f"{c} IS DISTINCT FROM lag({c}) {window}" for c in bars.VALUE_COLUMNS)
+    compared = (*bars.VALUE_COLUMNS, "source = 'rest'")
+    changed = " OR ".join(f"({c}) IS DISTINCT FROM lag({c}) {window}" for c in compared)
     touched = " AND ".join(f"s.{c} = l.{c}" for c in bars.KEY_COLUMNS)
     return (
         f"SELECT {carried}, loaded_at FROM ("

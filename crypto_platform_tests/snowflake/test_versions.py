@@ -26,10 +26,16 @@ class Observation:
     observed: int
     close: float
     count: int | None
+    source: str = "rest"
 
     @property
     def values(self) -> tuple[float, int | None]:
         return self.close, self.count
+
+    @property
+    def compared(self) -> tuple[float, int | None, bool]:
+        """What an observation differs from the one before it in: its values, and the way it came."""
+        return self.close, self.count, self.source == "rest"
 
 
 Version = tuple[int, int, float, int | None]
@@ -40,6 +46,7 @@ observations = st.builds(
     observed=st.integers(0, 4),
     close=st.sampled_from([1.0, 2.0]),
     count=st.sampled_from([None, 0, 1]),
+    source=st.sampled_from(bars.SOURCES),
 )
 batches = st.lists(st.lists(observations, max_size=8), min_size=1, max_size=4)
 
@@ -53,7 +60,7 @@ def reference(loads: list[list[Observation]]) -> list[Version]:
         for bar in (0, 1):
             before: Observation | None = None
             for _, is_new, _, observation in sorted((e for e in known + told if e[3].bar == bar), key=lambda e: e[:3]):
-                if is_new and (before is None or before.values != observation.values):
+                if is_new and (before is None or before.compared != observation.compared):
                     versions.append((len(versions), observation))
                 before = observation
     return sorted(((v.bar, v.observed, *v.values) for _, v in versions), key=str)
@@ -82,7 +89,7 @@ def load_batch(connection: Any, number: int, batch: list[Observation]) -> None:
             "bar_start": (NOON + timedelta(minutes=o.bar)).isoformat(),
             "trade_count": o.count,
             "vwap": None,
-            "source": "rest",
+            "source": o.source,
             "observed_at": (NOON + timedelta(hours=o.observed)).isoformat(),
             "kafka_partition": 0,
             "kafka_offset": number * 100 + offset,
@@ -133,6 +140,14 @@ def test_a_count_that_becomes_known_is_a_version(emulator: Any) -> None:
     load_batch(emulator, 0, [Observation(0, 0, 1.0, None)])
     load_batch(emulator, 1, [Observation(0, 1, 1.0, None), Observation(0, 2, 1.0, 0)])
     assert versions(emulator) == [(0, 0, 1.0, None), (0, 2, 1.0, 0)]
+
+
+def test_what_came_by_stream_is_settled_by_rest_once(emulator: Any) -> None:
+    emulator.cursor().execute(f"DELETE FROM {schema.bars_table(FEED)}")
+    load_batch(emulator, 0, [Observation(0, 0, 1.0, 1, "stream"), Observation(0, 1, 1.0, 1, "stream_update")])
+    load_batch(emulator, 1, [Observation(0, 2, 1.0, 1)])
+    load_batch(emulator, 2, [Observation(0, 3, 1.0, 1), Observation(0, 4, 1.0, 1)])
+    assert versions(emulator) == [(0, 0, 1.0, 1), (0, 2, 1.0, 1)]
 
 
 def test_an_older_observation_that_comes_late_is_history(emulator: Any) -> None:

@@ -46,6 +46,12 @@ cast(replace(replace({{ timeframe }}, 'Min', ''), 'Hour', '') as integer) * iff(
 {%- endmacro %}
 
 
+{# A bar's columns that a correction may change. #}
+{% macro bar_values() %}
+  {{ return(['open', 'high', 'low', 'close', 'volume', 'trade_count', 'vwap']) }}
+{% endmacro %}
+
+
 {# Per feed its staging view. #}
 {% macro staging_views() %}
   {% set views = {} %}

@@ -10,6 +10,10 @@ versions as (
         bar_start,
         bar_date,
         observed_at,
+        -- The vendor may leave some out; nothing of a bar is negative.
+        {%- for column in bar_values() %}
+        coalesce({{ column }}, -1) as {{ column }},
+        {%- endfor %}
         loaded_at
     from {{ ref('int_bar_versions') }}
     where
@@ -40,7 +44,11 @@ bars as (
         versions.bar_date,
         versions.bar_start,
         min(versions.observed_at) as observed_at,
-        count(*) as versions
+        -- What came by stream and by REST is there twice, and corrected only where it differs.
+        false
+        {%- for column in bar_values() %}
+        or min(versions.{{ column }}) <> max(versions.{{ column }})
+        {%- endfor %} as is_corrected
     from versions
     inner join days
         on
@@ -67,7 +75,7 @@ counts as (
         feed,
         symbol,
         bar_date,
-        count_if(versions > 1) as corrected_bars,
+        count_if(is_corrected) as corrected_bars,
         count_if(observed_at > later_bar_observed_at) as late_bars
     from in_order
     group by feed, symbol, bar_date
