@@ -50,6 +50,20 @@ def trading_hours(asset_class: AssetClass, day: date) -> tuple[datetime, datetim
     return sessions.get(day)
 
 
+def open_since(asset_class: AssetClass, moment: datetime) -> datetime | None:
+    """When the market that is open at `moment` (UTC) was opened, in its regular hours; None: it is closed.
+
+    Crypto's never was. Beyond the exchange's calendar a market counts as closed.
+    """
+    if asset_class == "crypto":
+        return datetime.min.replace(tzinfo=UTC)
+    try:
+        hours = trading_hours(asset_class, moment.astimezone(UTC).date())
+    except ValueError:
+        return None
+    return hours[0] if hours and hours[0] <= moment < hours[1] else None
+
+
 def reason_without_bars(asset_class: AssetClass, day: date) -> str:
     """Why a UTC day has no bars, in words for a person."""
     if asset_class == "crypto":

@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 
 from crypto_platform.alerts import command as alerts
 from crypto_platform.garbage import collect_rarely
+from crypto_platform.stream import command as live
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -284,6 +285,10 @@ def demo() -> None:
         f"Look at the runs and the assets: crypto-platform up, then http://127.0.0.1:{settings().dagster_ui_port}"
     )
     console.print('Ask for more: crypto-platform sql "select * from market.marts.fct_bars_1d"')
+
+
+app.command()(live.stream)
+app.command()(live.load)
 
 
 @contextmanager

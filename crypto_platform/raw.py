@@ -14,6 +14,7 @@ import fsspec
 from crypto_platform import bars
 from crypto_platform.crash_points import reach
 from crypto_platform.kafka.admin import TopicState, topic_state
+from crypto_platform.locks import loading
 from crypto_platform.settings import Settings
 from crypto_platform.snowflake import offsets, schema, scratch
 from crypto_platform.snowflake.load import Connect, Load, Loss, commit, record_loss
@@ -100,7 +101,7 @@ def load(
     spark: "Callable[[], SparkSession] | None" = None,
     progress: Callable[[int, int, int], None] | None = None,
 ) -> LoadReport:
-    """Load everything that the feed's topic holds and Snowflake does not have yet.
+    """Load everything that the feed's topic holds and Snowflake does not have yet; one load of a feed at a time.
 
     `connect` gives a connection as a context manager, `spark` a Connect session; both default to the settings'.
     Spark is not needed when there is nothing new. `progress` is told (hops done, hops in all, messages).
@@ -113,7 +114,18 @@ def load(
         crypto_platform.snowflake.offsets.ConcurrentLoadError: another load took the messages.
         crypto_platform.snowflake.load.LoadNotCommittedError: the transaction is not in Snowflake.
     """
-    connect = connect or _connect(settings)
+    with loading(settings, feed):
+        return _load(settings, feed, run_id, connect or _connect(settings), spark, progress)
+
+
+def _load(
+    settings: Settings,
+    feed: str,
+    run_id: str,
+    connect: Connect,
+    spark: "Callable[[], SparkSession] | None",
+    progress: Callable[[int, int, int], None] | None,
+) -> LoadReport:
     seconds: dict[str, float] = {}
     clock = _Clock(seconds, progress or _nobody)
     with connect() as connection:

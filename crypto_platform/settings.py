@@ -60,6 +60,16 @@ class Settings(BaseSettings):
     alpaca_concurrency: int = Field(4, ge=1)
     alpaca_max_pages: int = Field(100_000, ge=1, description="Pages one request may run to")
 
+    # The stream service and the loader beside it
+    apca_api_stream_url: str | None = Field(
+        None, description="Alpaca's websocket, wss://stream.data.alpaca.markets; unset: the one of the data API"
+    )
+    stream_sweep_seconds: float = Field(300.0, gt=0, description="Between two looks by REST for what the stream missed")
+    stream_fill_days: int = Field(7, ge=1, description="The longest absence that is filled by REST")
+    stream_spool_mb: int = Field(512, ge=1, description="Bars kept on disk while Kafka is away")
+    stream_port: Port = Field(9101, description="The stream service's metrics and health")
+    loader_port: Port = Field(9102, description="The loader's metrics and health")
+
     # Kafka
     kafka_bootstrap_servers: str | None = None
     kafka_security_protocol: str = "PLAINTEXT"

@@ -79,7 +79,7 @@ class AlpacaClient:
         self._max_attempts = settings.alpaca_max_attempts
         self._backoff = settings.alpaca_backoff_seconds
         self._max_pages = settings.alpaca_max_pages
-        self._keys = _keys(settings)
+        self._keys = keys(settings)
         check_address(self._url, self._keys is not None)
         self._rate = RateLimit()
         self._transport = Transport(settings.alpaca_timeout_seconds, self._rate, self.concurrency)
@@ -271,7 +271,7 @@ class AlpacaClient:
         return _short(" ".join(plain.split()), length)
 
 
-def _keys(settings: Settings) -> tuple[str, str] | None:
+def keys(settings: Settings) -> tuple[str, str] | None:
     """Key and secret to send, if any. The embedded sandbox is never shown the real ones."""
     if settings.apca_api_data_url is None:
         return "sandbox", "sandbox"

@@ -56,7 +56,7 @@ class Transport(HTTPAdapter):
         cert: Any = None,
         proxies: Mapping[str, str] | None = None,
     ) -> requests.Response:
-        if _is_loopback(str(request.url)):
+        if is_loopback(str(request.url)):
             proxies = None  # a proxy from the environment would carry loopback's plain text elsewhere
         response = super().send(
             request, stream=stream, timeout=self._timeout, verify=verify, cert=cert, proxies=proxies
@@ -74,25 +74,26 @@ class Transport(HTTPAdapter):
         return response
 
 
-def check_address(url: str, has_keys: bool) -> None:
-    """Whether Alpaca may be asked at `url`, and be shown the keys there.
+def check_address(url: str, has_keys: bool, setting: str = "APCA_API_DATA_URL") -> None:
+    """Whether Alpaca may be asked at `url`, which `setting` gives, and be shown the keys there.
 
     Raises:
         AlpacaConfigError: it is no http(s) address, holds a password, or keys would be readable on the way.
     """
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise AlpacaConfigError("APCA_API_DATA_URL is to be an address such as https://data.alpaca.markets")
+        raise AlpacaConfigError(f"{setting} is to be an address such as https://data.alpaca.markets")
     if parts.username or parts.password:
-        raise AlpacaConfigError("APCA_API_DATA_URL holds a user or password: leave them out")
-    if has_keys and parts.scheme == "http" and not _is_loopback(url):
+        raise AlpacaConfigError(f"{setting} holds a user or password: leave them out")
+    if has_keys and parts.scheme == "http" and not is_loopback(url):
         raise AlpacaConfigError(
-            f"APCA_API_DATA_URL is plain http to {parts.hostname}: the keys would be readable on the way. "
-            "Write https://, or unset APCA_API_KEY_ID and APCA_API_SECRET_KEY"
+            f"{setting} is plain http to {parts.hostname}: the keys would be readable on the way. "
+            "Write https:// (wss://), or unset APCA_API_KEY_ID and APCA_API_SECRET_KEY"
         )
 
 
-def _is_loopback(url: str) -> bool:
+def is_loopback(url: str) -> bool:
+    """Whether the address is on this machine."""
     host = urlsplit(url).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -40,6 +40,10 @@ class FeedSpec(BaseModel):
         None, ge=0, description="How long nobody may trade before a day ends; unset: 10 for crypto, 60 for stocks"
     )
 
+    mute_seconds: int = Field(
+        150, ge=61, description="Silence of all symbols in an open market after which a live stream is taken for mute"
+    )
+
     @field_validator("symbols")
     @classmethod
     def _symbols(cls, symbols: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:

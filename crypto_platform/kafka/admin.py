@@ -91,6 +91,30 @@ def topic_state(settings: Settings, feed: str) -> TopicState:
     return TopicState(topic, str(described.topic_id), earliest, end)
 
 
+class EndOffsets:
+    """Where topics end, for who asks often: one connection, kept."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._admin = _admin(settings)
+        self._partitions: dict[str, list[TopicPartition]] = {}
+
+    def of(self, feed: str) -> dict[int, int]:
+        """The next offset to be written, per partition of the feed's topic.
+
+        Raises:
+            TopicError: the topic does not exist, or Kafka does not answer.
+        """
+        topic = bars.topic(feed)
+        if feed not in self._partitions:
+            self._partitions[feed] = [TopicPartition(topic, p) for p in topic_state(self._settings, feed).end]
+        try:
+            return _offsets(self._settings, self._admin, self._partitions[feed], OffsetSpec.latest())
+        except KafkaException as error:
+            self._partitions.pop(feed)
+            raise _unreachable(self._settings, f"topic {topic} could not be read", error) from error
+
+
 def _admin(settings: Settings) -> AdminClient:
     # librdkafka would write its connection troubles to stderr; the callers raise them instead.
     return AdminClient(client_config(settings) | {"log_level": 0})

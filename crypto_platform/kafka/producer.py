@@ -75,7 +75,7 @@ def publish(
         crypto_platform.kafka.admin.TopicError: the topic cannot be made or is set up wrongly.
     """
     # First, because it takes half a second to be given its id as an idempotent producer.
-    producer = Producer(_producer_config(settings))
+    producer = new_producer(settings)
     topic = admin.ensure_topic(settings, feed)
     deliveries = _Deliveries(topic)
     by_day: dict[date, Counter[str]] = defaultdict(Counter)
@@ -117,6 +117,11 @@ def message_headers(source: str, run_id: str, observed_at: datetime) -> Headers:
             observed_at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z").encode(),
         ),
     ]
+
+
+def new_producer(settings: Settings, **options: object) -> Producer:
+    """The producer of every message of the platform; `options` are librdkafka's, in place of the usual ones."""
+    return Producer(_producer_config(settings) | options)
 
 
 def _producer_config(settings: Settings) -> dict[str, object]:

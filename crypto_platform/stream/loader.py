@@ -1,0 +1,203 @@
+"""New offsets into the ledger within seconds: the batch's own load, again and again, with what it needs kept open."""
+
+import logging
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from crypto_platform import raw
+from crypto_platform.kafka.admin import EndOffsets, TopicError
+from crypto_platform.locks import following
+from crypto_platform.settings import Settings
+from crypto_platform.snowflake.connection import connect
+from crypto_platform.snowflake.offsets import ConcurrentLoadError
+from crypto_platform.stream.metrics import LoaderMetrics, serving
+
+if TYPE_CHECKING:
+    from pyspark.sql.connect.session import SparkSession
+    from snowflake.connector import SnowflakeConnection
+
+log = logging.getLogger(__name__)
+
+RUN_ID = "loader"
+POLL_SECONDS = 0.1
+LONGEST_BACKOFF = 30.0
+# What is lost stays lost until a person refills the topic.
+LOST_SECONDS = 60.0
+# Staged files are gone and the server forgets its plans when the session ends.
+LOADS_A_SESSION = 500
+
+Loaded = Callable[[str, raw.LoadReport], None]
+
+
+class Loader:
+    """Follows the topics of `feeds`, a thread each; `loaded` is told of every load that brought something."""
+
+    def __init__(self, settings: Settings, feeds: Iterable[str], loaded: Loaded = lambda feed, report: None) -> None:
+        self.metrics = LoaderMetrics()
+        self._settings = settings
+        self._feeds = {feed: _Follower(settings, feed, self.metrics, loaded) for feed in feeds}
+
+    def run(self, stop: threading.Event) -> None:
+        """Load what comes until `stop` is set; a load that runs then is finished.
+
+        Raises:
+            OSError: the port of the metrics is taken.
+        """
+        with serving(self._settings.loader_port, self.metrics.registry, self.health) as port:
+            log.info("following %s; metrics and health on port %d", ", ".join(self._feeds), port)
+            threads = [
+                threading.Thread(target=follower.run, args=(stop,), name=feed) for feed, follower in self._feeds.items()
+            ]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+
+    def health(self) -> tuple[bool, dict[str, Any]]:
+        """Whether no feed is in trouble, and the particulars."""
+        feeds = {feed: follower.health() for feed, follower in self._feeds.items()}
+        return all(state["problem"] is None for state in feeds.values()), {"feeds": feeds}
+
+
+class _Follower:
+    """One feed's topic into its ledger."""
+
+    def __init__(self, settings: Settings, feed: str, metrics: LoaderMetrics, loaded: Loaded) -> None:
+        self._settings = settings
+        self._feed = feed
+        self._metrics = metrics
+        self._loaded = loaded
+        self._kept = _Kept(settings)
+        self._ends = EndOffsets(settings)
+        self._problem: str | None = None
+        self._last_load: datetime | None = None
+        self._seconds: deque[float] = deque(maxlen=100)
+
+    def health(self) -> dict[str, Any]:
+        """The feed's state in plain values."""
+        return {
+            "problem": self._problem,
+            "last_load": self._last_load and self._last_load.isoformat(),
+            "seconds_a_load": round(sorted(self._seconds)[len(self._seconds) // 2], 3) if self._seconds else None,
+        }
+
+    def run(self, stop: threading.Event) -> None:
+        """Follow until `stop` is set; beside another follower, wait for its end."""
+        while not stop.is_set():
+            with following(self._settings, self._feed) as mine:
+                if mine:
+                    self._follow(stop)
+            self._problem = None if stop.is_set() else "another loader follows this topic"
+            stop.wait(1)
+        self._kept.close()
+
+    def _follow(self, stop: threading.Event) -> None:
+        failures = 0
+        done: dict[int, int] | None = None
+        while not stop.is_set():
+            try:
+                ends = self._ends.of(self._feed)
+                if ends == done:
+                    stop.wait(POLL_SECONDS)
+                    continue
+                self._metrics.lag.labels(self._feed).set(sum(ends.values()) - sum((done or {}).values()))
+                report = self._load()
+                done = {p: report.offsets.get(p, (0, end))[1] for p, end in ends.items()}
+                failures, self._problem = 0, None
+                self._metrics.lag.labels(self._feed).set(0)
+            except ConcurrentLoadError as error:
+                self._count("lost a race", error)
+                stop.wait(0.5)
+            except raw.LostMessagesError as error:
+                self._count("messages lost", error)
+                stop.wait(LOST_SECONDS)
+            except TopicError as error:
+                # Nothing was published yet, or Kafka is away: neither is Snowflake's or Spark's fault.
+                self._count("no topic", error)
+                stop.wait(1)
+            except Exception as error:
+                # Whatever it was, a load either is in the ledger or is not: begin anew with new connections.
+                failures += 1
+                self._count("failed", error)
+                self._kept.close()
+                stop.wait(min(LONGEST_BACKOFF, 2.0**failures))
+
+    def _load(self) -> raw.LoadReport:
+        began = time.monotonic()
+        report = raw.load(self._settings, self._feed, RUN_ID, self._kept.connect, spark=self._kept.spark)
+        if report.load_id is None:
+            return report
+        self._last_load = datetime.now(UTC)
+        self._seconds.append(time.monotonic() - began)
+        self._metrics.loads.labels(self._feed, "done").inc()
+        for outcome in ("loaded", "unchanged", "rejected"):
+            self._metrics.messages.labels(self._feed, outcome).inc(getattr(report, outcome))
+        for hop, seconds in report.seconds.items():
+            self._metrics.seconds.labels(self._feed, hop).observe(seconds)
+        log.info(
+            "%s: %d messages in %.2f s: %d new, %d unchanged, %d rejected",
+            self._feed,
+            report.messages,
+            self._seconds[-1],
+            report.loaded,
+            report.unchanged,
+            report.rejected,
+        )
+        self._loaded(self._feed, report)
+        return report
+
+    def _count(self, outcome: str, error: Exception) -> None:
+        self._metrics.loads.labels(self._feed, outcome).inc()
+        problem = f"{type(error).__name__}: {str(error)[:500]}"
+        if problem != self._problem:
+            log.warning("%s: %s", self._feed, problem)
+        self._problem = problem
+
+
+class _Kept:
+    """A connection and a Spark session that outlive a load, and end with the first failure."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stack = ExitStack()
+        self._connection: SnowflakeConnection | None = None
+        self._spark: SparkSession | None = None
+        self._uses: Counter[str] = Counter()
+
+    @contextmanager
+    def connect(self) -> "Iterator[SnowflakeConnection]":
+        if self._connection is None:
+            self._connection = self._stack.enter_context(connect(self._settings))
+        try:
+            yield self._connection
+        except BaseException:
+            self.close()
+            raise
+
+    def spark(self) -> "SparkSession":
+        from crypto_platform.spark.session import session
+
+        self._uses["spark"] += 1
+        if self._spark is not None and self._uses["spark"] % LOADS_A_SESSION == 0:
+            self._stop_spark()
+        if self._spark is None:
+            self._spark = session(self._settings)
+        return self._spark
+
+    def close(self) -> None:
+        """Let go of both; the next use opens them again."""
+        stack, self._stack, self._connection = self._stack, ExitStack(), None
+        with suppress(Exception):
+            stack.close()
+        self._stop_spark()
+
+    def _stop_spark(self) -> None:
+        spark, self._spark = self._spark, None
+        if spark is not None:
+            with suppress(Exception):
+                spark.stop()

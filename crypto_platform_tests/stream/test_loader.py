@@ -1,0 +1,75 @@
+"""The loader beside other loads: everything once, whoever was first."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crypto_platform import raw
+from crypto_platform.kafka.admin import topic_state
+from crypto_platform.kafka.producer import publish
+from crypto_platform.locks import is_followed
+from crypto_platform.settings import Settings
+from crypto_platform.stream.loader import Loader
+from crypto_platform_tests import made
+from crypto_platform_tests.stream.conftest import wait_for
+
+pytestmark = pytest.mark.sandbox
+
+# A server's first Spark job on a busy machine.
+FIRST_JOB = 120
+
+
+@pytest.fixture
+def settings(sandbox: Settings, tmp_path: Path) -> Settings:
+    return sandbox.model_copy(update={"loader_port": 0, "crypto_platform_home": tmp_path})
+
+
+@contextmanager
+def following(settings: Settings, feed: str) -> Iterator[tuple[Loader, list[raw.LoadReport]]]:
+    reports: list[raw.LoadReport] = []
+    loader = Loader(settings, [feed], lambda _feed, report: reports.append(report))
+    stop = threading.Event()
+    thread = threading.Thread(target=loader.run, args=(stop,))
+    thread.start()
+    try:
+        yield loader, reports
+    finally:
+        stop.set()
+        thread.join()
+
+
+def bars(first: int, count: int) -> Any:
+    return made.day({"BTC/USD": [made.bar(n) for n in range(first, first + count)]})
+
+
+def test_what_is_published_is_loaded_without_being_asked_for(settings: Settings) -> None:
+    feed = made.feed_name()
+    with following(settings, feed) as (loader, reports):
+        wait_for(lambda: "does not exist" in (loader.health()[1]["feeds"][feed]["problem"] or ""))
+        for number in range(3):
+            publish(settings, feed, [bars(10 * number, 10)], "run")
+            wait_for(lambda expected=10 * (number + 1): sum(r.loaded for r in reports) == expected, FIRST_JOB)
+        assert loader.health()[0]
+        assert is_followed(settings, feed)
+    assert not is_followed(settings, feed)
+    assert len(made.ledger(settings, feed)) == 30
+
+
+def test_loads_of_all_kinds_side_by_side_take_every_message_once(settings: Settings) -> None:
+    feed = made.feed_name()
+    publish(settings, feed, [bars(0, 1)], "run")
+    with following(settings, feed) as (_, reports), following(settings, feed) as (second, others):
+        wait_for(lambda: reports or others, FIRST_JOB)
+        for number in range(1, 4):
+            publish(settings, feed, [bars(number, 1)], "run")
+            # As a step of a run does, in the same moment.
+            raw.load(settings, feed, "run")
+        wait_for(lambda: len(made.ledger(settings, feed)) == 4)
+        assert bool(reports) != bool(others), "one follows, the other waits"
+        assert second.health()
+    places = made.places(settings, feed)
+    assert len(places) == len(set(places)) == sum(topic_state(settings, feed).end.values())
