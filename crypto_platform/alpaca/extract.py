@@ -11,6 +11,7 @@ from datetime import time as clock
 from operator import itemgetter
 
 from crypto_platform.alpaca.client import AlpacaClient, Traffic
+from crypto_platform.alpaca.contract import Drift, FieldsSeen
 from crypto_platform.alpaca.errors import AlpacaError
 from crypto_platform.alpaca.page import Page
 from crypto_platform.alpaca.plan import Plan, plan
@@ -33,6 +34,7 @@ class ExtractReport:
     `origin`: Alpaca, or what stood in for it.
     `complete_until` (UTC): bars that had not ended by then were left out; it lies in the last day of the
     range or before when that day was not over yet, else at the range's end.
+    `drift`: how the bars' fields differ from what was agreed on.
     """
 
     feed: str
@@ -44,6 +46,7 @@ class ExtractReport:
     retries: dict[str, int]
     seconds: float
     seconds_throttled: float
+    drift: Drift
 
     @property
     def bars(self) -> int:
@@ -78,7 +81,8 @@ def extract(
 
     chosen = plan(request, client.concurrency)
     traffic = Traffic()
-    streams = [_Stream(client, request, group, chosen, complete_until, traffic) for group in chosen.groups]
+    fields = FieldsSeen()
+    streams = [_Stream(client, request, group, chosen, complete_until, traffic, fields) for group in chosen.groups]
     days: dict[date, dict[str, int]] = {}
     bars = 0
     total = (request.end - request.start).days
@@ -99,6 +103,7 @@ def extract(
         retries=dict(traffic.retries),
         seconds=time.monotonic() - began,
         seconds_throttled=traffic.seconds_throttled,
+        drift=fields.drift(),
     )
 
 
@@ -113,12 +118,13 @@ class _Stream:
         chosen: Plan,
         until: datetime,
         traffic: Traffic,
+        fields: FieldsSeen,
     ) -> None:
         self.symbols = symbols
         self.past = request.start
         self.stop = threading.Event()
         self._client, self._request, self._plan = client, request, chosen
-        self._until, self._traffic = until, traffic
+        self._until, self._traffic, self._fields = until, traffic, fields
         self._prefixes = {symbol: line_prefix(symbol, request.timeframe.name) for symbol in symbols}
         self._sections: dict[date, dict[str, Section]] = defaultdict(dict)
         self._steps = self._walk()
@@ -154,6 +160,7 @@ class _Stream:
     def _take(self, page: Page) -> date | None:
         """Keep the page's bars as wire lines by day; returns the newest day."""
         newest = None
+        self._fields.note(page.bars)
         for symbol, bars in page.bars.items():
             prefix = self._prefixes[symbol]
             first = 0

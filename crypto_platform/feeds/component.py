@@ -74,6 +74,9 @@ class BarFeed(dg.Component):
         """The run's days from the feed's start date on."""
         return [day for day in days(context) if day >= self.spec.start_date]
 
+    def _subject(self, context: dg.AssetExecutionContext, key: dg.AssetKey) -> checks.Subject:
+        return checks.Subject(key, self.name, self.spec, self._tracked(context))
+
     def _reason_without_bars(self, day: date) -> str:
         if day < self.spec.start_date:
             return f"before the feed's start date, {self.spec.start_date}"
@@ -96,6 +99,7 @@ class BarFeed(dg.Component):
         @dg.asset(
             **self._options("alpaca"),
             kinds={"alpaca", "python"},
+            check_specs=checks.specs(key, checks.ALPACA),
             description=f"{', '.join(self.spec.symbols)} as Alpaca answered, {self.spec.timeframe} bars, "
             "a file a day in the lake.",
         )
@@ -111,7 +115,10 @@ class BarFeed(dg.Component):
             symbols = check_selection(self.name, self.spec, selection.symbols)
             if not tracked:
                 self._report_days(context, key, {})
-                return dg.MaterializeResult(metadata={"days": len(days(context)), "bars": 0})
+                return dg.MaterializeResult(
+                    metadata={"days": len(days(context)), "bars": 0},
+                    check_results=checks.nothing_asked(self._subject(context, key), checks.ALPACA),
+                )
             request = BarsRequest(
                 feed=self.name,
                 asset_class=self.spec.asset_class,
@@ -137,7 +144,8 @@ class BarFeed(dg.Component):
                     "seconds": round(report.seconds, 3),
                     "seconds throttled": round(report.seconds_throttled, 3),
                     "bars/s": round(report.bars_per_second),
-                }
+                },
+                check_results=checks.of_answer(self._subject(context, key), report),
             )
 
         return bars
@@ -186,7 +194,7 @@ class BarFeed(dg.Component):
                     "seconds": round(report.seconds, 3),
                     "bars/s": round(report.messages / report.seconds) if report.seconds else 0,
                 },
-                check_results=[checks.published_is_the_lakes(key, report, read)],
+                check_results=checks.of_publication(self._subject(context, key), report, read),
             )
 
         return bars
@@ -224,14 +232,11 @@ class BarFeed(dg.Component):
                 spark=lambda: pyspark.spark_session,
                 progress=reporter("load"),
             )
-            tracked = self._tracked(context)
             with connect() as connection:
-                results, held = checks.prove_load(
-                    key, connection, self.name, self.timeframe, tracked, lake.open(), report
-                )
-            self._report_days(context, key, held)
+                proof = checks.of_load(self._subject(context, key), connection, lake.open(), report)
+            self._report_days(context, key, proof.held)
             found = report.metadata()
             hops = table(found.pop("seconds by hop"), "hop", "seconds")
-            return dg.MaterializeResult(metadata={**found, "seconds by hop": hops}, check_results=results)
+            return dg.MaterializeResult(metadata={**found, "seconds by hop": hops}, check_results=proof.results)
 
         return bars

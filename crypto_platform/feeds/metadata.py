@@ -1,14 +1,27 @@
 """A step's figures as the Dagster UI shows them best."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
 
 import dagster as dg
+
+_TYPES = {bool: "bool", int: "int", float: "float"}
 
 
 def table(rows: Mapping[str, str | float], name: str, value: str) -> dg.TableMetadataValue:
     """`rows` in their order, under the columns `name` and `value`."""
-    kind = next(({int: "int", float: "float"}.get(type(v), "string") for v in rows.values()), "string")
-    return dg.MetadataValue.table(
-        records=[dg.TableRecord({name: key, value: found}) for key, found in rows.items()],
-        schema=dg.TableSchema([dg.TableColumn(name), dg.TableColumn(value, kind)]),
-    )
+    return records([{name: key, value: found} for key, found in rows.items()])
+
+
+def records(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:
+    """Rows of the same columns; a column's type is that of its first value. Times are shown in UTC."""
+    shown = [{name: _shown(value) for name, value in row.items()} for row in rows]
+    columns = [dg.TableColumn(name, _TYPES.get(type(value), "string")) for name, value in (shown or [{}])[0].items()]
+    return dg.MetadataValue.table([dg.TableRecord(row) for row in shown], dg.TableSchema(columns))
+
+
+def _shown(value: Any) -> str | float | bool | None:
+    if isinstance(value, date):
+        return value.isoformat()
+    return value if value is None or isinstance(value, str | int | float | bool) else str(value)

@@ -1,38 +1,103 @@
-"""Questions to the ledger that prove a load: which bars are in, none off its grid, no message twice."""
+"""Questions to the ledger that prove a load: which bars are in, and whether they are what they should be."""
 
-from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
-from crypto_platform.bars import Timeframe
+from crypto_platform.bars import KEY_COLUMNS, Timeframe
+from crypto_platform.plausible import DayFigures
 from crypto_platform.snowflake.schema import bars_table
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
 
+# Bars shown of those that a check finds.
+EXAMPLES = 10
+# Prices that do not hold together. The load refuses what no bar can be; these the vendor may have meant.
+# A bar without trades has a vwap of 0, and others are rounded.
+BROKEN = (
+    "NOT (open BETWEEN low AND high AND close BETWEEN low AND high "
+    "AND (vwap IS NULL OR volume = 0 OR vwap BETWEEN low * 0.999 AND high * 1.001))"
+)
 
-def bars_by_day(
+
+def figures_by_day(
     connection: "SnowflakeConnection", feed: str, timeframe: Timeframe, start: date, end: date
-) -> dict[date, dict[str, int]]:
-    """How many different bars the ledger holds per UTC day of [start, end) and symbol."""
-    found: dict[date, dict[str, int]] = {}
-    cursor = connection.cursor()
-    cursor.execute(
-        f"SELECT bar_start::date, symbol, count(DISTINCT bar_start) FROM {bars_table(feed)} "
-        "WHERE timeframe = %s AND bar_start >= %s AND bar_start < %s GROUP BY 1, 2",
-        (timeframe.name, start.isoformat(), end.isoformat()),
-    )
-    for day, symbol, count in cursor:
-        found.setdefault(day, {})[symbol] = count
+) -> dict[tuple[date, str], DayFigures]:
+    """What the ledger holds per UTC day of [start, end) and symbol.
+
+    Prices and volumes of days with several versions of a bar are those of the current versions.
+    """
+    found = _figures(connection, bars_table(feed), timeframe, start, end)
+    corrected = [day for (day, _), figures in found.items() if figures.versions > figures.bars]
+    if corrected:
+        # Sorting versions costs more than all else here: only where there are any.
+        again = _figures(connection, _current(feed), timeframe, min(corrected), max(corrected) + timedelta(days=1))
+        found |= {key: replace(now, versions=found[key].versions) for key, now in again.items()}
     return found
 
 
-def off_grid(connection: "SnowflakeConnection", feed: str, timeframe: Timeframe, start: date, end: date) -> int:
-    """How many versions of [start, end) do not start on the timeframe's grid."""
-    return _count(
-        connection,
-        f"SELECT count(*) FROM {bars_table(feed)} WHERE timeframe = %s AND bar_start >= %s AND bar_start < %s "
-        "AND mod(date_part(epoch_second, bar_start), %s) <> 0",
-        (timeframe.name, start.isoformat(), end.isoformat(), timeframe.seconds),
+def _figures(
+    connection: "SnowflakeConnection", table: str, timeframe: Timeframe, start: date, end: date
+) -> dict[tuple[date, str], DayFigures]:
+    cursor = connection.cursor()
+    cursor.execute(
+        "SELECT bar_start::date, symbol, count(DISTINCT bar_start), count(*), "
+        f"count_if(mod(date_part(epoch_second, bar_start), %s) <> 0), count_if({BROKEN}), median(close), "
+        "percentile_cont(0.25) WITHIN GROUP (ORDER BY close), percentile_cont(0.75) WITHIN GROUP (ORDER BY close), "
+        f"min(low), max(high), sum(volume) FROM {table} "
+        "WHERE timeframe = %s AND bar_start >= %s AND bar_start < %s GROUP BY 1, 2",
+        (timeframe.seconds, timeframe.name, start.isoformat(), end.isoformat()),
+    )
+    return {
+        (day, symbol): DayFigures(bars, versions, off_grid, broken, middle, (lower, upper), low, high, volume)
+        for day, symbol, bars, versions, off_grid, broken, middle, lower, upper, low, high, volume in cursor
+    }
+
+
+def broken_bars(
+    connection: "SnowflakeConnection", feed: str, timeframe: Timeframe, day: date, symbol: str
+) -> list[dict[str, Any]]:
+    """The first `EXAMPLES` of a day's current bars whose prices do not hold together."""
+    return _examples(connection, feed, timeframe, day, symbol, BROKEN)
+
+
+def bars_outside(
+    connection: "SnowflakeConnection",
+    feed: str,
+    timeframe: Timeframe,
+    day: date,
+    symbol: str,
+    prices: tuple[float, float],
+) -> list[dict[str, Any]]:
+    """The first `EXAMPLES` of a day's current bars that have a price below or above `prices`."""
+    return _examples(connection, feed, timeframe, day, symbol, "(low < %s OR high > %s)", prices)
+
+
+def _examples(
+    connection: "SnowflakeConnection",
+    feed: str,
+    timeframe: Timeframe,
+    day: date,
+    symbol: str,
+    which: str,
+    values: tuple[object, ...] = (),
+) -> list[dict[str, Any]]:
+    cursor = connection.cursor()
+    columns = ("symbol", "bar_start", "open", "high", "low", "close", "vwap", "volume", "source", "observed_at")
+    cursor.execute(
+        f"SELECT {', '.join(columns)} FROM {_current(feed)} WHERE timeframe = %s AND symbol = %s "
+        f"AND bar_start >= %s AND bar_start < %s AND {which} ORDER BY bar_start LIMIT {EXAMPLES}",
+        (timeframe.name, symbol, day.isoformat(), (day + timedelta(days=1)).isoformat(), *values),
+    )
+    return [dict(zip(columns, row, strict=True)) for row in cursor]
+
+
+def _current(feed: str) -> str:
+    """SQL: the ledger's bars as they are known now."""
+    key, newest = ", ".join(KEY_COLUMNS), "observed_at DESC, loaded_at DESC, kafka_offset DESC"
+    return (
+        f"(SELECT * FROM {bars_table(feed)} QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {newest}) = 1) bars"
     )
 
 

@@ -324,3 +324,14 @@ def test_pages_windows_and_threads_make_no_difference(
     assert contents(split, timeframe="1Hour") == contents(whole, timeframe="1Hour")
     assert list(report.days) == [start + timedelta(days=n) for n in range(days)]
     assert all(counts == dict.fromkeys(sorted(symbols), 24) for counts in report.days.values())
+
+
+def test_a_new_field_and_a_renamed_one_are_reported(server: Server, new_lake: NewLake) -> None:
+    day = crypto(START, START + timedelta(days=1))
+    assert not fetch(server, new_lake(), day).drift
+    server.arm("new_field")
+    drift = fetch(server, new_lake(), day).drift
+    assert (drift.unknown, drift.gone) == ({"x": 1440 * len(day.symbols)}, ())
+    server.arm("renamed_field")
+    drift = fetch(server, new_lake(), day).drift
+    assert (drift.gone, list(drift.unknown)) == (("o",), ["open", "x"])

@@ -47,6 +47,12 @@ ONE_BAR = {
     "inverted": "high and low change places, and differ",
     "future": "the start is tomorrow",
     "off_grid": "the start is 7 seconds late",
+    "spike": "high and close are ten times as high: a bar that breaks no rule",
+}
+# What happens to the fields of every bar of the page.
+FIELDS = {
+    "new_field": "bars have a field x besides",
+    "renamed_field": "the open is called open, no longer o",
 }
 STREAMS = {
     "mute": "the stream stays open and sends nothing",
@@ -63,8 +69,8 @@ REFUSALS = {
     "connection_limit": "406 in answer to the stream's key",
     "symbol_limit": "405 in answer to a subscription",
 }
-KINDS = RESPONSES | TOKENS | BARS | ONE_BAR | STREAMS | REFUSALS
-_UNTIL_CLEARED = {"looping_token", "empty", "corrected", "mute"}
+KINDS = RESPONSES | TOKENS | BARS | ONE_BAR | FIELDS | STREAMS | REFUSALS
+_UNTIL_CLEARED = {"looping_token", "empty", "corrected", "mute", *FIELDS}
 _SECONDS = {"rate_limit": 1.0, "hang": 300.0}
 
 
@@ -191,6 +197,13 @@ class Faults:
                 bars = _alter(fault, bars)
         return bars
 
+    def reword(self, query: Query, content: bytes) -> bytes:
+        """The page's JSON with its bars' fields as the armed faults leave them."""
+        for fault in self._armed.values():
+            if fault.kind in FIELDS and _concerns(fault.match, query) and fault.fires():
+                content = content.replace(*_REWORDED[fault.kind])
+        return content
+
     def routes(self) -> list[Route]:
         return [
             Route("/sandbox/faults", self._list, methods=["GET"]),
@@ -276,6 +289,13 @@ def _off_grid(bars: Bars, rows: np.ndarray) -> Bars:
     return bars.replaced(t=times)
 
 
+def _spiked(bars: Bars, rows: np.ndarray) -> Bars:
+    high, close = (bars.columns[name].copy() for name in ("h", "c"))
+    high[rows] = close[rows] = high[rows] * 10
+    return bars.replaced(h=high, c=close)
+
+
+_REWORDED = {"new_field": (b'"c":', b'"x":1,"c":'), "renamed_field": (b'"o":', b'"open":')}
 _CHANGES: dict[str, Callable[[Bars, np.ndarray], Bars]] = {
     "empty": _removed,
     "corrected": _corrected,
@@ -283,6 +303,7 @@ _CHANGES: dict[str, Callable[[Bars, np.ndarray], Bars]] = {
     "inverted": _inverted,
     "future": _in_future,
     "off_grid": _off_grid,
+    "spike": _spiked,
 }
 
 

@@ -86,7 +86,7 @@ class Rest:
         answer = page(self.source, query)
         if fault := self.faults.response_to(query):
             return await fault.respond(request, _page_json(answer, query.currency), headers)
-        content = _page_json(self.faults.alter(query, answer), query.currency)
+        content = self.faults.reword(query, _page_json(self.faults.alter(query, answer), query.currency))
         return Response(content, headers=headers, media_type=JSON)
 
     async def _latest(self, request: Request, asset_class: AssetClass, headers: dict[str, str]) -> Response:

@@ -1,0 +1,109 @@
+"""Whether a day's prices and volume are what the days before it let expect: robust figures a symbol and day.
+
+Everything is measured in logarithms, so that half and double are equally far, against medians of up to `HISTORY` days
+with bars before the day: one wild day among them changes nothing.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from itertools import pairwise
+from math import exp, log
+from operator import itemgetter
+from statistics import median
+
+HISTORY = 30
+LOOK_BACK = timedelta(days=45)  # holds as many sessions
+ENOUGH = 10  # days of history that say more than the defaults below
+
+# A price is suspect this many times further away than usual; a normal deviation is 1.4826 times the median one.
+PRICE_TIMES, VOLUME_TIMES = 8, 6
+NORMAL = 1.4826
+# What counts as usual at least, and where there is no history: 1 % and 4 % of a price, a factor 1.6 of a volume.
+LEAST_MOVE, USUAL_MOVE = 0.01, 0.04
+LEAST_VOLUME_MOVE = 0.5
+
+
+@dataclass(frozen=True)
+class DayFigures:
+    """One symbol's bars on one UTC day: `versions` of `bars`, how many are odd, and where prices and volume lay."""
+
+    bars: int
+    versions: int
+    off_grid: int
+    broken: int
+    median: float
+    quartiles: tuple[float, float]
+    low: float
+    high: float
+    volume: float
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A symbol's day that is not as usual, in words; bars outside of `prices`, low and high, are why, where given."""
+
+    day: date
+    symbol: str
+    says: str
+    prices: tuple[float, float] | None = None
+
+
+Figures = Mapping[tuple[date, str], DayFigures]
+
+
+def price_jumps(figures: Figures, days: Collection[date]) -> list[Suspect]:
+    """The days whose middle price is far from the day before's, or with a bar far from the middle of its own day.
+
+    `figures` are of `days` and of `LOOK_BACK` before them.
+    """
+    found = []
+    for day, symbol, today, before in _with_history(figures, days):
+        moves = [abs(log(b.median / a.median)) for a, b in pairwise(before)]
+        move = log(today.median / before[-1].median) if before else 0.0
+        if abs(move) > PRICE_TIMES * _usual(moves):
+            says = f"the median price is {today.median:g}, {exp(move):.3g} times that of the day before"
+            found.append(Suspect(day, symbol, says))
+        swing = max(_usual([_swing(d) for d in before]), log(today.quartiles[1] / today.quartiles[0]))
+        if _swing(today) > PRICE_TIMES * swing:
+            away = exp(PRICE_TIMES * swing)
+            says = f"prices from {today.low:g} to {today.high:g} around a median of {today.median:g}"
+            found.append(Suspect(day, symbol, says, (today.median / away, today.median * away)))
+    return found
+
+
+def odd_volumes(figures: Figures, days: Collection[date]) -> list[Suspect]:
+    """The days whose volume is far from the median of those before; none is told of without `ENOUGH` of them."""
+    found = []
+    for day, symbol, today, before in _with_history(figures, days):
+        volumes = [d.volume for d in before if d.volume > 0]
+        if len(volumes) < ENOUGH:
+            continue
+        middle = median(volumes)
+        usual = max(NORMAL * median(abs(log(v / middle)) for v in volumes), LEAST_VOLUME_MOVE)
+        if today.volume <= 0 or abs(log(today.volume / middle)) > VOLUME_TIMES * usual:
+            times = today.volume / middle
+            says = f"the volume is {today.volume:g}, {times:.3g} times the median of the {len(volumes)} days before"
+            found.append(Suspect(day, symbol, says))
+    return found
+
+
+def _swing(day: DayFigures) -> float:
+    """How far the day's prices went from its median."""
+    return max(log(day.high / day.median), log(day.median / day.low))
+
+
+def _usual(moves: list[float]) -> float:
+    return max(NORMAL * median(moves), LEAST_MOVE) if len(moves) >= ENOUGH else USUAL_MOVE
+
+
+def _with_history(figures: Figures, days: Collection[date]) -> Iterator[tuple[date, str, DayFigures, list[DayFigures]]]:
+    """Each of `days` with bars by symbol, and the days with bars before it, ascending."""
+    chosen = set(days)
+    by_symbol: dict[str, list[tuple[date, DayFigures]]] = defaultdict(list)
+    for (day, symbol), found in sorted(figures.items(), key=itemgetter(0)):
+        earlier = [f for d, f in by_symbol[symbol][-HISTORY:] if d >= day - LOOK_BACK]
+        if day in chosen:
+            yield day, symbol, found, earlier
+        by_symbol[symbol].append((day, found))
