@@ -1,11 +1,12 @@
 # Everything a fresh clone needs is Python 3.11, Java 17 and make; `make help` lists what there is.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup prerequisites browser demo up test test-unit check format lock bench clean
+.PHONY: help setup prerequisites browser demo up dashboard dashboard-check test test-unit check format lock bench clean
 
 PYTHON ?= python3.11
 CRYPTO_PLATFORM_HOME ?= .crypto_platform
 VENV := .venv
+SUPERSET_VENV ?= .venv-superset
 BIN := $(VENV)/bin
 JARS := $(or $(JVM_JARS),$(CRYPTO_PLATFORM_HOME)/jars)
 UV := $(BIN)/uv
@@ -18,7 +19,7 @@ COMPILE := $(UV) pip compile --universal --python-version 3.11 --generate-hashes
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "Then: $(BIN)/crypto-platform --help"
 
 setup: prerequisites $(VENV)/.installed $(JARS)/.fetched $(MANIFEST) ## Get everything ready; what is there already is kept
@@ -28,6 +29,12 @@ demo: setup ## Real bars from the API to the dbt facts, through every stage, in 
 
 up: setup ## Kafka, Spark, Snowflake emulator, Alpaca sandbox and Dagster's UI, until Ctrl-C
 	@$(BIN)/crypto-platform up
+
+dashboard: setup $(SUPERSET_VENV)/.installed ## Apache Superset with the dashboards, until Ctrl-C; prints the login
+	@$(BIN)/crypto-platform dashboard show
+
+dashboard-check: setup $(SUPERSET_VENV)/.installed ## Open every dashboard of an empty Superset in Chromium
+	@$(BIN)/crypto-platform dashboard check
 
 test: setup ## Every test, those on the real parts included
 	@$(BIN)/pytest
@@ -56,13 +63,14 @@ format: setup ## Put the code into the style that `check` asks for
 bench: setup ## Throughput of each hop, beside other tools, as a table and JSON
 	@$(BIN)/python -m bench
 
-lock: setup ## Pin anew what pyproject.toml, ivy.xml and requirements-uv.in ask for
+lock: setup ## Pin anew what pyproject.toml, ivy.xml and the .in files ask for
 	$(COMPILE) requirements-uv.in --output-file requirements-uv.lock
 	$(COMPILE) pyproject.toml --all-extras --output-file requirements.lock
+	$(COMPILE) dashboards/requirements.in --output-file dashboards/requirements.lock
 	$(BIN)/python -m crypto_platform.sandbox.jars --pin
 
 clean: ## Remove what setup made; the data in CRYPTO_PLATFORM_HOME stays
-	rm -rf $(VENV) $(JARS) dbt_project/target
+	rm -rf $(VENV) $(SUPERSET_VENV) $(JARS) dbt_project/target
 
 prerequisites:
 	@command -v $(PYTHON) >/dev/null || { \
@@ -86,6 +94,13 @@ $(VENV)/.installed: requirements.lock pyproject.toml $(VENV)/.uv
 	@$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes --requirement requirements.lock
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
+
+$(SUPERSET_VENV)/.installed: dashboards/requirements.lock | $(VENV)/.uv
+	@echo "Installing Apache Superset into $(SUPERSET_VENV), the first time for a minute or two …"
+	@$(UV) venv --quiet --clear --no-project --python $(BIN)/python $(SUPERSET_VENV)
+	@$(UV) pip install --quiet --compile-bytecode --python $(SUPERSET_VENV)/bin/python --require-hashes \
+	  --requirement dashboards/requirements.lock
+	@cp dashboards/requirements.lock $@
 
 $(JARS)/.fetched: ivy.xml ivysettings.xml jars.sha256 | $(VENV)/.installed
 	@echo "Fetching the jars of the Kafka broker and of Spark's Kafka connector …"

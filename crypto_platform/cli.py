@@ -4,7 +4,7 @@ import json
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 from crypto_platform.alerts import command as alerts
 from crypto_platform.garbage import collect_rarely
 from crypto_platform.stream import command as live
+from crypto_platform.superset.commands import app as dashboards
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,6 +37,7 @@ class _Commands(TyperGroup):
         from crypto_platform.sandbox.java import JavaError
         from crypto_platform.sandbox.supervisord import SandboxError
         from crypto_platform.snowflake.query import QueryError
+        from crypto_platform.superset.home import SupersetError
 
         try:
             return super().invoke(ctx)
@@ -43,7 +45,7 @@ class _Commands(TyperGroup):
             for problem in error.errors():
                 typer.echo(f"{'.'.join(map(str, problem['loc'])).upper()}: {problem['msg']}", err=True)
             raise typer.Exit(USAGE) from None
-        except (SandboxError, JavaError, QueryError) as error:
+        except (SandboxError, JavaError, QueryError, SupersetError) as error:
             typer.echo(str(error), err=True)
             raise typer.Exit(FAILURE) from None
 
@@ -76,7 +78,9 @@ def main() -> None:
 
 
 @app.command()
-def up() -> None:
+def up(
+    dashboard: Annotated[bool, typer.Option("--dashboard", help="Superset and its dashboards too.")] = False,
+) -> None:
     """Start the embedded systems and Dagster's UI, until Ctrl-C.
 
     What the settings place elsewhere is not started. Data stays in CRYPTO_PLATFORM_HOME.
@@ -86,11 +90,18 @@ def up() -> None:
     from rich.console import Console
 
     from crypto_platform.sandbox import display, supervise
+    from crypto_platform.sandbox.services import DASHBOARDS, PLATFORM
     from crypto_platform.settings import settings
+    from crypto_platform.superset import commands
 
     console = Console()
     try:
-        with supervise.sandbox(settings(), supervise.SERVICES, display.starting(console)) as effective:
+        with ExitStack() as stack:
+            if dashboard:
+                stack.enter_context(commands.serving(settings(), console, DASHBOARDS))
+            effective = stack.enter_context(supervise.sandbox(settings(), PLATFORM, display.starting(console)))
+            if dashboard:
+                commands.bring_in(effective, console)
             console.print(display.status_table(supervise.status(effective)))
             console.print(f"Dagster: http://127.0.0.1:{effective.dagster_ui_port}   Ctrl-C stops everything.")
             supervise.wait_until_stopped(effective)
@@ -335,6 +346,9 @@ def _show(run: "Run", console: "Console") -> None:
         for error in dict.fromkeys(run.errors):
             typer.echo(error, err=True)
         raise typer.Exit(FAILURE)
+
+
+app.add_typer(dashboards, name="dashboard")
 
 
 if __name__ == "__main__":

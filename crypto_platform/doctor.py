@@ -224,4 +224,15 @@ def _snowflake(settings: Settings) -> str:
     return f"{settings.snowflake_account} answers, version {version}"
 
 
-_LOGINS = {"alpaca": _alpaca, "kafka": _kafka, "spark": _spark, "snowflake": _snowflake}
+def _superset(settings: Settings) -> str:
+    from crypto_platform.superset.client import connect
+    from crypto_platform.superset.home import SupersetError
+
+    try:
+        with connect(settings):
+            return f"{settings.superset_url} takes the login of {settings.superset_username}"
+    except SupersetError as error:
+        raise Trouble(str(error), "SUPERSET_URL, SUPERSET_USERNAME, SUPERSET_PASSWORD") from None
+
+
+_LOGINS = {"alpaca": _alpaca, "kafka": _kafka, "spark": _spark, "snowflake": _snowflake, "superset": _superset}

@@ -124,6 +124,19 @@ class Settings(BaseSettings):
     alert_remind_hours: float = Field(24.0, gt=0, description="Until one that stays open is told again")
     alert_storm_size: int = Field(5, ge=1, description="Posts a minute; what is more becomes one digest")
 
+    # Superset, the dashboards
+    superset_url: str | None = Field(None, description="A Superset that runs elsewhere; unset: the one on this machine")
+    superset_metadata_url: SecretStr | None = Field(
+        None, description="SQLAlchemy URL of the metadata's database; unset: SQLite in the home"
+    )
+    superset_username: str = "admin"
+    superset_password: SecretStr | None = Field(None, description="Of that user; unset: generated")
+    superset_secret_key: SecretStr | None = Field(None, description="Signs and encrypts; unset: generated")
+    superset_snowflake_user: str = "DASHBOARD"
+    superset_snowflake_role: str | None = Field(None, description="A role that may read MARTS and nothing else")
+    superset_snowflake_private_key_file: Path | None = None
+    superset_snowflake_private_key_file_pwd: SecretStr | None = None
+
     # The embedded default; port 0 lets the system choose.
     java_home: Path | None = Field(None, description="Where Java 17 is; unset: the `java` on the PATH")
     jvm_jars: Path | None = Field(None, description="Folder of the Kafka broker's and connector's jars")
@@ -142,10 +155,18 @@ class Settings(BaseSettings):
     )
     sandbox_start_seconds: float = Field(120.0, gt=0, description="Until every service must answer")
     dagster_ui_port: Port = 3000
+    superset_port: Port = 8088
+    superset_venv: Path = Field(PROJECT_ROOT / ".venv-superset", description="What `make dashboard` installs it into")
 
     freshness_interval_seconds: int = Field(20, ge=5, description="How often the feeds are looked at for being late")
 
-    @field_validator("snowflake_database", "snowflake_role", "snowflake_warehouse", "snowflake_external_stage")
+    @field_validator(
+        "snowflake_database",
+        "snowflake_role",
+        "snowflake_warehouse",
+        "snowflake_external_stage",
+        "superset_snowflake_role",
+    )
     @classmethod
     def _identifier(cls, value: str | None) -> str | None:
         """Names that end up as SQL identifiers are plain words, optionally dotted."""
@@ -153,7 +174,14 @@ class Settings(BaseSettings):
             raise ValueError(f"{value!r} is not a plain Snowflake identifier")
         return value
 
-    @field_validator("crypto_platform_home", "dagster_home", "java_home", "jvm_jars", "sandbox_recordings")
+    @field_validator(
+        "crypto_platform_home",
+        "dagster_home",
+        "java_home",
+        "jvm_jars",
+        "sandbox_recordings",
+        "superset_venv",
+    )
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         """Programs that run in other folders are given these."""

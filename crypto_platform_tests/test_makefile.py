@@ -37,5 +37,8 @@ def test_a_missing_python_is_named_before_anything_else(tmp_path: Path) -> None:
 
 def test_help_names_every_target_of_the_readme() -> None:
     printed = make("help").stdout
-    for target in ("setup", "demo", "up", "test", "test-unit", "check", "format", "lock", "bench", "clean"):
+    for target in (
+        *("setup", "demo", "up", "dashboard", "dashboard-check", "test", "test-unit", "check", "format", "lock"),
+        *("bench", "clean"),
+    ):
         assert f"  make {target} " in printed

@@ -114,7 +114,20 @@ SERVICES = {
             scheme="http://",
             group="dagster",
         ),
+        Service(
+            name="superset",
+            ports=("superset_port",),
+            # gunicorn has workers, which one leash does not hold.
+            command=lambda settings: [*_LEASHED, "--group", *_PYTHON, "crypto_platform.superset.server"],
+            ready=_answers("superset_port", "/health"),
+            external=lambda settings: settings.superset_url,
+            scheme="http://",
+            group="superset",
+        ),
     )
 }
 # What a run of the pipeline needs.
 PIPELINE = ("alpaca", "kafka", "spark", "snowflake")
+# What `crypto-platform up` starts; the dashboards need an installation of their own and are asked for.
+PLATFORM = (*PIPELINE, "dagster")
+DASHBOARDS = ("snowflake", "superset")

@@ -15,6 +15,7 @@ from crypto_platform.definitions import defs
 from crypto_platform.feeds.partitions import daily
 from crypto_platform.feeds.spec import feeds
 
+DASHBOARDS = dg.AssetKey(["superset", "market_dashboard"])
 PICTURE = Path(__file__).parent / "graph.txt"
 
 
@@ -73,11 +74,20 @@ def test_the_asset_graph_is_as_pictured(definitions: dg.Definitions) -> None:
 
 def test_whatever_is_materialised_a_range_of_days_is_one_run(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
-    for key in graph.materializable_asset_keys:
+    # The dashboards are of their code, not of a day.
+    for key in graph.materializable_asset_keys - {DASHBOARDS}:
         node = graph.get(key)
         assert node.partitions_def == daily(), key
         assert node.backfill_policy == dg.BackfillPolicy.single_run(), key
         assert node.pools, key
+
+
+def test_the_dashboards_are_of_no_day_and_in_no_job(definitions: dg.Definitions) -> None:
+    node = definitions.resolve_asset_graph().get(DASHBOARDS)
+    assert node.partitions_def is None
+    assert node.pools == {"superset"}
+    for feed in feeds():
+        assert DASHBOARDS not in definitions.resolve_job_def(feed).asset_layer.selected_asset_keys
 
 
 def test_checks_are_of_the_whole_range(definitions: dg.Definitions) -> None:

@@ -1,0 +1,124 @@
+"""Superset's configuration; `crypto_platform.superset` starts Superset with it.
+
+The environment gives what differs: `SUPERSET_HOME` holds the metadata in SQLite unless `SUPERSET_METADATA_URL` names
+another database; `SUPERSET_SECRET_KEY` signs sessions and encrypts passwords; `SUPERSET_WAREHOUSE` is a JSON object,
+the arguments of `snowflake.connector.connect` for a login that only reads.
+"""
+
+import json
+import os
+from copy import deepcopy
+from typing import Any
+
+# Imported here once, not within the first request.
+import snowflake.sqlalchemy  # noqa: F401
+from superset import config as default
+
+SECRET_KEY = os.environ["SUPERSET_SECRET_KEY"]
+if os.environ.get("SUPERSET_METADATA_URL"):
+    SQLALCHEMY_DATABASE_URI = os.environ["SUPERSET_METADATA_URL"]
+WAREHOUSE = json.loads(os.environ["SUPERSET_WAREHOUSE"])
+
+# --- The warehouse: the code names no address, this process is told it.
+
+
+def DB_CONNECTION_MUTATOR(  # noqa: N802
+    uri: Any, params: dict[str, Any], username: str, security_manager: Any, source: Any
+) -> tuple[Any, dict[str, Any]]:
+    if uri.get_backend_name() == "snowflake":
+        params["connect_args"] = {**params.get("connect_args", {}), **WAREHOUSE}
+    return uri, params
+
+
+def FLASK_APP_MUTATOR(app: Any) -> None:  # noqa: N802
+    if WAREHOUSE.get("host") == "127.0.0.1":
+        from superset.db_engine_specs.snowflake import SnowflakeEngineSpec
+
+        # SQL Lab asks for CURRENT_SESSION(), which the emulator lacks; a query there cannot be cancelled.
+        SnowflakeEngineSpec.get_cancel_query_id = classmethod(lambda cls, cursor, query: None)
+
+
+# --- Safety. CSRF protection and Talisman are on by default.
+WTF_CSRF_TIME_LIMIT = 60 * 60 * 24
+RATELIMIT_ENABLED = True
+RATELIMIT_STORAGE_URI = "memory://"
+TALISMAN_CONFIG = deepcopy(default.TALISMAN_CONFIG)
+_policy = TALISMAN_CONFIG["content_security_policy"]
+# Nothing here is drawn from other hosts.
+_policy["img-src"] = ["'self'", "blob:", "data:"]
+_policy["connect-src"] = ["'self'"]
+# Handlebars compiles its templates to functions.
+_policy["script-src"] = ["'self'", "'strict-dynamic'", "'unsafe-eval'"]
+
+# The shapes of a drawing, nothing that runs, loads, links or styles: no script, style, href, image or foreignObject.
+_SHAPES = ["svg", "g", "rect", "line", "path", "polyline", "circle", "text", "tspan", "title"]
+_DRAWN = [
+    *["x", "y", "x1", "y1", "x2", "y2", "cx", "cy", "r", "rx", "dx", "dy", "d", "points", "width", "height"],
+    *["viewBox", "preserveAspectRatio", "vectorEffect", "fill", "fillOpacity", "opacity"],
+    *["stroke", "strokeWidth", "strokeDashArray", "strokeOpacity", "strokeLineJoin"],
+    *["textAnchor", "dominantBaseline", "fontSize", "fontWeight", "role", "ariaLabel"],
+]
+HTML_SANITIZATION_SCHEMA_EXTENSIONS = {
+    "tagNames": _SHAPES,
+    "attributes": {"*": ["className"], **dict.fromkeys(_SHAPES, _DRAWN)},
+}
+
+# --- What the dashboards are made with.
+# Jinja in the datasets' SQL: the candlestick is drawn from what the filters chose.
+FEATURE_FLAGS = {"ENABLE_TEMPLATE_PROCESSING": True}
+# Relative time ranges end now, not at midnight.
+DEFAULT_RELATIVE_START_TIME = "now"
+DEFAULT_RELATIVE_END_TIME = "now"
+
+# Every page says so where the bars are not Alpaca's.
+ENVIRONMENT_TAG_CONFIG = {
+    "variable": "SUPERSET_SOURCE",
+    "values": {"sandbox": {"color": "warning", "text": "Sandbox: replayed or simulated bars, not live prices"}},
+}
+
+# --- Looks.
+APP_NAME = "Market data"
+THEME_DEFAULT = deepcopy(default.THEME_DEFAULT)
+THEME_DEFAULT["token"] |= {
+    "brandAppName": APP_NAME,
+    "colorPrimary": "#0072B2",
+    "colorLink": "#0072B2",
+}
+# The drawings' colours are made for one background.
+THEME_DARK = None
+# Okabe and Ito's colours, told apart with every kind of colour vision; up is blue and down is vermilion everywhere.
+EXTRA_CATEGORICAL_COLOR_SCHEMES = [
+    {
+        "id": "okabe_ito",
+        "label": "Okabe-Ito",
+        "description": "Colours that are told apart with every kind of colour vision",
+        "isDefault": True,
+        "colors": ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#7A5195", "#999933"],
+    }
+]
+EXTRA_SEQUENTIAL_COLOR_SCHEMES = [
+    {
+        "id": "down_up",
+        "label": "Down to up",
+        "description": "Vermilion to blue over white",
+        "isDiverging": True,
+        "isDefault": False,
+        "colors": ["#D55E00", "#F0A878", "#F7F7F7", "#80B6D9", "#0072B2"],
+    },
+    {
+        "id": "little_much",
+        "label": "Little to much",
+        "description": "White to deep blue",
+        "isDiverging": False,
+        "isDefault": False,
+        "colors": ["#F3F8FC", "#BFDCEE", "#7FB8DA", "#3B8FC2", "#0B5C94"],
+    },
+    {
+        "id": "lacking_complete",
+        "label": "Lacking to complete",
+        "description": "Vermilion to pale blue",
+        "isDiverging": False,
+        "isDefault": False,
+        "colors": ["#D55E00", "#EE9A5C", "#F8D9BF", "#CFE3F0", "#9CC7E2"],
+    },
+]

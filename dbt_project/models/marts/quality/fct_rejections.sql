@@ -1,0 +1,10 @@
+{{ config(materialized='view') }}
+select
+    feed,
+    coalesce(symbol, 'unknown') as symbol,
+    bar_date,
+    reason,
+    count(*) as messages,
+    max(rejected_at) as last_rejected_at
+from {{ ref('stg_rejected_bars') }}
+group by feed, coalesce(symbol, 'unknown'), bar_date, reason
