@@ -1,4 +1,4 @@
-"""Runs whose command line was killed: they would hold their topic's pool for ever, since no daemon watches them."""
+"""Runs whose process was killed: nothing in them can say so any more, and they would hold their pools for ever."""
 
 import os
 import socket
@@ -7,36 +7,68 @@ from typing import TYPE_CHECKING
 import psutil
 
 if TYPE_CHECKING:
-    from dagster import DagsterInstance
+    from dagster import DagsterInstance, DagsterRun
 
 HOST_TAG = "crypto_platform/host"
 PROCESS_TAG = "crypto_platform/process"
+GONE = "The process that executed this run is gone."
+
+# Between a process's start as the kernel counts it, from boot, and the clock.
+_CLOCKS_DIFFER_SECONDS = 2.0
+
+
+def tags_of_this_host() -> dict[str, str]:
+    """What a run that is launched here is given, also when it repeats one of a command line."""
+    return {HOST_TAG: socket.gethostname(), PROCESS_TAG: ""}
 
 
 def tags_of_this_process() -> dict[str, str]:
-    """What tells later whether the process that executes a run still lives."""
-    return {HOST_TAG: socket.gethostname(), PROCESS_TAG: _identity(os.getpid())}
+    """What tells of a run, before its first event, whether the process that executes it still lives."""
+    return {HOST_TAG: socket.gethostname(), PROCESS_TAG: f"{os.getpid()}@{psutil.Process().create_time()}"}
+
+
+def is_gone(instance: "DagsterInstance", run: "DagsterRun") -> bool:
+    """Whether the process that executes an unfinished run has ended; False of another host's and while unknown."""
+    if run.tags.get(HOST_TAG) != socket.gethostname():
+        return False
+    pid, _, started = run.tags.get(PROCESS_TAG, "").partition("@")
+    known = (int(pid), float(started)) if started else _first_process(instance, run.run_id)
+    return known is not None and not _lives(*known)
 
 
 def end_abandoned(instance: "DagsterInstance") -> list[str]:
-    """Mark this host's unfinished runs of dead processes as failed and free their pools; returns their run ids."""
+    """Mark this host's unfinished runs of dead processes as failed and free their pools; returns their run ids.
+
+    For where no daemon watches; with one, `run_launcher` tells it.
+    """
     import dagster as dg
 
     unfinished = dg.RunsFilter(
-        statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED], tags={HOST_TAG: socket.gethostname()}
+        statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING],
+        tags={HOST_TAG: socket.gethostname()},
     )
-    ended = []
-    for run in instance.get_runs(unfinished):
-        if run.tags[PROCESS_TAG] != _identity(int(run.tags[PROCESS_TAG].partition("@")[0])):
-            instance.report_run_failed(run, "The process that executed this run is gone.")
-            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
-            ended.append(run.run_id)
-    return ended
+    ended = [run for run in instance.get_runs(unfinished) if is_gone(instance, run)]
+    for run in ended:
+        instance.report_run_failed(run, GONE)
+        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+    return [run.run_id for run in ended]
 
 
-def _identity(pid: int) -> str:
-    """`pid@start`, since a pid is given again; the start is empty when there is no such process."""
+def _first_process(instance: "DagsterInstance", run_id: str) -> tuple[int, float] | None:
+    """Pid of a run's worker, and when (s since 1970) it said so; None before it did."""
+    from dagster import DagsterEventType
+
+    for record in instance.get_records_for_run(run_id, of_type=DagsterEventType.ENGINE_EVENT, limit=20).records:
+        event = record.event_log_entry.dagster_event
+        if event and (pid := event.engine_event_data.metadata.get("pid")):
+            return int(str(pid.value)), record.event_log_entry.timestamp
+    return None
+
+
+def _lives(pid: int, by: float) -> bool:
+    """Whether the process that had `pid` at `by` (s since 1970) runs; a later one with its number is another."""
     try:
-        return f"{pid}@{psutil.Process(pid).create_time()}"
+        process = psutil.Process(pid)
+        return process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= by + _CLOCKS_DIFFER_SECONDS
     except psutil.NoSuchProcess:
-        return f"{pid}@"
+        return False

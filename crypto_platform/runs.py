@@ -93,7 +93,11 @@ def materialize(
     """
     # Dagster and dbt's part of it are seconds of imports that `--help` should not pay.
     import dagster as dg
-    from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+    from dagster._core.storage.tags import (
+        ASSET_PARTITION_RANGE_END_TAG,
+        ASSET_PARTITION_RANGE_START_TAG,
+        MAX_RETRIES_TAG,
+    )
 
     from crypto_platform.definitions import defs
 
@@ -116,6 +120,8 @@ def materialize(
                 ASSET_PARTITION_RANGE_START_TAG: order.start.isoformat(),
                 ASSET_PARTITION_RANGE_END_TAG: (order.end - timedelta(days=1)).isoformat(),
                 **tags_of_this_process(),
+                # A daemon would repeat it with the bars of another source.
+                MAX_RETRIES_TAG: "0",
                 **(tags or {}),
             },
         )
