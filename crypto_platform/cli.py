@@ -247,7 +247,8 @@ def refill(
     """
     from crypto_platform import raw
     from crypto_platform.console import stdout
-    from crypto_platform.refill import ranges, stored
+    from crypto_platform.operate.ranges import ranges
+    from crypto_platform.refill import stored
     from crypto_platform.runs import Order, feed_named
     from crypto_platform.settings import settings
     from crypto_platform.sources import Source

@@ -1,21 +1,9 @@
 """Fill a topic and the ledger again from the lake, after the topic lost messages."""
 
-from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date
 
 from crypto_platform.lake import Lake
 from crypto_platform.settings import Settings
-
-
-def ranges(days: Sequence[date]) -> list[tuple[date, date]]:
-    """The half-open ranges [first, after last) of consecutive days in ascending `days`."""
-    found: list[tuple[date, date]] = []
-    for day in days:
-        if found and found[-1][1] == day:
-            found[-1] = found[-1][0], day + timedelta(days=1)
-        else:
-            found.append((day, day + timedelta(days=1)))
-    return found
 
 
 def stored(settings: Settings, feed: str, timeframe: str, start: date | None, end: date | None) -> list[date]:

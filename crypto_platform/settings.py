@@ -50,6 +50,10 @@ class Settings(BaseSettings):
     dagster_home: Path | None = Field(None, description="Dagster's instance; unset: in the home")
     lake_url: str | None = Field(None, description="Folder or fsspec URL (s3://…, gs://…) of the lake")
 
+    daily_runs: bool | None = Field(
+        None, description="Whether the feeds' daily runs ask for new days; unset: unless the bars are recordings"
+    )
+
     # Alpaca
     apca_api_data_url: str | None = Field(None, description="Alpaca's data API; unset: the sandbox server")
     apca_api_key_id: SecretStr | None = None

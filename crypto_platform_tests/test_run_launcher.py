@@ -153,13 +153,13 @@ def awaited(condition: Callable[[], Any], what: str) -> Any:
 
 
 @pytest.mark.timeout(900)
-def test_a_run_killed_with_its_code_server_fails_frees_its_pool_and_is_run_again(
+def test_a_run_killed_with_its_code_server_fails_and_frees_its_pool(
     fresh_settings: Settings,
 ) -> None:
     """All of it by the daemon of `crypto-platform up`; the run asks again and again for an Alpaca that is not there."""
     chosen = fresh_settings.model_copy(update={"sandbox_start_seconds": 400, "alpaca_max_attempts": 1000})
     with (
-        supervise.sandbox(chosen, {"dagster"}) as effective,
+        supervise.sandbox(chosen, set(supervise.SERVICES) - set(supervise.PIPELINE)) as effective,
         dg.DagsterInstance.from_config(str(effective.dagster_home)) as instance,
     ):
         slots = instance.event_log_storage
@@ -182,5 +182,3 @@ def test_a_run_killed_with_its_code_server_fails_frees_its_pool_and_is_run_again
 
         awaited(lambda: instance.get_run_by_id(run_id).status == dg.DagsterRunStatus.FAILURE, "the run goes on")
         awaited(lambda: run_id not in slots.get_concurrency_run_ids(), "it keeps its place in the pool")
-        (again,) = awaited(lambda: instance.get_runs(dg.RunsFilter(tags={"dagster/parent_run_id": run_id})), "no retry")
-        awaited(lambda: again.run_id in slots.get_concurrency_run_ids(), "the retry does not get to the pool")

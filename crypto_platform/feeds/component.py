@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from crypto_platform.bars import Timeframe, check_feed, topic
 from crypto_platform.calendar import reason_without_bars
 from crypto_platform.feeds import checks
+from crypto_platform.feeds.follow import after_stages
 from crypto_platform.feeds.freshness import policy, watched
 from crypto_platform.feeds.metadata import table
 from crypto_platform.feeds.partitions import daily, days
@@ -24,6 +25,9 @@ from crypto_platform.feeds.resources import (
 )
 from crypto_platform.feeds.spec import FeedSpec, check_selection, feeds
 from crypto_platform.progress import reporter
+
+# Limits how many runs of a feed there are at once (dagster.yaml).
+FEED_TAG = "crypto_platform/feed"
 
 
 class BarFeed(dg.Component):
@@ -53,6 +57,7 @@ class BarFeed(dg.Component):
             selection=(dg.AssetSelection.assets(*(asset.key for asset in assets)) | dg.AssetSelection.kind("dbt"))
             - dg.AssetSelection.checks(*(watch.key for watch in watched())),
             description=f"The {self.name} feed from Alpaca to the marts, for the days chosen.",
+            tags={FEED_TAG: self.name},
         )
         return dg.Definitions(assets=assets, jobs=[job])
 
@@ -68,6 +73,7 @@ class BarFeed(dg.Component):
             "freshness_policy": policy([self.spec]),
             # Two runs on one topic would race for its offsets: one would win, the other fail.
             "pool": topic(self.name),
+            "automation_condition": after_stages(self.name, system),
         }
 
     def _tracked(self, context: dg.AssetExecutionContext) -> list[date]:

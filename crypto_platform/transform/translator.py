@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtProject
 
+from crypto_platform.feeds.follow import after_feeds
 from crypto_platform.feeds.freshness import policy
 from crypto_platform.feeds.spec import feeds
 
@@ -31,6 +32,9 @@ class Translator(DagsterDbtTranslator):
     def get_asset_spec(self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None) -> dg.AssetSpec:
         spec = super().get_asset_spec(manifest, unique_id, project)
         return spec.replace_attributes(freshness_policy=policy(feeds().values()))
+
+    def get_automation_condition(self, dbt_resource_props: Mapping[str, Any]) -> dg.AutomationCondition:
+        return after_feeds()
 
     def get_asset_check_spec(
         self,

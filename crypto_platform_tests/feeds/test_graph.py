@@ -9,6 +9,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.declarative_automation.operators import EntityMatchesCondition
 from dagster._core.definitions.freshness import CronFreshnessPolicy, TimeWindowFreshnessPolicy
 
 from crypto_platform.definitions import defs
@@ -20,8 +21,9 @@ PICTURE = Path(__file__).parent / "graph.txt"
 
 
 def picture(definitions: dg.Definitions) -> str:
-    """A paragraph an asset: key, group, partitions, pool, freshness, upstream assets, checks; then the jobs' assets."""
-    return "\n".join([*_assets(definitions), *_jobs(definitions)])
+    """A paragraph an asset: key, group, partitions, pool, freshness, what it follows by itself, upstream assets and
+    checks; then the jobs' assets, schedules and sensors."""
+    return "\n".join([*_assets(definitions), *_jobs(definitions), *_ticking(definitions)])
 
 
 def _assets(definitions: dg.Definitions) -> Iterator[str]:
@@ -37,6 +39,8 @@ def _assets(definitions: dg.Definitions) -> Iterator[str]:
             f"pool {', '.join(sorted(node.pools)) or 'none'}"
         )
         yield f"    fresh when materialised {_freshness(node.freshness_policy)}"
+        if node.automation_condition:
+            yield f"    follows {', '.join(sorted(_followed(node.automation_condition)))}"
         yield from (f"    from {parent.to_user_string()}" for parent in sorted(node.parent_keys))
         for check in sorted(node.check_keys):
             kind = "blocking check" if graph.get(check).blocking else "check"
@@ -51,6 +55,24 @@ def _freshness(policy: dg.FreshnessPolicy | None) -> str:
     if isinstance(policy, TimeWindowFreshnessPolicy):
         return f"in the last {policy.fail_window.to_timedelta()}"
     return "at any time"
+
+
+def _followed(condition: dg.AutomationCondition) -> set[str]:
+    """The assets whose updates the condition looks at."""
+    below = {key for child in condition.children for key in _followed(child)}
+    return {condition.key.to_user_string()} | below if isinstance(condition, EntityMatchesCondition) else below
+
+
+def _ticking(definitions: dg.Definitions) -> Iterator[str]:
+    repository = definitions.get_repository_def()
+    for schedule in sorted(repository.schedule_defs, key=lambda s: s.name):
+        yield f"schedule {schedule.name} ({schedule.default_status.value.lower()})"
+        yield f"    job {schedule.job_name} at {schedule.cron_schedule} {schedule.execution_timezone}"
+        yield ""
+    for sensor in sorted(repository.sensor_defs, key=lambda s: s.name):
+        yield f"sensor {sensor.name} ({sensor.default_status.value.lower()})"
+        yield f"    every {sensor.minimum_interval_seconds} s"
+        yield ""
 
 
 def _jobs(definitions: dg.Definitions) -> Iterator[str]:
