@@ -10,9 +10,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from crypto_platform.sandbox import snowflake_transactions
+from crypto_platform.sandbox import snowflake_shortcuts, snowflake_transactions
 from crypto_platform.sandbox.leash import leash
 from crypto_platform.sandbox.ports import LOOPBACK
+from crypto_platform.sandbox.snowflake_resent import Once
 from crypto_platform.settings import Settings
 
 
@@ -33,13 +34,14 @@ def ready(settings: Settings) -> bool:
 
 
 def _app(server: Any) -> Any:
-    """fakesnow's app, whose login also hands out a master token: without one the connector closes no session.
+    """fakesnow's app, in which a statement that is sent again does not run again.
 
-    The emulator would keep each, with its transaction, for as long as it runs.
+    Its login also hands out a master token: without one the connector closes no session, and the emulator would keep
+    each, with its transaction, for as long as it runs.
     """
     from starlette.applications import Starlette
     from starlette.requests import Request
-    from starlette.responses import JSONResponse
+    from starlette.responses import JSONResponse, Response
     from starlette.routing import Route
 
     async def login(request: Request) -> JSONResponse:
@@ -47,16 +49,44 @@ def _app(server: Any) -> Any:
         answer["data"]["masterToken"] = answer["data"]["token"]
         return JSONResponse(answer)
 
+    query = Once(server.query_request)
+
+    async def statement(request: Request) -> Response:
+        return await query(request)
+
+    async def session(request: Request) -> Response:
+        answer: Response = await server.session(request)
+        if request.query_params.get("delete"):
+            query.forget(request.headers.get("Authorization", ""))
+        return answer
+
+    ours = {server.login_request: login, server.query_request: statement, server.session: session}
     routes = [
-        Route(route.path, login, methods=["POST"]) if route.endpoint is server.login_request else route
+        Route(route.path, ours[route.endpoint], methods=["POST"]) if route.endpoint in ours else route
         for route in server.routes
     ]
     return Starlette(routes=routes)
 
 
+def _tell_null_timestamps(arrow: Any) -> None:
+    """Have `fakesnow.arrow` say which timestamps are NULL: its structs of seconds and fractions read as 1970."""
+    import pyarrow as pa
+
+    struct = arrow.timestamp_to_sf_struct
+
+    def with_nulls(timestamps: pa.Array | pa.ChunkedArray) -> pa.StructArray:
+        array = timestamps.combine_chunks() if isinstance(timestamps, pa.ChunkedArray) else timestamps
+        found = struct(array)
+        columns = [found.field(n) for n in range(found.type.num_fields)]
+        return pa.StructArray.from_arrays(columns, fields=list(found.type), mask=array.is_null())
+
+    arrow.timestamp_to_sf_struct = with_nulls
+
+
 def main() -> None:
     leash()
     import uvicorn
+    from fakesnow import arrow, cursor
     from fakesnow.instance import FakeSnow
     from fakesnow.transforms import stage
 
@@ -72,6 +102,8 @@ def main() -> None:
     instance.duck_conn.execute(f"SET GLOBAL memory_limit = '{settings.sandbox_snowflake_memory}'")
     instance.duck_conn.execute(f"SET GLOBAL temp_directory = '{scratch}'")
     server.shared_fs = instance
+    _tell_null_timestamps(arrow)
+    snowflake_shortcuts.install(server, cursor)
     snowflake_transactions.install(settings.sandbox_snowflake_idle_transaction_seconds)
     # uvicorn stops at SIGTERM and then raises it again for the handler it found; the default one ends here.
     signal.signal(signal.SIGTERM, lambda number, frame: None)

@@ -12,8 +12,8 @@ import pytest
 from snowflake.connector.errors import ProgrammingError
 
 from crypto_platform.snowflake import connection
-from crypto_platform_tests.dbt_project.relay import killing_relay
 from crypto_platform_tests.dbt_project.warehouse import Warehouse, recording
+from crypto_platform_tests.snowflake.relay import cutting_relay
 
 OBSERVED = pd.Timestamp("2026-06-01")
 
@@ -31,16 +31,16 @@ def corrected(frame: pd.DataFrame, start: pd.Timestamp, **values: float) -> pd.D
 
 
 def marts(warehouse: Warehouse) -> dict[str, pd.DataFrame]:
-    """Every table of MARTS by name; views tell of the time at which they are asked."""
+    """Every table of INTERMEDIATE and MARTS by name; views tell of the time at which they are asked."""
     names = warehouse.query(
-        "select table_name as name from information_schema.tables "
-        "where table_schema = 'MARTS' and table_type = 'BASE TABLE'"
+        "select table_schema || '.' || table_name as name from information_schema.tables "
+        "where table_schema in ('INTERMEDIATE', 'MARTS') and table_type = 'BASE TABLE'"
     )["name"]
     return {name: warehouse.table(name) for name in names}
 
 
 def assert_equals_full_refresh(warehouse: Warehouse) -> None:
-    """Every table of MARTS, row for row and value for value."""
+    """Every table that models make, row for row and value for value."""
     built = marts(warehouse)
     warehouse.dbt("run", "--full-refresh")
     afresh = marts(warehouse)
@@ -70,7 +70,7 @@ def test_days_out_of_order_repeats_and_corrections(new_warehouse: Callable[[str]
     warehouse = new_warehouse("OUT_OF_ORDER")
     bitcoin, spy = recording("BTC-USD_1Min"), recording("SPY_15Min")
     warehouse.dbt("build")
-    assert warehouse.table("FCT_BARS_1D").empty
+    assert warehouse.table("MARTS.FCT_BARS_1D").empty
 
     warehouse.load("crypto", days(bitcoin, "2026-03-05", "2026-03-07"), OBSERVED)
     warehouse.load("us_equity", days(spy, "2025-04-01", "2025-04-02"), OBSERVED)
@@ -95,7 +95,7 @@ def test_days_out_of_order_repeats_and_corrections(new_warehouse: Callable[[str]
     daily = warehouse.query("select * from MARTS.FCT_BARS_1D order by bar_date").set_index("bar_date")
     assert daily.loc[noon.date(), "high"] == 99_999.0
     assert daily.loc[pd.Timestamp("2025-04-01").date(), "open"] == 1.0
-    assert len(warehouse.table("FCT_BARS")) == 3 * 1440 + len(days(spy, "2025-04-01", "2025-04-04"))
+    assert len(warehouse.table("MARTS.FCT_BARS")) == 3 * 1440 + len(days(spy, "2025-04-01", "2025-04-04"))
     assert_equals_full_refresh(warehouse)
 
 
@@ -109,7 +109,7 @@ def test_averages_go_on_from_a_long_history(new_warehouse: Callable[[str], Wareh
     correction = corrected(bitcoin, pd.Timestamp("2026-05-20 12:59"), close=70_000.0)
     warehouse.load("crypto", correction, OBSERVED + pd.Timedelta(hours=1))
     warehouse.dbt("run")
-    assert len(warehouse.table("FCT_INDICATORS_1H")) == 92 * 24
+    assert len(warehouse.table("MARTS.FCT_INDICATORS_1H")) == 92 * 24
     assert_equals_full_refresh(warehouse)
 
 
@@ -119,13 +119,14 @@ def test_a_build_killed_between_delete_and_insert_heals(new_warehouse: Callable[
     bitcoin = recording("BTC-USD_1Min")
     warehouse.load("crypto", days(bitcoin, "2026-03-05", "2026-03-07"), OBSERVED)
     warehouse.dbt("build")
-    before = warehouse.table(table)
+    before = warehouse.table(f"MARTS.{table}")
     warehouse.load(
         "crypto", corrected(bitcoin, pd.Timestamp("2026-03-05 12:00"), high=99_999.0), OBSERVED + pd.Timedelta(hours=1)
     )
 
     # dbt quotes nothing: insert into DATABASE.MARTS.fct_bars ("FEED", …)
-    with killing_relay(warehouse.settings.sandbox_snowflake_port, rf"insert into \S+\.MARTS\.{table} ") as relay:
+    statement = rf"insert into \S+\.MARTS\.{table} "
+    with cutting_relay(warehouse.settings.sandbox_snowflake_port, statement, "kill") as relay:
         environment = warehouse.environment() | {"SANDBOX_SNOWFLAKE_PORT": str(relay.server_port)}
         process = subprocess.Popen(
             [Path(sys.executable).with_name("dbt"), "run", *warehouse.arguments()],
@@ -134,12 +135,12 @@ def test_a_build_killed_between_delete_and_insert_heals(new_warehouse: Callable[
         )
         relay.victim = process.pid
         assert process.wait() != 0
-    assert relay.killed_at, "the build ended before it came to the insert"
-    pd.testing.assert_frame_equal(warehouse.table(table), before)
+    assert relay.fired, "the build ended before it came to the insert"
+    pd.testing.assert_frame_equal(warehouse.table(f"MARTS.{table}"), before)
 
     await_unlocked(warehouse, table)
     warehouse.dbt("build")
-    assert warehouse.table("FCT_BARS_1D")["high"].max() == 99_999.0
+    assert warehouse.table("MARTS.FCT_BARS_1D")["high"].max() == 99_999.0
     assert_equals_full_refresh(warehouse)
 
 
@@ -148,7 +149,7 @@ def test_a_feed_that_was_never_loaded_counts_as_empty(new_warehouse: Callable[[s
     warehouse.query("drop table RAW.CRYPTO_BARS")
     warehouse.load("us_equity", days(recording("SPY_15Min"), "2025-04-01", "2025-04-02"), OBSERVED)
     warehouse.dbt("build")
-    assert set(warehouse.table("FCT_BARS_1D")["symbol"]) == {"SPY"}
+    assert set(warehouse.table("MARTS.FCT_BARS_1D")["symbol"]) == {"SPY"}
 
 
 def test_half_a_window_is_refused(new_warehouse: Callable[[str], Warehouse]) -> None:

@@ -1,25 +1,29 @@
-"""A relay in front of the embedded Snowflake that cuts a session's line at a chosen statement."""
+"""A relay in front of the embedded Snowflake that interferes at a chosen statement."""
 
 import gzip
 import http.client
 import json
+import os
 import re
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 LOOPBACK = "127.0.0.1"
-Cut = Literal["before", "after", "lie"]
+Cut = Literal["before", "after", "lie", "resend", "kill"]
 
 
 class CuttingRelay(ThreadingHTTPServer):
     """Passes requests on to `port` until a statement matches `pattern`.
 
     `before`: the statement is not passed on; `after`: it is, its answer is not; both end the session's line for
-    good. `lie`: a ROLLBACK is passed on in its place, so that success is answered for what did not happen.
+    good. `lie`: a ROLLBACK is passed on in its place, so that success is answered for what did not happen. `resend`:
+    its answer is lost and the connector, which sends the request again, gets that of the second. `kill`: the process
+    `victim` is killed instead; as long as there is none, nothing happens.
     """
 
     daemon_threads = True
@@ -29,8 +33,11 @@ class CuttingRelay(ThreadingHTTPServer):
         self.upstream = port
         self.pattern = re.compile(pattern, re.IGNORECASE)
         self.cut = cut
+        # The statement that was interfered with, and the requestId of every one that matches.
         self.fired: list[str] = []
+        self.request_ids: list[str] = []
         self.dead: set[str | None] = set()
+        self.victim: int | None = None
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -44,16 +51,22 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         matches = urlsplit(self.path).path.startswith("/queries/") and self._is_hit(body)
+        if matches and self.server.cut == "kill":
+            assert self.server.victim
+            os.kill(self.server.victim, signal.SIGKILL)
+            self.close_connection = True
+            return
         if matches and self.server.cut == "lie":
             request = json.loads(gzip.decompress(body)) | {"sqlText": "ROLLBACK", "bindings": None}
             body = gzip.compress(json.dumps(request).encode())
         elif matches:
-            self.server.dead.add(session)
             self.close_connection = True
+            if self.server.cut != "resend":
+                self.server.dead.add(session)
             if self.server.cut == "before":
                 return
         answer, content = self._pass_on(body)
-        if matches and self.server.cut == "after":
+        if matches and self.server.cut in ("after", "resend"):
             return
         self.send_response(answer.status)
         for name in ("Content-Type", "Content-Encoding"):
@@ -68,7 +81,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _is_hit(self, body: bytes) -> bool:
         statement = json.loads(gzip.decompress(body))["sqlText"]
-        if self.server.fired or not self.server.pattern.search(statement):
+        if not self.server.pattern.search(statement) or (self.server.cut == "kill" and self.server.victim is None):
+            return False
+        self.server.request_ids += parse_qs(urlsplit(self.path).query)["requestId"]
+        if self.server.fired:
             return False
         self.server.fired.append(statement)
         return True
