@@ -38,7 +38,7 @@ def test_returns_and_what_follows(recorded: Warehouse, symbol: str) -> None:
 
 
 def test_correlations_of_every_pair(recorded: Warehouse) -> None:
-    facts = recorded.table("FCT_CORRELATIONS").set_index(["symbol_a", "symbol_b", "bar_date"])["correlation_30d"]
+    facts = recorded.table("MARTS.FCT_CORRELATIONS").set_index(["symbol_a", "symbol_b", "bar_date"])["correlation_30d"]
     assert set(facts.index.droplevel("bar_date")) == {
         *((("BTC/USD", stock)) for stock in ("AAPL", "NVDA", "SPY")),
         ("AAPL", "NVDA"), ("AAPL", "SPY"), ("NVDA", "SPY"),
@@ -69,7 +69,7 @@ def test_the_usual_week_of_a_stock_is_new_yorks(recorded: Warehouse) -> None:
 
 
 def test_the_overview_is_the_newest_bars(recorded: Warehouse) -> None:
-    overview = recorded.table("MART_MARKET_OVERVIEW").set_index("symbol")
+    overview = recorded.table("MARTS.MART_MARKET_OVERVIEW").set_index("symbol")
     assert set(overview.index) == set(SYMBOLS)
     bars = recording("BTC-USD_1Min")
     row, day = overview.loc["BTC/USD"], bars[-1440:]

@@ -104,6 +104,22 @@ def test_completeness(holey: Warehouse) -> None:
     }
 
 
+def test_a_bar_is_told_as_it_was_known_at_a_time(holey: Warehouse) -> None:
+    bar = pd.Timestamp("2026-03-05 01:00")
+    recorded_volume = recording("BTC-USD_1Min").set_index("bar_start").loc[bar, "volume"]
+    hours = {-1: [], 0: [recorded_volume], 1: [recorded_volume], 2: [1.0], 3: [1.0]}
+    for after, volumes in hours.items():
+        known_at = f"'{OBSERVED + pd.Timedelta(hours=after)}'::timestamp_ntz"
+        query = f"""select volume from ({{{{ bars_as_of("{known_at}") }}}}) as known where bar_start = '{bar}'"""
+        (compiled,) = holey.dbt("compile", "--inline", query)
+        assert holey.query(compiled.node.compiled_code)["volume"].tolist() == volumes, after
+        by_hand = (
+            f"select volume from INTERMEDIATE.INT_BAR_VERSIONS where bar_start = '{bar}' and observed_at <= {known_at} "
+            f"and (superseded_at is null or superseded_at > {known_at})"
+        )
+        assert holey.query(by_hand)["volume"].tolist() == volumes, after
+
+
 def test_holes_filled_and_corrected_equal_a_full_refresh(holey: Warehouse) -> None:
     assert_equals_full_refresh(holey)
 

@@ -93,8 +93,8 @@ class Warehouse:
         return self.settings.environment() | {"SNOWFLAKE_ACCOUNT": ""}
 
     def table(self, name: str) -> pd.DataFrame:
-        """A table of MARTS, columns in lower case, sorted by all of them."""
-        frame = self.query(f"select * from MARTS.{name}")
+        """A table by schema and name, columns in lower case, sorted by all of them."""
+        frame = self.query(f"select * from {name}")
         return frame.sort_values(list(frame), ignore_index=True)
 
     def query(self, sql: str) -> pd.DataFrame:

@@ -50,3 +50,51 @@ as (
     {{ get_select_subquery(compiled_code) if contracted else compiled_code }}
 );
 {%- endmacro %}
+
+
+{#
+  What a unit test compares: of columns whose expected values are written with a point, nine decimals, since the last
+  digits of a float depend on the order of its sums and products.
+#}
+{% macro snowflake__get_unit_test_sql(main_sql, expected_fixture_sql, expected_column_names) -%}
+  {%- set columns = [] -%}
+  {%- for name in expected_column_names -%}
+    {%- set floats = [] -%}
+    {%- for row in config.get('expected_rows') or [] -%}
+      {%- for column, value in row.items() if column | upper == name | upper | replace('"', '') and value is float -%}
+        {%- do floats.append(value) -%}
+      {%- endfor -%}
+    {%- endfor -%}
+    {%- do columns.append('round(' ~ name ~ ', 9) as ' ~ name if floats else name) -%}
+  {%- endfor -%}
+with
+
+dbt_internal_unit_test_actual as (
+    select
+        {{ columns | join(', ') }},
+        {{ dbt.string_literal('actual') }} as actual_or_expected
+    from ({{ main_sql }}) as unit_test_actual
+),
+
+dbt_internal_unit_test_expected as (
+    select
+        {{ columns | join(', ') }},
+        {{ dbt.string_literal('expected') }} as actual_or_expected
+    from ({{ expected_fixture_sql }}) as unit_test_expected
+)
+
+select * from dbt_internal_unit_test_actual
+union all
+select * from dbt_internal_unit_test_expected
+{%- endmacro %}
+
+
+{#
+  The comparison of a table with its contract, for which dbt runs the table's query for nothing: not in the build of a window
+  of days, whose tables are made with the contract's columns by name all the same.
+#}
+{% macro snowflake__get_assert_columns_equivalent(sql) -%}
+  {%- if config.get('materialized') != 'table' or not window_days() or load_relation(this) is none -%}
+    {{ return(assert_columns_equivalent(sql)) }}
+  {%- endif -%}
+{%- endmacro %}

@@ -30,7 +30,9 @@
     {% do days.append(row[1]) %}
     {% if row[0] not in seen or row[2] > seen[row[0]] %}{% do seen.update({row[0]: row[2]}) %}{% endif %}
   {% endfor %}
-  {{ return({"ranges": ranges_of(days), "seen": seen}) }}
+  {% set increment = {"ranges": ranges_of(days), "seen": seen} %}
+  {% do replaces(in_increment(increment, 'bar_date')) %}
+  {{ return(increment) }}
 {% endmacro %}
 
 
@@ -71,7 +73,10 @@
   nothing changed.
 #}
 {% macro increment_start(increment) %}
-  {{ return(none if increment is none else (increment.ranges[0][0] if increment.ranges else '9999-12-31')) }}
+  {% if increment is none %}{{ return(none) }}{% endif %}
+  {% set first_day = increment.ranges[0][0] if increment.ranges else '9999-12-31' %}
+  {% do replaces("bar_date >= '" ~ first_day ~ "'" if increment.ranges else 'false') %}
+  {{ return(first_day) }}
 {% endmacro %}
 
 

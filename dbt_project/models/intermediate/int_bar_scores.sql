@@ -1,5 +1,6 @@
-{{ config(materialized='incremental', unique_key='bar_date') }}
+{{ config(materialized='incremental') }}
 {% set increment = increment(ref('fct_bars_1h')) %}
+{% do replaces(in_increment(increment, 'bar_date', days_after=30)) %}
 with
 
 hours as (

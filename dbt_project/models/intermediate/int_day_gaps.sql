@@ -1,4 +1,4 @@
-{{ config(materialized='incremental', unique_key='bar_date') }}
+{{ config(materialized='incremental') }}
 {% set increment = increment(ref('fct_bars')) %}
 with
 

@@ -1,2 +1,2 @@
-{{ config(materialized='incremental', unique_key='bar_date') }}
+{{ config(materialized='incremental') }}
 {{ indicators(ref('fct_bars_1h'), bar='bar_start') }}

@@ -1,4 +1,4 @@
-{{ config(materialized='incremental', unique_key='bar_date') }}
+{{ config(materialized='incremental') }}
 {% set first_day = increment_start(increment(ref('fct_bars_1d'))) %}
 with
 

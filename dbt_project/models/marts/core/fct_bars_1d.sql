@@ -1,2 +1,2 @@
-{{ config(materialized='incremental', unique_key='bar_date') }}
+{{ config(materialized='incremental') }}
 {{ roll_up(seconds=86400) }}

@@ -1,0 +1,24 @@
+{#
+  The names of the columns that the table has, joined. Fails where the contract has others: then the table is to be made
+  anew.
+#}
+{% macro columns_to_write(existing) %}
+  {% set found = adapter.get_columns_in_relation(existing) | map(attribute='name') | map('lower') | list %}
+  {% set wanted = model.columns.keys() | map('lower') | list %}
+  {% if config.get('contract').enforced and found | sort != wanted | sort %}
+    {% do exceptions.raise_compiler_error(
+      this ~ " has other columns than its contract: build it once with --full-refresh (only the table: "
+      ~ found | reject('in', wanted) | join(', ') ~ "; only the contract: " ~ wanted | reject('in', found) | join(', ') ~ ")"
+    ) %}
+  {% endif %}
+  {{ return(found | join(', ')) }}
+{% endmacro %}
+
+
+{#
+  Tell the materialization which days this build writes anew: SQL over `bar_date`. `increment` and `increment_start` do; a
+  model that writes other days than these says so itself.
+#}
+{% macro replaces(days) %}
+  {% if execute %}{% do config.model.config.meta.update({'replaces': days}) %}{% endif %}
+{% endmacro %}
