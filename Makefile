@@ -1,7 +1,8 @@
 # Everything a fresh clone needs is Python 3.11, Java 17 and make; `make help` lists what there is.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup prerequisites browser demo up dashboard dashboard-check test test-unit check format lock bench clean
+.PHONY: help setup prerequisites browser demo up dashboard dashboard-check docs test test-unit check changed format lock bench \
+	clean
 
 PYTHON ?= python3.11
 CRYPTO_PLATFORM_HOME ?= .crypto_platform
@@ -36,6 +37,9 @@ dashboard: setup $(SUPERSET_VENV)/.installed ## Apache Superset with the dashboa
 dashboard-check: setup $(SUPERSET_VENV)/.installed ## Open every dashboard of an empty Superset in Chromium
 	@$(BIN)/crypto-platform dashboard check
 
+docs: setup ## dbt's site of the models, with lineage and columns, on loopback until Ctrl-C
+	@$(BIN)/crypto-platform docs
+
 test: setup ## Every test, those on the real parts included
 	@$(BIN)/pytest
 
@@ -54,6 +58,9 @@ check: setup ## Style, types and SQL style
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/sqlfluff lint dbt_project
+
+changed: setup ## Build the dbt models that differ from main, and what depends on them, on empty tables
+	@$(BIN)/python -m crypto_platform.transform.changed
 
 format: setup ## Put the code into the style that `check` asks for
 	$(BIN)/ruff check --fix .

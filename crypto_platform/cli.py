@@ -17,6 +17,7 @@ from crypto_platform.alerts import command as alerts
 from crypto_platform.garbage import collect_rarely
 from crypto_platform.stream import command as live
 from crypto_platform.superset.commands import app as dashboards
+from crypto_platform.transform.docs import docs
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -301,6 +302,7 @@ def demo() -> None:
 
 app.command()(live.stream)
 app.command()(live.load)
+app.command()(docs)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from dagster_dbt import DbtCliResource, dbt_assets
 
 from crypto_platform.feeds.partitions import daily
 from crypto_platform.settings import settings
-from crypto_platform.transform.project import manifest, new_run_folder
+from crypto_platform.transform.project import known_nodes, manifest, new_run_folder
 from crypto_platform.transform.translator import Translator
 from crypto_platform.transform.window import window
 
@@ -28,4 +28,5 @@ def models(context: dg.AssetExecutionContext, dbt: DbtCliResource) -> Iterator[A
         # dbt's unit tests prove the code, not the data.
         arguments = ["build", "--exclude-resource-type", "unit_test"]
         build = dbt.cli(arguments, context=context, target_path=new_run_folder(settings(), context.run.run_id))
-    yield from build.stream()
+    with known_nodes():
+        yield from build.stream()

@@ -1,7 +1,8 @@
-"""Where the dbt project is, and the manifest made of it ahead of time (`make setup`)."""
+"""dbt's runs, and the manifest made of the project ahead of time (`make setup`)."""
 
 import shutil
-import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -11,9 +12,9 @@ from dagster_dbt import DbtCliResource
 from dagster_dbt.core.dbt_cli_invocation import PARTIAL_PARSE_FILE_NAME
 from packaging.version import Version
 
-from crypto_platform.settings import PROJECT_ROOT, Settings
+from crypto_platform.settings import Settings
+from crypto_platform.transform.paths import PROJECT_DIR, script
 
-PROJECT_DIR = PROJECT_ROOT / "dbt_project"
 MANIFEST = PROJECT_DIR / "target" / "manifest.json"
 RUNS_KEPT = 20
 
@@ -29,6 +30,29 @@ def manifest() -> dict[str, object]:
         raise FileNotFoundError(f"{MANIFEST} is missing: run `make setup`, which prepares it with `dbt parse`")
     content: dict[str, object] = orjson.loads(MANIFEST.read_bytes())
     return content
+
+
+class StaleManifestError(RuntimeError):
+    """dbt ran a node that the code location does not know."""
+
+
+@contextmanager
+def known_nodes() -> Iterator[None]:
+    """What dagster-dbt says of a node that the manifest does not have, a bare KeyError, in words.
+
+    Raises:
+        StaleManifestError: the project has a node that was not there when the manifest was made.
+    """
+    try:
+        yield
+    except KeyError as error:
+        node = str(error.args[0])
+        if node.split(".")[0] not in ("model", "test", "unit_test", "seed", "snapshot", "source", "exposure"):
+            raise
+        raise StaleManifestError(
+            f"dbt ran {node}, which is not in {MANIFEST}: the project was changed since. Run `make setup`, and reload "
+            "the code location in the UI"
+        ) from error
 
 
 def run_folder(settings: Settings, run_id: str) -> Path:
@@ -69,9 +93,9 @@ class DbtCli(DbtCliResource):
 
 
 def cli() -> DbtCli:
-    """The dbt command line of this environment, whatever PATH says."""
+    """dbt as a resource of Dagster."""
     return DbtCli(
         project_dir=str(PROJECT_DIR),
         profiles_dir=str(PROJECT_DIR),
-        dbt_executable=str(Path(sys.executable).parent / "crypto-platform-dbt"),
+        dbt_executable=script(),
     )

@@ -22,8 +22,16 @@ PICTURE = Path(__file__).parent / "graph.txt"
 
 def picture(definitions: dg.Definitions) -> str:
     """A paragraph an asset: key, group, partitions, pool, freshness, what it follows by itself, upstream assets and
-    checks; then the jobs' assets, schedules and sensors."""
-    return "\n".join([*_assets(definitions), *_jobs(definitions), *_ticking(definitions)])
+    checks; then what no step of its own makes, the jobs' assets, schedules and sensors."""
+    return "\n".join([*_assets(definitions), *_observed(definitions), *_jobs(definitions), *_ticking(definitions)])
+
+
+def _observed(definitions: dg.Definitions) -> Iterator[str]:
+    graph = definitions.resolve_asset_graph()
+    for key in sorted(graph.external_asset_keys):
+        parents = ", ".join(parent.to_user_string() for parent in sorted(graph.get(key).parent_keys))
+        yield f"{key.to_user_string()}, written by {parents or 'nobody'}"
+    yield ""
 
 
 def _assets(definitions: dg.Definitions) -> Iterator[str]:

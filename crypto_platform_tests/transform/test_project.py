@@ -1,10 +1,21 @@
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from crypto_platform.settings import Settings
-from crypto_platform.transform.project import PROJECT_DIR, RUNS_KEPT, new_run_folder, run_folder
+from crypto_platform.transform.paths import PROJECT_DIR
+from crypto_platform.transform.project import (
+    MANIFEST,
+    RUNS_KEPT,
+    StaleManifestError,
+    known_nodes,
+    new_run_folder,
+    run_folder,
+)
 
 PARSED = "partial_parse.msgpack"
 
@@ -50,3 +61,11 @@ def test_what_a_run_parsed_is_of_use_to_the_next(fresh_settings: Settings) -> No
         logs.append((folder / "dbt.log").read_text())
     assert "Unable to do partial parsing" in logs[0]
     assert "Unable to do partial parsing" not in logs[1]
+
+
+def test_a_node_that_the_manifest_lacks_is_told_with_what_to_do() -> None:
+    told = rf"model\.new, which is not in {re.escape(str(MANIFEST))}.*make setup"
+    with pytest.raises(StaleManifestError, match=told), known_nodes():
+        raise KeyError("model.new")
+    with pytest.raises(KeyError), known_nodes():
+        raise KeyError("run_id")

@@ -92,26 +92,54 @@ qualify {{ is_newest() }}
 {%- endmacro %}
 
 
-{# The staging view of the rejected messages, read as far as they can be. #}
-{% macro stage_rejected_bars() -%}
-  {%- set raw = source('raw', 'rejected_bars') -%}
-  {%- set columns = {
-    "feed": "varchar", "reason": "varchar", "kafka_topic": "varchar", "kafka_partition": "number(38, 0)",
-    "kafka_offset": "number(38, 0)", "raw_key": "binary", "raw_value": "binary", "load_id": "varchar",
-    "rejected_at": "timestamp_ntz",
-  } -%}
-with
-
-messages as (
-    {%- if not execute or load_relation(raw) is not none %}
+{#
+  A raw table that all feeds share, as it is, or without rows where no feed was ever loaded: `columns` has the type of
+  each column by name.
+#}
+{% macro shared_raw_table(name, columns) -%}
+  {%- set raw = source('raw', name) -%}
+  {%- if not execute or load_relation(raw) is not none -%}
     select * from {{ raw }}
-    {%- else %}
+  {%- else -%}
     select
         {%- for column, type in columns.items() %}
         cast(null as {{ type }}) as {{ column }}{{ ',' if not loop.last }}
         {%- endfor %}
     where false
-    {%- endif %}
+  {%- endif -%}
+{%- endmacro %}
+
+
+{# The staging view of the loads: a row each, with what it read and what became of it. #}
+{% macro stage_loads() -%}
+with
+
+loads as (
+    {{ shared_raw_table('loads', {
+        "load_id": "varchar", "feed": "varchar", "topic": "varchar", "topic_id": "varchar", "run_id": "varchar",
+        "from_offsets": "varchar", "to_offsets": "varchar", "messages": "number(38, 0)", "loaded": "number(38, 0)",
+        "unchanged": "number(38, 0)", "rejected": "number(38, 0)", "gaps": "number(38, 0)", "note": "varchar",
+        "started_at": "timestamp_ntz", "finished_at": "timestamp_ntz",
+    }) }}
+)
+
+select
+    *,
+    cast(datediff('millisecond', started_at, finished_at) / 1000.0 as float) as seconds
+from loads
+{%- endmacro %}
+
+
+{# The staging view of the rejected messages, read as far as they can be. #}
+{% macro stage_rejected_bars() -%}
+with
+
+messages as (
+    {{ shared_raw_table('rejected_bars', {
+        "feed": "varchar", "reason": "varchar", "kafka_topic": "varchar", "kafka_partition": "number(38, 0)",
+        "kafka_offset": "number(38, 0)", "raw_key": "binary", "raw_value": "binary", "load_id": "varchar",
+        "rejected_at": "timestamp_ntz",
+    }) }}
 ),
 
 texts as (

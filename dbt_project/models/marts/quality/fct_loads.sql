@@ -12,5 +12,5 @@ select
     note,
     started_at,
     finished_at,
-    cast(datediff('millisecond', started_at, finished_at) / 1000.0 as float) as seconds
-from {{ source('raw', 'loads') }}
+    seconds
+from {{ ref('stg_loads') }}

@@ -1,0 +1,11 @@
+"""The raw tables that all feeds write to."""
+
+import dagster as dg
+
+from crypto_platform.transform.project import manifest
+from crypto_platform.transform.shared import shared_tables
+
+
+@dg.definitions
+def tables() -> dg.Definitions:
+    return dg.Definitions(assets=shared_tables(manifest()))

@@ -1,0 +1,97 @@
+"""The models that a change touches, built on empty tables: `make changed`, one step of continuous integration.
+
+The state to compare with is the manifest of the commit that the change began at; dbt's selector `changed` does the
+rest.
+"""
+
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+from io import BytesIO
+from pathlib import Path
+
+from crypto_platform.settings import PROJECT_ROOT, Settings
+from crypto_platform.transform.paths import PROJECT_DIR, script
+
+
+def base(repository: Path) -> str | None:
+    """The commit that HEAD's change began at: where it left main, or on main itself the commit before it.
+
+    None when that is not known: no repository, no commit before (a first commit, a shallow clone).
+    """
+    head = _git(repository, "rev-parse", "--verify", "HEAD")
+    for main in ("origin/main", "main"):
+        left = _git(repository, "merge-base", main, "HEAD")
+        if left and left != head:
+            return left
+    return _git(repository, "rev-parse", "--verify", "HEAD~1")
+
+
+def state(repository: Path, commit: str, folder: Path) -> Path | None:
+    """Make the manifest of the project as it was at `commit`, in `folder`; returns dbt's `--state`.
+
+    None when the commit has no dbt project.
+
+    Raises:
+        subprocess.CalledProcessError: dbt could not parse it; its own output says why.
+    """
+    command = ["git", "archive", commit, PROJECT_DIR.name]
+    archive = subprocess.run(command, cwd=repository, capture_output=True, check=False)
+    if archive.returncode:
+        return None
+    with tarfile.open(fileobj=BytesIO(archive.stdout)) as files:
+        files.extractall(folder, filter="data")
+    dbt(folder / PROJECT_DIR.name, "parse", "--target-path", str(folder / "state"))
+    return folder / "state"
+
+
+def selection(found: Path | None) -> list[str]:
+    """dbt's options that choose what changed since the state; everything without one."""
+    return ["--selector", "changed", "--state", str(found)] if found else []
+
+
+def dbt(project: Path, command: str, *options: str) -> None:
+    """Run a dbt command.
+
+    Raises:
+        subprocess.CalledProcessError: it failed.
+    """
+    subprocess.run([script(), "--quiet", command, "--profiles-dir", project, *options], cwd=project, check=True)
+
+
+def main() -> None:
+    """Build them, what depends on them and what these read, in an embedded Snowflake of its own.
+
+    Ends with exit code 1 when dbt fails.
+    """
+    from crypto_platform.sandbox import supervise
+
+    with tempfile.TemporaryDirectory(prefix="changed-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        commit = base(PROJECT_ROOT)
+        found = commit and state(PROJECT_ROOT, commit, folder)
+        print(f"What changed since {commit[:12]}:" if commit and found else "No commit to compare with; all models:")
+        own = Settings(crypto_platform_home=folder / "home", snowflake_account=None, sandbox_snowflake_port=0)
+        chosen = selection(found or None)
+        try:
+            dbt(PROJECT_DIR, "list", "--resource-type", "model", "--output", "name", *chosen)
+            with supervise.sandbox(own, {"snowflake"}) as effective:
+                os.environ.update(effective.environment())
+                target = ["--target-path", str(folder / "target"), "--log-path", str(folder / "logs")]
+                dbt(PROJECT_DIR, "build", "--empty", *target, *chosen)
+        except subprocess.CalledProcessError:
+            sys.exit(1)
+
+
+def _git(repository: Path, *arguments: str) -> str | None:
+    try:
+        found = subprocess.run(["git", *arguments], cwd=repository, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return None
+    return found.stdout.strip() or None if found.returncode == 0 else None
+
+
+if __name__ == "__main__":
+    main()
