@@ -47,18 +47,29 @@ def state(repository: Path, commit: str, folder: Path) -> Path | None:
     return folder / "state"
 
 
-def selection(found: Path | None) -> list[str]:
-    """dbt's options that choose what changed since the state; everything without one."""
-    return ["--selector", "changed", "--state", str(found)] if found else []
-
-
-def dbt(project: Path, command: str, *options: str) -> None:
-    """Run a dbt command.
+def touched(project: Path, found: Path | None) -> list[str]:
+    """The models and snapshots of a project that changed since the state or depend on what did; all without a state.
 
     Raises:
-        subprocess.CalledProcessError: it failed.
+        subprocess.CalledProcessError: dbt failed.
     """
-    subprocess.run([script(), "--quiet", command, "--profiles-dir", project, *options], cwd=project, check=True)
+    chosen = ["--selector", "changed", "--state", str(found)] if found else []
+    kinds = ["--resource-type", "model", "--resource-type", "snapshot"]
+    return dbt(project, "list", *kinds, "--output", "name", *chosen).split()
+
+
+def dbt(project: Path, command: str, *options: str) -> str:
+    """Run a dbt command and return what it printed.
+
+    Raises:
+        subprocess.CalledProcessError: it failed; it has printed why.
+    """
+    arguments = [script(), "--quiet", command, "--profiles-dir", str(project), *options]
+    done = subprocess.run(arguments, cwd=project, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        print(done.stdout)
+        done.check_returncode()
+    return done.stdout
 
 
 def main() -> None:
@@ -74,13 +85,15 @@ def main() -> None:
         found = commit and state(PROJECT_ROOT, commit, folder)
         print(f"What changed since {commit[:12]}:" if commit and found else "No commit to compare with; all models:")
         own = Settings(crypto_platform_home=folder / "home", snowflake_account=None, sandbox_snowflake_port=0)
-        chosen = selection(found or None)
         try:
-            dbt(PROJECT_DIR, "list", "--resource-type", "model", "--output", "name", *chosen)
-            with supervise.sandbox(own, {"snowflake"}) as effective:
-                os.environ.update(effective.environment())
-                target = ["--target-path", str(folder / "target"), "--log-path", str(folder / "logs")]
-                dbt(PROJECT_DIR, "build", "--empty", *target, *chosen)
+            names = touched(PROJECT_DIR, found or None)
+            print("\n".join(names) or "no model")
+            if names:
+                with supervise.sandbox(own, {"snowflake"}) as effective:
+                    os.environ.update(effective.environment())
+                    target = ["--target-path", str(folder / "target"), "--log-path", str(folder / "logs")]
+                    # With what they read: the emulator is empty.
+                    dbt(PROJECT_DIR, "build", "--empty", *target, "--select", *(f"+{name}" for name in names))
         except subprocess.CalledProcessError:
             sys.exit(1)
 

@@ -3,12 +3,13 @@
 import shutil
 import subprocess
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from crypto_platform.settings import PROJECT_ROOT
 from crypto_platform.transform import changed
-from crypto_platform.transform.paths import PROJECT_DIR, script
+from crypto_platform.transform.paths import PROJECT_DIR
 
 
 def git(repository: Path, *arguments: str) -> str:
@@ -18,7 +19,7 @@ def git(repository: Path, *arguments: str) -> str:
 
 
 def commit(repository: Path) -> str:
-    git(repository, "commit", "--allow-empty", "-m", "a commit")
+    git(repository, "commit", "--allow-empty", "-m", f"commit {uuid4()}")
     return git(repository, "rev-parse", "HEAD")
 
 
@@ -43,10 +44,9 @@ def test_a_change_begins_where_it_left_main(repository: Path) -> None:
     assert changed.base(repository) == left
 
 
-def test_without_a_repository_or_a_project_everything_is_chosen(repository: Path, tmp_path: Path) -> None:
+def test_without_a_repository_or_a_project_there_is_no_state(repository: Path, tmp_path: Path) -> None:
     first = commit(repository)
     assert changed.state(repository, first, tmp_path) is None
-    assert changed.selection(None) == []
     assert changed.base(Path("/")) is None
 
 
@@ -59,18 +59,15 @@ def test_what_was_changed_and_what_follows_is_chosen(repository: Path, tmp_path:
         model.write("-- changed\n")
     found = changed.state(repository, before, tmp_path / "was")
     assert found
-    command = [script(), "--quiet", "list", "--resource-type", "model", "--output", "name", "--profiles-dir", "."]
-    listed = subprocess.run(
-        [*command, *changed.selection(found)],
-        cwd=repository / "dbt_project",
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout.split()
+    untouched = {"fct_bars", "fct_gaps", "fct_indicators_1d", "int_day_gaps"}
+    listed = set(changed.touched(repository / "dbt_project", found))
     assert "mart_market_overview" in listed
-    # What it reads is built with it; what has nothing to do with it is not.
-    assert {"int_market_state", "fct_bars"} <= set(listed)
-    assert not {"fct_gaps", "fct_correlations", "mart_bar_anomalies"} & set(listed)
+    assert not listed & {*untouched, "fct_returns_1d", "int_market_state"}
+    with (repository / "dbt_project/models/marts/analytics/fct_returns_1d.sql").open("a") as model:
+        model.write("-- changed\n")
+    listed = set(changed.touched(repository / "dbt_project", found))
+    assert listed >= {"fct_returns_1d", "fct_correlations", "int_market_state", "mart_market_overview"}
+    assert not listed & untouched
 
 
 def test_the_makefile_and_ci_run_it() -> None:
