@@ -46,6 +46,17 @@ cast(replace(replace({{ timeframe }}, 'Min', ''), 'Hour', '') as integer) * iff(
 {%- endmacro %}
 
 
+{# SQL: the part of the trading day that a bar of `bars` lies in, its row of dim_sessions joined as `sessions`. #}
+{% macro session_phase(bars, sessions) -%}
+case
+        when not {{ sessions }}.is_open then 'closed'
+        when {{ bars }}.bar_start < {{ sessions }}.opens_at then 'pre_market'
+        when {{ bars }}.bar_start >= {{ sessions }}.closes_at then 'after_hours'
+        else 'regular'
+    end
+{%- endmacro %}
+
+
 {# A bar's columns that a correction may change. #}
 {% macro bar_values() %}
   {{ return(['open', 'high', 'low', 'close', 'volume', 'trade_count', 'vwap']) }}

@@ -8,9 +8,12 @@
   Seeds, as in TA-Lib: EMA n is the mean of the first n closes at bar n; MACD's signal line the mean of the first 9 values
   of MACD at bar 34; RSI and ATR begin with the mean of the first 14 changes and true ranges at bar 15; OBV with the first
   bar's volume.
+
+  `since`: SQL for the first day that is asked for, for a model that is not incremental.
 #}
-{% macro indicators(relation, bar) -%}
-  {%- set first_day = increment_start(increment(relation)) -%}
+{% macro indicators(relation, bar, since=none) -%}
+  {%- set changed_from = none if since else increment_start(increment(relation)) -%}
+  {%- set first_day = since or (none if changed_from is none else "'" ~ changed_from ~ "'") -%}
   {%- set block = bars_in_block() -%}
   {%- set ema = {12: 'cast(11 as float) / 13', 26: 'cast(25 as float) / 27'} -%}
   {%- set wilder = 'cast(13 as float) / 14' -%}
@@ -60,7 +63,7 @@ warm_up as (
         symbol,
         (min(block) - 2) * {{ block }} as after_bar
     from changes
-    where bar_date >= '{{ first_day }}'
+    where bar_date >= {{ first_day }}
     group by feed, symbol
 ),
 {% endif %}
@@ -191,6 +194,6 @@ select
     loaded_at
 from complete
 {%- if first_day is not none %}
-where bar_date >= '{{ first_day }}'
+where bar_date >= {{ first_day }}
 {%- endif %}
 {%- endmacro %}

@@ -4,11 +4,12 @@
 
   A day's open, high, low and close are those of the regular session, its volume, trade count and VWAP those of all hours,
   as in Alpaca's daily bars; shorter bars take in whatever lies in them. Expected and actual bars count base bars in
-  regular hours: outside of them a stock has a bar only when it trades.
+  regular hours: outside of them a stock has a bar only when it trades. `bars` are others than the facts, with their columns.
 #}
-{% macro roll_up(seconds) -%}
+{% macro roll_up(seconds, bars=none) -%}
+  {%- set base = bars or ref('fct_bars') -%}
   {%- set daily = seconds == 86400 -%}
-  {%- set increment = increment(ref('fct_bars')) -%}
+  {%- set increment = increment(base) -%}
   {%- set bucket = 'bar_date' if daily else 'bar_start' -%}
 with
 
@@ -18,7 +19,7 @@ bars as (
         time_slice(bar_start, {{ seconds // 60 }}, 'minute') as bar_start{% endif %},
         bar_start as base_start,
         iff(session_phase = 'regular', bar_start, null) as regular_start
-    from {{ ref('fct_bars') }}
+    from {{ base }}
     where
         timeframe_seconds <= {{ seconds }}
         and {{ in_increment(increment, 'bar_date') }}

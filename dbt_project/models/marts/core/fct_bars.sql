@@ -25,12 +25,7 @@ select
     bars.timeframe_seconds,
     bars.bar_start,
     bars.bar_date,
-    case
-        when not sessions.is_open then 'closed'
-        when bars.bar_start < sessions.opens_at then 'pre_market'
-        when bars.bar_start >= sessions.closes_at then 'after_hours'
-        else 'regular'
-    end as session_phase,
+    {{ session_phase('bars', 'sessions') }} as session_phase,
     bars.open,
     bars.high,
     bars.low,

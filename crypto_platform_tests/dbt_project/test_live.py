@@ -1,0 +1,67 @@
+"""The live views: what was loaded a moment ago is in them, and at the day's end they are the facts."""
+
+from collections.abc import Callable
+
+import pandas as pd
+import pytest
+
+from crypto_platform_tests.dbt_project.warehouse import Warehouse, recording
+
+PAIRS = {
+    "LIVE_BARS": "FCT_BARS",
+    "LIVE_BARS_1H": "FCT_BARS_1H",
+    "LIVE_BARS_1D": "FCT_BARS_1D",
+    "LIVE_INDICATORS_1H": "FCT_INDICATORS_1H",
+}
+MODELS = ("+live_prices", "+live_indicators_1h", "fct_indicators_1h")
+DAY, NOON = pd.Timestamp("2026-04-20"), pd.Timestamp("2026-04-20 12:00")
+
+
+def of_day(warehouse: Warehouse, table: str) -> pd.DataFrame:
+    found = warehouse.query(f"select * from MARTS.{table} where bar_date = '{DAY.date()}'")
+    return found.sort_values(list(found), ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def live(new_warehouse: Callable[[str], Warehouse]) -> Warehouse:
+    """Two months of bars to noon of a Monday, built; then the rest of the day by stream, not built."""
+    warehouse = new_warehouse("LIVE")
+    bitcoin = recording("BTC-USD_1Min").query("bar_start < '2026-04-21'")
+    spy = recording("SPY_15Min").query("'2026-03-01' <= bar_start < '2026-04-21'")
+    for feed, bars, until in (("crypto", bitcoin, NOON), ("us_equity", spy, DAY)):
+        warehouse.load(feed, bars[bars["bar_start"] < until], until)
+    warehouse.dbt("build", "--select", *MODELS, "--exclude-resource-type", "test", "unit_test")
+    for feed, bars, since in (("crypto", bitcoin, NOON), ("us_equity", spy, DAY)):
+        evening = bars[bars["bar_start"] >= since]
+        warehouse.load(feed, evening, DAY + pd.Timedelta(hours=23), source="stream")
+        late = evening.iloc[-20:-10].assign(volume=evening["volume"].iloc[-20:-10] + 1)
+        warehouse.load(feed, late, DAY + pd.Timedelta(hours=24), source="stream_update")
+    return warehouse
+
+
+def test_what_is_not_built_yet_is_in_the_views(live: Warehouse) -> None:
+    assert of_day(live, "FCT_BARS")["bar_start"].max() < NOON
+    found = of_day(live, "LIVE_BARS").groupby("symbol")["bar_start"].agg(["count", "max"])
+    assert found.loc["BTC/USD"].tolist() == [1440, DAY + pd.Timedelta(hours=23, minutes=59)]
+    assert found.loc["SPY", "count"] >= 26
+    prices = live.table("LIVE_PRICES").set_index("symbol")
+    bitcoin = recording("BTC-USD_1Min").set_index("bar_start")
+    assert prices.loc["BTC/USD", "last_price"] == bitcoin["close"][DAY + pd.Timedelta(hours=23, minutes=59)]
+    assert prices.loc["BTC/USD", "last_price_at"] == DAY + pd.Timedelta(days=1)
+    assert prices.loc["BTC/USD", "bars_today"] == 1440
+    yesterday = bitcoin["close"][DAY - pd.Timedelta(minutes=1)]
+    assert prices.loc["BTC/USD", "change_today"] == pytest.approx(
+        prices.loc["BTC/USD", "last_price"] / yesterday - 1, rel=1e-12
+    )
+    age = pd.Timestamp.now("UTC").tz_localize(None) - prices.loc["BTC/USD", "last_price_at"]
+    assert prices.loc["BTC/USD", "price_age_seconds"] == pytest.approx(age.total_seconds(), abs=60)
+
+
+def test_at_the_days_end_the_views_are_the_facts(live: Warehouse) -> None:
+    before = {view: of_day(live, view) for view in PAIRS}
+    live.dbt("run", "--select", *MODELS)
+    for view, fact in PAIRS.items():
+        assert len(before[view]) > 0
+        pd.testing.assert_frame_equal(before[view], of_day(live, fact), check_exact=True, obj=view)
+        # Settled, they still are.
+        pd.testing.assert_frame_equal(of_day(live, view), of_day(live, fact), check_exact=True, obj=view)

@@ -1,0 +1,63 @@
+{{ config(materialized='view') }}
+with
+
+bars as (
+    select
+        *,
+        dateadd('second', timeframe_seconds, bar_start) as bar_end
+    from {{ ref('live_bars') }}
+),
+
+newest as (
+    select * from bars
+    qualify row_number() over (partition by feed, symbol order by bar_end desc, timeframe_seconds asc) = 1
+),
+
+before_today as (
+    select
+        feed,
+        symbol,
+        bar_date,
+        close
+    from {{ ref('fct_bars_1d') }}
+    union all
+    select
+        feed,
+        symbol,
+        bar_date,
+        close
+    from {{ ref('live_bars_1d') }}
+),
+
+previous as (
+    select
+        days.feed,
+        days.symbol,
+        max_by(days.close, days.bar_date) as close
+    from before_today as days
+    inner join newest
+        on days.feed = newest.feed and days.symbol = newest.symbol and days.bar_date < newest.bar_date
+    group by days.feed, days.symbol
+)
+
+select
+    newest.feed,
+    newest.asset_class,
+    newest.symbol,
+    newest.close as last_price,
+    newest.bar_end as last_price_at,
+    datediff('second', newest.bar_end, sysdate()) as price_age_seconds,
+    newest.source,
+    newest.observed_at,
+    newest.bar_date,
+    newest.close / previous.close - 1 as change_today,
+    today.open as open_today,
+    today.high as high_today,
+    today.low as low_today,
+    today.volume as volume_today,
+    today.vwap as vwap_today,
+    today.actual_bars as bars_today
+from newest
+left join {{ ref('live_bars_1d') }} as today
+    on newest.feed = today.feed and newest.symbol = today.symbol and newest.bar_date = today.bar_date
+left join previous on newest.feed = previous.feed and newest.symbol = previous.symbol
