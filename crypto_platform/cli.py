@@ -81,29 +81,40 @@ def main() -> None:
 @app.command()
 def up(
     dashboard: Annotated[bool, typer.Option("--dashboard", help="Superset and its dashboards too.")] = False,
+    live: Annotated[
+        bool, typer.Option("--live", help="The stream and the loader too; without APCA_API_DATA_URL, simulated bars.")
+    ] = False,
 ) -> None:
     """Start the embedded systems and Dagster's UI, until Ctrl-C.
 
-    What the settings place elsewhere is not started. Data stays in CRYPTO_PLATFORM_HOME.
+    With --live today's bars arrive as they happen: look at market.marts.live_prices. What the settings place elsewhere
+    is not started. Data stays in CRYPTO_PLATFORM_HOME.
 
     Example: SANDBOX_KAFKA_PORT=0 crypto-platform up
     """
     from rich.console import Console
 
     from crypto_platform.sandbox import display, supervise
-    from crypto_platform.sandbox.services import DASHBOARDS, PLATFORM
+    from crypto_platform.sandbox.services import DASHBOARDS, LIVE, PLATFORM
     from crypto_platform.settings import settings
+    from crypto_platform.stream.command import prepare, with_a_market
     from crypto_platform.superset import commands
 
     console = Console()
+    chosen = with_a_market(settings()) if live else settings()
     try:
         with ExitStack() as stack:
             if dashboard:
-                stack.enter_context(commands.serving(settings(), console, DASHBOARDS))
-            effective = stack.enter_context(supervise.sandbox(settings(), PLATFORM, display.starting(console)))
+                stack.enter_context(commands.serving(chosen, console, DASHBOARDS))
+            effective = stack.enter_context(supervise.sandbox(chosen, PLATFORM, display.starting(console)))
+            if live:
+                prepare(effective)
+                stack.enter_context(supervise.sandbox(chosen, LIVE, display.starting(console)))
             if dashboard:
                 commands.bring_in(effective, console)
             console.print(display.status_table(supervise.status(effective)))
+            if live and chosen.apca_api_data_url is None:
+                console.print("The market is simulated: no price of it was ever paid.")
             console.print(f"Dagster: http://127.0.0.1:{effective.dagster_ui_port}   Ctrl-C stops everything.")
             supervise.wait_until_stopped(effective)
     except KeyboardInterrupt:

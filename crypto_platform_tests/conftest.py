@@ -32,6 +32,8 @@ FREE_PORTS = {
     "sandbox_spark_port": 0,
     "sandbox_snowflake_port": 0,
     "dagster_ui_port": 0,
+    "stream_port": 0,
+    "loader_port": 0,
 }
 
 

@@ -72,6 +72,19 @@ def _dagster(settings: Settings) -> list[str]:
     return [*_LEASHED, "--group", *_PYTHON, "dagster", "dev", *address, *workspace]
 
 
+def _live(command: str, port: str) -> Service:
+    """A program of the live path: `command` of our own, that tells at `port` that it is there."""
+    name, *_ = command.split()
+    return Service(
+        name="loader" if name == "load" else name,
+        ports=(port,),
+        command=lambda settings: [*_LEASHED, *_PYTHON, "crypto_platform.cli", *command.split()],
+        ready=_answers(port, "/live"),
+        scheme="http://",
+        group="live",
+    )
+
+
 SERVICES = {
     service.name: service
     for service in (
@@ -124,6 +137,8 @@ SERVICES = {
             scheme="http://",
             group="superset",
         ),
+        _live("stream", "stream_port"),
+        _live("load --follow", "loader_port"),
     )
 }
 # What a run of the pipeline needs.
@@ -131,3 +146,5 @@ PIPELINE = ("alpaca", "kafka", "spark", "snowflake")
 # What `crypto-platform up` starts; the dashboards need an installation of their own and are asked for.
 PLATFORM = (*PIPELINE, "dagster")
 DASHBOARDS = ("snowflake", "superset")
+# What `--live` adds: the stream into Kafka, and Kafka into the ledger.
+LIVE = ("stream", "loader")

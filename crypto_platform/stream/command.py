@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from crypto_platform.feeds.spec import FeedSpec
-
 if TYPE_CHECKING:
+    from crypto_platform.feeds.spec import FeedSpec
     from crypto_platform.settings import Settings
 
 Feeds = Annotated[
@@ -74,6 +73,24 @@ def load(
         )
 
 
+def with_a_market(settings: "Settings") -> "Settings":
+    """The settings of a live platform: recordings are past, so without an address of Alpaca the market is simulated."""
+    return settings.model_copy(update={"sandbox_simulated": True})
+
+
+def prepare(settings: "Settings") -> None:
+    """Make the ledgers and the live views, unless they are there, so that the first bar can be asked for."""
+    from crypto_platform.feeds.spec import feeds
+    from crypto_platform.snowflake.connection import connect
+    from crypto_platform.snowflake.schema import ensure_schema
+    from crypto_platform.transform.live import ensure_live_views
+
+    with connect(settings) as connection:
+        for feed in feeds():
+            ensure_schema(connection, feed)
+    ensure_live_views(settings)
+
+
 def _effective(settings: "Settings") -> "Settings":
     """With the ports of the sandbox that is up, if one is."""
     from crypto_platform.sandbox import supervise
@@ -81,7 +98,7 @@ def _effective(settings: "Settings") -> "Settings":
     return supervise.running(settings) or settings
 
 
-def _chosen(names: list[str] | None) -> Mapping[str, FeedSpec]:
+def _chosen(names: list[str] | None) -> "Mapping[str, FeedSpec]":
     from crypto_platform.feeds.spec import feeds
     from crypto_platform.runs import feed_named
 

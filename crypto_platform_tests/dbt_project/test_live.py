@@ -65,3 +65,35 @@ def test_at_the_days_end_the_views_are_the_facts(live: Warehouse) -> None:
         pd.testing.assert_frame_equal(before[view], of_day(live, fact), check_exact=True, obj=view)
         # Settled, they still are.
         pd.testing.assert_frame_equal(of_day(live, view), of_day(live, fact), check_exact=True, obj=view)
+
+
+def test_what_came_by_stream_is_compared_with_rest(live: Warehouse) -> None:
+    """The evening by stream, ten bars updated, one dropped; then REST's day, in which one bar is another."""
+    bitcoin = recording("BTC-USD_1Min").query("'2026-04-20' <= bar_start < '2026-04-21'")
+    other = bitcoin["bar_start"] == pd.Timestamp("2026-04-20 18:00")
+    settled = bitcoin.assign(high=bitcoin["high"].where(~other, bitcoin["high"] * 2))
+    settled = settled[settled["bar_start"] < DAY + pd.Timedelta(hours=23, minutes=50)]
+    live.load("crypto", settled, DAY + pd.Timedelta(hours=30))
+    live.dbt("build", "--select", "fct_stream_reconciliation", "--exclude-resource-type", "unit_test")
+    (row,) = live.query("select * from MARTS.FCT_STREAM_RECONCILIATION where symbol = 'BTC/USD'").to_dict("records")
+    row.pop("loaded_at")
+    assert row == {
+        "feed": "crypto",
+        "asset_class": "crypto",
+        "symbol": "BTC/USD",
+        "timeframe": "1Min",
+        "bar_date": DAY.date(),
+        "bars": 1440,
+        "stream_bars": 720,
+        "rest_bars": 1430,
+        "only_stream_bars": 10,
+        "only_rest_bars": 720,
+        "differing_bars": 11,
+        "largest_difference": 0.5,
+        "updated_bars": 10,
+        # Simulated as one observation at 23:00: the bars after it were told before they were over.
+        "median_lateness_seconds": 5 * 3600 - 30,
+        "p99_lateness_seconds": pytest.approx(11 * 3600 - 60 * 8.19),
+        "reconciled_bars": 1430,
+        "percent_reconciled": pytest.approx(100 * 1430 / 1440),
+    }
