@@ -10,6 +10,7 @@ import dagster as dg
 from crypto_platform.settings import settings
 from crypto_platform.superset import materialisation
 from crypto_platform.superset.facts import exposed
+from crypto_platform.transform.project import owners
 from crypto_platform.transform.translator import Translator
 
 CHECK = "every_chart_answers"
@@ -18,6 +19,7 @@ CHECK = "every_chart_answers"
 @dg.asset(
     key=["superset", "market_dashboard"],
     group_name="superset",
+    owners=owners(),
     kinds={"superset"},
     deps=[Translator().get_asset_key(node) for node in exposed().values()],
     pool="superset",

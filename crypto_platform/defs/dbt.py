@@ -10,6 +10,7 @@ from dagster_dbt import DbtCliResource, dbt_assets
 from crypto_platform.feeds.partitions import daily
 from crypto_platform.settings import settings
 from crypto_platform.transform.project import known_nodes, manifest, new_run_folder
+from crypto_platform.transform.results import explained
 from crypto_platform.transform.translator import Translator
 from crypto_platform.transform.window import window
 
@@ -29,4 +30,4 @@ def models(context: dg.AssetExecutionContext, dbt: DbtCliResource) -> Iterator[A
         arguments = ["build", "--exclude-resource-type", "unit_test"]
         build = dbt.cli(arguments, context=context, target_path=new_run_folder(settings(), context.run.run_id))
     with known_nodes():
-        yield from build.stream()
+        yield from explained(build.stream(), build.target_path)

@@ -6,7 +6,7 @@ the days are in its metadata.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -181,10 +181,15 @@ def of_publication(subject: Subject, report: "PublishReport", read: int) -> list
 
 @dataclass(frozen=True)
 class LoadProof:
-    """The results of a load's checks, and what the ledger holds of the run's days: bars by day and symbol."""
+    """The results of a load's checks, and what the ledger holds.
+
+    Of the run's days: `held`, bars by day and symbol, and `sample`, some of the newest; `rows` in all.
+    """
 
     results: list[dg.AssetCheckResult]
-    held: dict[date, dict[str, int]] = field(default_factory=dict)
+    held: dict[date, dict[str, int]]
+    sample: list[dict[str, Any]]
+    rows: int
 
 
 def of_load(subject: Subject, connection: "SnowflakeConnection", lake: Lake, report: "LoadReport") -> LoadProof:
@@ -202,7 +207,9 @@ def of_load(subject: Subject, connection: "SnowflakeConnection", lake: Lake, rep
         *_accounts(subject, connection, report, _missing(subject, lake, held)),
         *_plausibility(subject, connection, figures, of_days),
     ]
-    return LoadProof(results, held)
+    newest = max(held, default=None)
+    sample = ledger_checks.newest_of_day(connection, subject.feed, subject.timeframe, newest) if newest else []
+    return LoadProof(results, held, sample, ledger_checks.rows(connection, subject.feed))
 
 
 def _accounts(

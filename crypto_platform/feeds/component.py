@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import dagster as dg
@@ -11,9 +11,10 @@ from pydantic import BaseModel
 from crypto_platform.bars import Timeframe, check_feed, topic
 from crypto_platform.calendar import reason_without_bars
 from crypto_platform.feeds import checks
+from crypto_platform.feeds.catalogue import described
 from crypto_platform.feeds.follow import after_stages
 from crypto_platform.feeds.freshness import policy, watched
-from crypto_platform.feeds.metadata import table
+from crypto_platform.feeds.metadata import records, table
 from crypto_platform.feeds.partitions import daily, days
 from crypto_platform.feeds.resources import (
     AlpacaResource,
@@ -74,6 +75,7 @@ class BarFeed(dg.Component):
             # Two runs on one topic would race for its offsets: one would win, the other fail.
             "pool": topic(self.name),
             "automation_condition": after_stages(self.name, system),
+            **described(system, self.name, self.spec),
         }
 
     def _tracked(self, context: dg.AssetExecutionContext) -> list[date]:
@@ -92,9 +94,17 @@ class BarFeed(dg.Component):
         self, context: dg.AssetExecutionContext, key: dg.AssetKey, bars: dict[date, dict[str, int]]
     ) -> None:
         """Give every partition of the run its own counts, and a day without bars the reason."""
+        now = datetime.now(UTC)
         for day in days(context):
             symbols = bars.get(day, {})
-            metadata: dict[str, Any] = {"bars of the day": sum(symbols.values()), "bars by symbol": symbols}
+            count = sum(symbols.values())
+            lag = now - datetime.combine(day + timedelta(days=1), time.min, UTC)
+            metadata: dict[str, Any] = {
+                "bars of the day": count,
+                "bars by symbol": symbols,
+                "hours after the day": round(lag.total_seconds() / 3600, 2),
+                "dagster/partition_row_count": count,
+            }
             if not any(symbols.values()):
                 metadata["no bars because"] = self._reason_without_bars(day)
             context.add_asset_metadata(metadata, key, partition_key=day.isoformat())
@@ -106,8 +116,6 @@ class BarFeed(dg.Component):
             **self._options("alpaca"),
             kinds={"alpaca", "python"},
             check_specs=checks.specs(key, checks.ALPACA),
-            description=f"{', '.join(self.spec.symbols)} as Alpaca answered, {self.spec.timeframe} bars, "
-            "a file a day in the lake.",
         )
         def bars(
             context: dg.AssetExecutionContext,
@@ -164,7 +172,6 @@ class BarFeed(dg.Component):
             deps=[self._key("alpaca")],
             kinds={"kafka"},
             check_specs=checks.specs(key, checks.KAFKA),
-            description=f"The lake's bars on topic {topic(self.name)}, key = symbol, value = Alpaca's own fields.",
         )
         def bars(
             context: dg.AssetExecutionContext,
@@ -213,7 +220,6 @@ class BarFeed(dg.Component):
             deps=[self._key("kafka")],
             kinds={"spark", "snowflake"},
             check_specs=checks.specs(key, checks.RAW),
-            description=f"Every version of every bar in RAW.{self.name.upper()}_BARS, drained from the topic.",
         )
         def bars(
             context: dg.AssetExecutionContext,
@@ -243,6 +249,15 @@ class BarFeed(dg.Component):
             self._report_days(context, key, proof.held)
             found = report.metadata()
             hops = table(found.pop("seconds by hop"), "hop", "seconds")
-            return dg.MaterializeResult(metadata={**found, "seconds by hop": hops}, check_results=proof.results)
+            return dg.MaterializeResult(
+                metadata={
+                    **found,
+                    "seconds": round(sum(report.seconds.values()), 3),
+                    "seconds by hop": hops,
+                    "newest bars of the days": records(proof.sample),
+                    "dagster/row_count": proof.rows,
+                },
+                check_results=proof.results,
+            )
 
         return bars

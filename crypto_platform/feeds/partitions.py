@@ -4,6 +4,11 @@ from datetime import date, timedelta
 from functools import lru_cache
 
 import dagster as dg
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    PARTITION_NAME_TAG,
+)
 
 from crypto_platform.feeds.spec import feeds
 
@@ -23,3 +28,10 @@ def days(context: dg.AssetExecutionContext) -> list[date]:
     window = context.partition_time_window
     first, count = window.start.date(), (window.end - window.start).days
     return [first + timedelta(days=n) for n in range(count)]
+
+
+def days_of_run(run: dg.DagsterRun) -> tuple[date, date] | None:
+    """The first and the last UTC day of a run over partitions, for checks, whose steps have none; None without any."""
+    first = run.tags.get(ASSET_PARTITION_RANGE_START_TAG) or run.tags.get(PARTITION_NAME_TAG)
+    last = run.tags.get(ASSET_PARTITION_RANGE_END_TAG) or first
+    return (date.fromisoformat(first), date.fromisoformat(last)) if first and last else None

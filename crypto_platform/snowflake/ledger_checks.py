@@ -59,7 +59,7 @@ def broken_bars(
     connection: "SnowflakeConnection", feed: str, timeframe: Timeframe, day: date, symbol: str
 ) -> list[dict[str, Any]]:
     """The first `EXAMPLES` of a day's current bars whose prices do not hold together."""
-    return _examples(connection, feed, timeframe, day, symbol, BROKEN)
+    return _bars(connection, feed, timeframe, day, f"symbol = %s AND {BROKEN}", (symbol,))
 
 
 def bars_outside(
@@ -71,24 +71,36 @@ def bars_outside(
     prices: tuple[float, float],
 ) -> list[dict[str, Any]]:
     """The first `EXAMPLES` of a day's current bars that have a price below or above `prices`."""
-    return _examples(connection, feed, timeframe, day, symbol, "(low < %s OR high > %s)", prices)
+    return _bars(connection, feed, timeframe, day, "symbol = %s AND (low < %s OR high > %s)", (symbol, *prices))
 
 
-def _examples(
+def newest_of_day(
+    connection: "SnowflakeConnection", feed: str, timeframe: Timeframe, day: date
+) -> list[dict[str, Any]]:
+    """The last `EXAMPLES` of a UTC day's current bars, the newest first."""
+    return _bars(connection, feed, timeframe, day, "TRUE", order="bar_start DESC, symbol")
+
+
+def rows(connection: "SnowflakeConnection", feed: str) -> int:
+    """How many versions the ledger holds in all."""
+    return _count(connection, f"SELECT count(*) FROM {bars_table(feed)}", ())
+
+
+def _bars(
     connection: "SnowflakeConnection",
     feed: str,
     timeframe: Timeframe,
     day: date,
-    symbol: str,
     which: str,
     values: tuple[object, ...] = (),
+    order: str = "bar_start",
 ) -> list[dict[str, Any]]:
     cursor = connection.cursor()
     columns = ("symbol", "bar_start", "open", "high", "low", "close", "vwap", "volume", "source", "observed_at")
     cursor.execute(
-        f"SELECT {', '.join(columns)} FROM {_current(feed)} WHERE timeframe = %s AND symbol = %s "
-        f"AND bar_start >= %s AND bar_start < %s AND {which} ORDER BY bar_start LIMIT {EXAMPLES}",
-        (timeframe.name, symbol, day.isoformat(), (day + timedelta(days=1)).isoformat(), *values),
+        f"SELECT {', '.join(columns)} FROM {_current(feed)} WHERE timeframe = %s "
+        f"AND bar_start >= %s AND bar_start < %s AND {which} ORDER BY {order} LIMIT {EXAMPLES}",
+        (timeframe.name, day.isoformat(), (day + timedelta(days=1)).isoformat(), *values),
     )
     return [dict(zip(columns, row, strict=True)) for row in cursor]
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version as installed
 from pathlib import Path
+from typing import Any
 
 import orjson
 from dagster_dbt import DbtCliResource
@@ -53,6 +54,12 @@ def known_nodes() -> Iterator[None]:
             f"dbt ran {node}, which is not in {MANIFEST}: the project was changed since. Run `make setup`, and reload "
             "the code location in the UI"
         ) from error
+
+
+def owners() -> list[str]:
+    """Who answers for the data: the e-mail addresses in `models/groups.yml`."""
+    groups: Any = manifest()["groups"]
+    return sorted({group["owner"]["email"] for group in groups.values()})
 
 
 def run_folder(settings: Settings, run_id: str) -> Path:

@@ -45,10 +45,10 @@ class Translator(DagsterDbtTranslator):
     ) -> dg.AssetCheckSpec | None:
         """A test as a check of the whole table: of a range of days at once, Dagster records no check by partition."""
         spec = super().get_asset_check_spec(asset_spec, manifest, unique_id, project)
-        return spec._replace(description=_meaning(manifest["nodes"][unique_id])) if spec else None
+        return spec._replace(description=meaning(manifest["nodes"][unique_id])) if spec else None
 
 
-def _meaning(test: Mapping[str, Any]) -> str:
+def meaning(test: Mapping[str, Any]) -> str:
     """What a dbt test asks for: its description, else its name and arguments."""
     if test["description"] or "test_metadata" not in test:
         return test["description"] or test["name"]

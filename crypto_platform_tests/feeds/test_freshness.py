@@ -1,6 +1,5 @@
 """Policies and freshness checks: with Dagster's instance, and on tables of a real run."""
 
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 
@@ -11,20 +10,11 @@ from crypto_platform.calendar import trading_hours
 from crypto_platform.definitions import defs
 from crypto_platform.feeds.freshness import LONGEST_CLOSURE, NOT_JUDGED, judge, tick, watched
 from crypto_platform.freshness import ONE_DAY
-from crypto_platform.runs import Order, materialize
-from crypto_platform.settings import Settings, settings, use
+from crypto_platform.runs import Run
+from crypto_platform.settings import Settings, use
 
 AT = datetime(2026, 5, 2, 12, tzinfo=UTC)  # a Saturday
 FRIDAY = "2026-05-01"
-
-
-@pytest.fixture
-def in_force(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
-    """The process's settings, put back after the test."""
-    for name in Settings.model_fields:
-        monkeypatch.setenv(name.upper(), "")
-    yield monkeypatch
-    settings.cache_clear()
 
 
 @pytest.fixture
@@ -102,11 +92,8 @@ def test_a_snowflake_that_does_not_answer_is_told_once_and_asked_again(simulated
 
 
 def test_a_run_makes_a_feed_fresh_and_a_partition_without_bars_does_not(
-    sandbox: Settings, in_force: pytest.MonkeyPatch
+    sandbox: Settings, crypto_day: Run, in_force: pytest.MonkeyPatch
 ) -> None:
-    use(sandbox)
-    run = materialize(Order("crypto", date(2026, 5, 1), date(2026, 5, 2)))
-    assert run.ok, run.errors
     # The suite's bars are recordings; that day they were of today.
     use(sandbox.model_copy(update={"sandbox_simulated": True}))
     crypto = [watch for watch in watched() if watch.feed == "crypto"]

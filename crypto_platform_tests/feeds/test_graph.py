@@ -40,7 +40,8 @@ def _assets(definitions: dg.Definitions) -> Iterator[str]:
         node = graph.get(key)
         policy = node.backfill_policy
         yield key.to_user_string()
-        yield f"    group {node.group_name}; kinds {', '.join(sorted(node.kinds))}"
+        owned = ", ".join(node.owners) or "nobody"
+        yield f"    group {node.group_name}; kinds {', '.join(sorted(node.kinds))}; owned by {owned}"
         yield (
             f"    partitions {'daily' if node.partitions_def == daily() else node.partitions_def}; "
             f"backfills {policy.policy_type.value.lower() if policy else 'run by run'}; "
@@ -51,7 +52,7 @@ def _assets(definitions: dg.Definitions) -> Iterator[str]:
             yield f"    follows {', '.join(sorted(_followed(node.automation_condition)))}"
         yield from (f"    from {parent.to_user_string()}" for parent in sorted(node.parent_keys))
         for check in sorted(node.check_keys):
-            kind = "blocking check" if graph.get(check).blocking else "check"
+            kind = "blocking check" if graph.get(check).blocking else "check that warns"
             yield f"    {kind} {check.name}"
         yield ""
 
@@ -126,6 +127,19 @@ def test_checks_are_of_the_whole_range(definitions: dg.Definitions) -> None:
     for key in graph.asset_check_keys:
         assert graph.get(key).partitions_def is None, key
         assert graph.get(key).description, key
+
+
+def test_every_asset_is_found_by_owner_description_and_columns(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    for key in graph.materializable_asset_keys:
+        node = graph.get(key)
+        assert node.owners, key
+        assert node.description, key
+        if key == DASHBOARDS:
+            continue
+        assert node.metadata.get("dagster/column_schema"), key
+        if key.path[0] not in ("alpaca", "kafka"):
+            assert node.metadata.get("dagster/table_name"), key
 
 
 def test_runs_of_jobs_and_of_single_assets_share_a_process(definitions: dg.Definitions) -> None:

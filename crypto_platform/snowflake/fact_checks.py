@@ -1,0 +1,47 @@
+"""Questions to the marts: whether they hold what the ledger holds, and what the calendar expects."""
+
+from collections.abc import Iterable
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from snowflake.connector import SnowflakeConnection
+
+
+def differing_days(
+    connection: "SnowflakeConnection", feeds: Iterable[str], start: date, end: date
+) -> list[dict[str, Any]]:
+    """The UTC days of [start, end) whose bars in `MARTS.FCT_BARS` are not as many as in the ledger.
+
+    By day, feed and symbol, with `in_ledger` and `in_facts`. The ledger is read through its staging views, which are
+    there for feeds that were never loaded.
+    """
+    ledgers = " UNION ALL ".join(
+        "SELECT DISTINCT feed, symbol, timeframe, bar_start, 1 AS in_ledger, 0 AS in_facts "
+        f"FROM STAGING.STG_{feed.upper()}__BARS WHERE bar_start >= %s AND bar_start < %s"
+        for feed in feeds
+    )
+    window = (start.isoformat(), end.isoformat())
+    cursor = connection.cursor()
+    cursor.execute(
+        "SELECT bar_start::date AS day, feed, symbol, sum(in_ledger) AS in_ledger, sum(in_facts) AS in_facts FROM ("
+        f"{ledgers} UNION ALL SELECT feed, symbol, timeframe, bar_start, 0, 1 FROM MARTS.FCT_BARS "
+        "WHERE bar_start >= %s AND bar_start < %s) bars "
+        "GROUP BY 1, 2, 3 HAVING sum(in_ledger) <> sum(in_facts) ORDER BY 1, 2, 3",
+        window * (ledgers.count("%s") // 2 + 1),
+    )
+    names = ("day", "feed", "symbol", "in_ledger", "in_facts")
+    return [dict(zip(names, (row[0], row[1], row[2], int(row[3]), int(row[4])), strict=True)) for row in cursor]
+
+
+def incomplete_sessions(connection: "SnowflakeConnection", start: date, end: date) -> list[dict[str, Any]]:
+    """The sessions of [start, end), in their calendar's days, that lack bars: any of crypto, all of a stock's."""
+    cursor = connection.cursor()
+    cursor.execute(
+        "SELECT bar_date, feed, symbol, expected_bars, actual_bars, rejected_bars FROM MARTS.FCT_COMPLETENESS "
+        "WHERE bar_date >= %s AND bar_date < %s AND iff(asset_class = 'crypto', missing_bars > 0, actual_bars = 0) "
+        "ORDER BY 1, 2, 3",
+        (start.isoformat(), end.isoformat()),
+    )
+    names = ("day", "feed", "symbol", "expected", "actual", "rejected")
+    return [dict(zip(names, row, strict=True)) for row in cursor]
