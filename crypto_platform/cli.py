@@ -134,6 +134,55 @@ def down() -> None:
 
 
 @app.command()
+def restart(service: Annotated[str, typer.Argument(help="As `crypto-platform status` names it.")]) -> None:
+    """Stop one of the programs that `up` started, and start it again; also one that has ended.
+
+    `code` takes in what was edited under crypto_platform; runs in progress end with it, and are started once more.
+
+    Example: crypto-platform restart daemon
+    """
+    from crypto_platform.sandbox import supervise
+    from crypto_platform.settings import settings
+
+    with _usage():
+        supervise.restart(settings(), service)
+    typer.echo(f"{service} runs.")
+
+
+@app.command()
+def watchdog() -> None:
+    """Watch Dagster's daemon, code server and web server from outside and deliver alerts, until it is ended.
+
+    `up` runs one. In production run it beside Dagster, with DAGSTER_HOME, DAGSTER_UI_URL and DAGSTER_CODE_SERVER set.
+
+    Example: crypto-platform watchdog
+    """
+    import logging
+
+    from crypto_platform.settings import settings
+    from crypto_platform.watch.watchdog import watch
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    watch(settings())
+
+
+@app.command("switch-on")
+def switch_on(name: Annotated[str, typer.Argument(help="A sensor or schedule, as the UI names it.")]) -> None:
+    """Switch a sensor or schedule on again that somebody switched off. Dagster must be up.
+
+    Example: crypto-platform switch-on crypto_daily
+    """
+    from crypto_platform.settings import settings
+    from crypto_platform.watch.switch import NotSwitchedError, switch
+
+    try:
+        typer.echo(switch(settings(), name, on=True))
+    except NotSwitchedError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(FAILURE) from None
+
+
+@app.command()
 def status(as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array.")] = False) -> None:
     """Show what runs, where and since when.
 

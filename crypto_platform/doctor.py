@@ -62,13 +62,13 @@ def examine(settings: Settings) -> Iterator[Finding]:
         state = states[service.name]
         if state.state == "external":
             yield _finding(service.name, _LOGINS[service.name], settings)
-        elif state.state == "stopped":
+        elif state.state == "stopped" and service.ports:
             yield _finding(f"{service.name} port", _free_ports(service.ports), settings)
         elif state.state == "failed":
             log = supervise.log_file(settings, service.name)
             yield Finding(service.name, "failed", f"see {log}, then `crypto-platform down` and start it again")
-        else:
-            yield Finding(service.name, f"{state.state} at {state.address}")
+        elif state.state != "stopped":
+            yield Finding(service.name, f"{state.state}{f' at {state.address}' if state.address else ''}")
 
 
 def _finding(name: str, check: Callable[[Settings], str], settings: Settings) -> Finding:

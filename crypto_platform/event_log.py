@@ -12,8 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from dagster._core.events import ASSET_CHECK_EVENTS
 from dagster._core.events.log import EventLogEntry
-from dagster._core.storage.event_log import SqliteEventLogStorage
+from dagster._core.storage.event_log import SqlEventLogStorage, SqliteEventLogStorage
+from dagster._core.storage.event_log.base import EventLogRecord, EventRecordsFilter
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._serdes import ConfigurableClassData
@@ -52,6 +54,14 @@ class KeptSqliteEventLogStorage(SqliteEventLogStorage):
                     super().store_event_batch(events)
             finally:
                 self._in_batch = {}
+
+    def get_event_records(
+        self, event_records_filter: EventRecordsFilter, limit: int | None = None, ascending: bool = False
+    ) -> Sequence[EventLogRecord]:
+        """As Dagster's own; checks' evaluations come from the index, by its ids, like those of Postgres."""
+        if event_records_filter.event_type in ASSET_CHECK_EVENTS:
+            return SqlEventLogStorage.get_event_records(self, event_records_filter, limit, ascending)
+        return super().get_event_records(event_records_filter, limit, ascending)
 
     def has_table(self, table_name: str) -> bool:
         """Whether there is such a table; one that was seen is not looked for again."""

@@ -159,6 +159,9 @@ class Settings(BaseSettings):
     )
     sandbox_start_seconds: float = Field(120.0, gt=0, description="Until every service must answer")
     dagster_ui_port: Port = 3000
+    dagster_ui_url: str | None = Field(None, description="Where people open it, for links; unset: on loopback")
+    dagster_code_port: Port = 3030
+    dagster_code_server: str | None = Field(None, description="host:port of another one, for the watchdog")
     superset_port: Port = 8088
     superset_venv: Path = Field(PROJECT_ROOT / ".venv-superset", description="What `make dashboard` installs it into")
 
@@ -234,6 +237,10 @@ class Settings(BaseSettings):
     @property
     def stage(self) -> str:
         return self.stage_url or str(self.crypto_platform_home / "stage")
+
+    @property
+    def ui_url(self) -> str:
+        return (self.dagster_ui_url or f"http://127.0.0.1:{self.dagster_ui_port}").rstrip("/")
 
     @property
     def jars(self) -> Path:

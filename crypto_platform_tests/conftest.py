@@ -32,6 +32,7 @@ FREE_PORTS = {
     "sandbox_spark_port": 0,
     "sandbox_snowflake_port": 0,
     "dagster_ui_port": 0,
+    "dagster_code_port": 0,
     "stream_port": 0,
     "loader_port": 0,
 }

@@ -44,6 +44,7 @@ def test_help_loads_nothing_heavy() -> None:
 
 def test_a_wrong_usage_exits_with_2(fresh_settings: Settings) -> None:
     assert run(fresh_settings, "nonsense").returncode == 2
+    assert "there are alpaca" in run(fresh_settings, "restart", "flink").stderr
     both = run(fresh_settings, "sql", "--csv", "--json", "select 1")
     assert both.returncode == 2
     assert "choose one" in both.stderr
@@ -137,6 +138,9 @@ def test_up_shows_dagster_until_ctrl_c(fresh_settings: Settings) -> None:
         loaded = requests.post(f"{address}/graphql", json={"query": locations}, timeout=30).json()
         (location,) = loaded["data"]["workspaceOrError"]["locationEntries"]
         assert location["locationOrLoadError"] == {"__typename": "RepositoryLocation"}
+        daemon = next(s.pid for s in supervise.status(settings) if s.name == "daemon")
+        assert run(settings, "restart", "daemon").stdout == "daemon runs.\n"
+        assert daemon != next(s.pid for s in supervise.status(settings) if s.name == "daemon")
         supervisord = Supervisord.find(settings)
         assert supervisord
         family = [supervisord.process, *supervisord.process.children(recursive=True)]

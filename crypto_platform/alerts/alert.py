@@ -38,6 +38,7 @@ class Alert(BaseModel):
     link: str = Field("", description="Where the UI shows it")
     command: str = Field("", description="What mends it")
     data: str = Field("", description="What the bars are when they are not the market's: simulated, recorded")
+    reference: str = Field("", description="What its source finds the cause by again; not told")
 
     @field_validator("what", "feed", "partitions", "command")
     @classmethod

@@ -104,7 +104,7 @@ class Message:
                 {
                     "event": str(item.event),
                     "at": item.at.isoformat(),
-                    **item.alert.model_dump(mode="json"),
+                    **item.alert.model_dump(mode="json", exclude={"reference"}),
                     "severity": item.alert.severity.word,
                 }
                 for item in self.items

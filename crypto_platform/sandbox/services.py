@@ -5,9 +5,9 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from crypto_platform.sandbox import kafka, snowflake, spark
+from crypto_platform.sandbox import dagster, kafka, snowflake, spark
 from crypto_platform.sandbox.ports import LOOPBACK
-from crypto_platform.settings import PROJECT_ROOT, Settings
+from crypto_platform.settings import Settings
 
 _PYTHON = [sys.executable, "-m"]
 _LEASHED = [*_PYTHON, "crypto_platform.sandbox.leash"]
@@ -18,14 +18,15 @@ class Service:
     """One program of the sandbox.
 
     `ports` are names of settings, the one it is reached at first; `external` is the address of the system that is
-    used in its place, None while there is none; `ready` tells at once whether the program answers. Programs of one
-    `group` start and stop at the same time.
+    used in its place, None while there is none; `ready` tells at once whether the program answers; `needs` are those
+    that must answer before it starts. Programs of one `group` stop at the same time.
     """
 
     name: str
-    ports: tuple[str, ...]
     command: Callable[[Settings], list[str]]
-    ready: Callable[[Settings], bool]
+    ready: Callable[[Settings], bool] = lambda settings: True
+    ports: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
     external: Callable[[Settings], str | None] = lambda settings: None
     scheme: str = ""
     group: str = "systems"
@@ -36,7 +37,8 @@ class Service:
         return f"{self.group}:{self.name}"
 
     def address(self, settings: Settings) -> str:
-        return self.external(settings) or f"{self.scheme}{LOOPBACK}:{getattr(settings, self.ports[0])}"
+        own = f"{self.scheme}{LOOPBACK}:{getattr(settings, self.ports[0])}" if self.ports else ""
+        return self.external(settings) or own
 
 
 def _answers(port: str, path: str) -> Callable[[Settings], bool]:
@@ -63,13 +65,6 @@ def alpaca_source(settings: Settings) -> list[str]:
 def _alpaca(settings: Settings) -> list[str]:
     port = str(settings.sandbox_alpaca_port)
     return [*_LEASHED, *_PYTHON, "crypto_platform.sandbox.alpaca", "--port", port, *alpaca_source(settings)]
-
-
-def _dagster(settings: Settings) -> list[str]:
-    """`dagster dev`: the web server, the daemon and the code location, as one group of processes."""
-    address = ["--host", LOOPBACK, "--port", str(settings.dagster_ui_port)]
-    workspace = ["--workspace", str(PROJECT_ROOT / "workspace.yaml")]
-    return [*_LEASHED, "--group", *_PYTHON, "dagster", "dev", *address, *workspace]
 
 
 def _live(command: str, port: str) -> Service:
@@ -120,12 +115,32 @@ SERVICES = {
             scheme="http://",
         ),
         Service(
+            name="code",
+            ports=("dagster_code_port",),
+            # Its runs are processes of their own, which must not outlive it either.
+            command=lambda settings: [*_LEASHED, "--group", *dagster.code_server(settings)],
+            ready=dagster.code_server_answers,
+            group="dagster",
+        ),
+        Service(
+            name="daemon",
+            command=lambda settings: [*_LEASHED, *dagster.daemon(settings)],
+            needs=("code",),
+            group="dagster",
+        ),
+        Service(
             name="dagster",
             ports=("dagster_ui_port",),
-            command=_dagster,
+            command=lambda settings: [*_LEASHED, *dagster.web_server(settings)],
             ready=_answers("dagster_ui_port", "/server_info"),
+            needs=("code",),
             scheme="http://",
             group="dagster",
+        ),
+        Service(
+            name="watchdog",
+            command=lambda settings: [*_LEASHED, *_PYTHON, "crypto_platform.cli", "watchdog"],
+            group="watchdog",
         ),
         Service(
             name="superset",
@@ -144,7 +159,7 @@ SERVICES = {
 # What a run of the pipeline needs.
 PIPELINE = ("alpaca", "kafka", "spark", "snowflake")
 # What `crypto-platform up` starts; the dashboards need an installation of their own and are asked for.
-PLATFORM = (*PIPELINE, "dagster")
+PLATFORM = (*PIPELINE, "code", "daemon", "dagster", "watchdog")
 DASHBOARDS = ("snowflake", "superset")
 # What `--live` adds: the stream into Kafka, and Kafka into the ledger.
 LIVE = ("stream", "loader")

@@ -120,7 +120,10 @@ def restart(settings: Settings, name: str) -> None:
 
     Raises:
         SandboxError: no sandbox is up, or the service does not start.
+        ValueError: no such service.
     """
+    if name not in SERVICES:
+        raise ValueError(f"no such service: {name}; there are {', '.join(SERVICES)}")
     service, supervisord = SERVICES[name], Supervisord.find(settings)
     if supervisord is None:
         raise SandboxError("the sandbox is not running: start it with `crypto-platform up`")
@@ -164,9 +167,14 @@ def _start(settings: Settings, services: list[Service], progress: Progress) -> S
         _check_alpaca(supervisord, settings, services)
         for service in missing:
             _check_ports(effective, service)
-        for service in missing:
-            progress(service.name, "starting")
-            supervisord.start(service)
+        # What needs another is started when that answers.
+        for eager in (True, False):
+            chosen = [service for service in missing if eager is not bool(service.needs)]
+            for service in chosen:
+                if service.needs:
+                    _await(supervisord, effective, [SERVICES[name] for name in service.needs], progress)
+                progress(service.name, "starting")
+                supervisord.start(service)
         _await(supervisord, effective, services, progress)
         return effective
 

@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 
 from crypto_platform.dagster_home import dagster_home
-from crypto_platform.sandbox import ports
+from crypto_platform.sandbox import dagster, ports
 from crypto_platform.sandbox.services import SERVICES, Service, alpaca_source
 from crypto_platform.settings import Settings
 
@@ -130,6 +130,7 @@ def launch(settings: Settings) -> Supervisord:
         socket = str(Path(tempfile.mkdtemp(prefix="crypto-platform-")) / "supervisor.sock")
     configuration = home / "supervisord.conf"
     configuration.write_text(_configuration(chosen, socket))
+    dagster.write_workspace(chosen)
     environment = {
         **os.environ,
         **chosen.environment(),
