@@ -1,0 +1,77 @@
+"""The sensors that watch for what is wrong (`crypto_platform.watch`) and tell it (`crypto_platform.alerts`)."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from crypto_platform.alerts.book import Book
+from crypto_platform.settings import settings
+from crypto_platform.watch import checks, freshness, runs, ticks
+
+# A fault is told within an interval and a tick.
+INTERVAL_SECONDS = 15
+# Since when this code has been able to tick.
+BEGAN = datetime.now(UTC)
+
+Look = Callable[[dg.SensorEvaluationContext, Book, datetime], None]
+
+
+def _sensor(name: str, description: str, *looks: Look) -> dg.SensorDefinition:
+    @dg.sensor(
+        name=name,
+        minimum_interval_seconds=INTERVAL_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=description,
+    )
+    def sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        book = Book(settings())
+        for look in looks:
+            look(context, book, datetime.now(UTC))
+        for report in book.deliver():
+            for title in report.posted:
+                context.log.info("told on %s: %s", report.channel, title)
+            if report.error:
+                context.log.warning("%s is not told: %s", report.channel, report.error)
+        return dg.SkipReason(f"{len(book.open())} alerts are open")
+
+    return sensor
+
+
+def _runs(context: dg.SensorEvaluationContext, book: Book, now: datetime) -> None:
+    runs.watch(context.instance, book, settings(), now)
+    runs.watch_backfills(context.instance, book, settings(), now)
+
+
+def _checks(context: dg.SensorEvaluationContext, book: Book, now: datetime) -> None:
+    checks.watch(context.instance, book, settings(), now)
+
+
+def _freshness(context: dg.SensorEvaluationContext, book: Book, now: datetime) -> None:
+    repository = context.repository_def
+    assert repository  # noqa: S101
+    graph = repository.asset_graph
+    groups = {
+        key: graph.get(key).group_name or ""
+        for key in graph.materializable_asset_keys
+        if graph.get(key).freshness_policy_or_from_metadata
+    }
+    freshness.watch(context.instance, book, settings(), now, groups)
+
+
+def _ticks(context: dg.SensorEvaluationContext, book: Book, now: datetime) -> None:
+    repository = context.repository_def
+    assert repository  # noqa: S101
+    ticks.watch(context.instance, book, settings(), now, ticks.declared(repository), BEGAN)
+
+
+@dg.definitions
+def alerts() -> dg.Definitions:
+    return dg.Definitions(
+        sensors=[
+            _sensor("alert_on_runs", "Tells of runs and backfills that failed, until they are mended.", _runs),
+            _sensor("alert_on_checks", "Tells of checks that failed, blocking or not, until they pass.", _checks),
+            _sensor("alert_on_freshness", "Tells of assets that are late by their policy.", _freshness),
+            _sensor("alert_on_ticks", "Tells of sensors and schedules that fail, hang or are off.", _ticks),
+        ]
+    )

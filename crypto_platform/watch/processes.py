@@ -1,0 +1,107 @@
+"""Dagster's own processes: what a sensor cannot tell, because it would not run."""
+
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+import requests
+from dagster._core.errors import DagsterUserCodeUnreachableError
+from dagster._core.scheduler.instigation import SensorInstigatorData
+from dagster._grpc.client import DagsterGrpcClient
+
+from crypto_platform.alerts.alert import Alert, Severity
+from crypto_platform.sandbox.ports import LOOPBACK
+from crypto_platform.settings import Settings
+from crypto_platform.watch.ui import Links
+
+# The daemon writes a heartbeat every 30 s; so long after the last one it is taken for gone.
+DAEMON_SILENCE = timedelta(seconds=45)
+# After its start, until it must have written one.
+DAEMON_START = timedelta(seconds=90)
+# The daemon is there and evaluates none of its sensors.
+SENSOR_SILENCE = timedelta(seconds=90)
+# A server that does not answer twice in a row is down, not slow.
+MISSES = 2
+PROBE_SECONDS = 2.0
+
+
+class Processes:
+    """Looks at the daemon, the code server and the web server; `began` is when they were started at the earliest."""
+
+    def __init__(self, settings: Settings, began: datetime) -> None:
+        self._settings = settings
+        self._links = Links(settings)
+        self._began = began
+        self._missed: dict[str, list[datetime]] = {}
+
+    def look(self, instance: dg.DagsterInstance, now: datetime) -> list[Alert]:
+        """What is wrong now."""
+        silent = self._daemon(instance, now)
+        servers = [
+            self._server("code", "the code server", self._links.locations(), self._code_answers(), now),
+            self._server("dagster", "Dagster's web server", self._settings.ui_url, self._web_answers(), now),
+        ]
+        return [alert for alert in [silent, *servers] if alert]
+
+    def _daemon(self, instance: dg.DagsterInstance, now: datetime) -> Alert | None:
+        beats = [b.timestamp for b in instance.get_daemon_heartbeats().values()]
+        sensors = [
+            state.instigator_data.last_tick_start_timestamp or 0.0
+            for state in instance.all_instigator_state()
+            if isinstance(state.instigator_data, SensorInstigatorData) and state.is_running
+        ]
+        ticked = datetime.fromtimestamp(max(sensors, default=0.0), UTC)
+        lived = max(datetime.fromtimestamp(max(beats, default=0.0), UTC), ticked)
+        if now > max(lived + DAEMON_SILENCE, self._began + DAEMON_START):
+            what, since, cause = "the daemon does not run", lived, "it was stopped or killed, or has lost its storage"
+        elif sensors and now > max(ticked + SENSOR_SILENCE, self._began + DAEMON_START):
+            what, since, cause = "the daemon runs no sensors", ticked, "all of its threads hang in sensors"
+        else:
+            return None
+        effect = "no schedule, sensor, queue, backfill or monitoring; runs that were started go on"
+        return self._alert("daemon", what, max(since, self._began), effect, cause, self._links.health())
+
+    def _server(self, name: str, what: str, link: str, answers: bool, now: datetime) -> Alert | None:
+        if answers:
+            self._missed.pop(name, None)
+            return None
+        missed = self._missed.setdefault(name, [])
+        missed.append(now)
+        if len(missed) < MISSES:
+            return None
+        effect = {
+            "code": "no schedule and no sensor is evaluated, no run starts; its runs ended with it",
+            "dagster": "nobody sees the UI; runs, schedules and sensors go on",
+        }[name]
+        since = missed[0]
+        return self._alert(name, f"{what} does not answer", since, effect, "it was stopped, was killed or hangs", link)
+
+    def _alert(self, name: str, what: str, since: datetime, effect: str, cause: str, link: str) -> Alert:
+        return Alert(
+            fingerprint=f"process:{name}",
+            kind="process",
+            what=what,
+            since=since,
+            severity=Severity.CRITICAL if name != "dagster" else Severity.ERROR,
+            effect=effect,
+            cause=cause,
+            link=link,
+            command=f"crypto-platform restart {name}",
+        )
+
+    def _code_answers(self) -> bool:
+        host, _, port = (self._settings.dagster_code_server or "").partition(":")
+        client = DagsterGrpcClient(host=host or LOOPBACK, port=int(port or self._settings.dagster_code_port))
+        try:
+            client.get_server_id(timeout=int(PROBE_SECONDS))
+        except DagsterUserCodeUnreachableError:
+            return False
+        return True
+
+    def _web_answers(self) -> bool:
+        with requests.Session() as session:
+            session.trust_env = self._settings.dagster_ui_url is not None
+            try:
+                answer = session.get(f"{self._settings.ui_url}/server_info", timeout=PROBE_SECONDS)
+            except requests.RequestException:
+                return False
+            return answer.ok

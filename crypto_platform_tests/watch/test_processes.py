@@ -1,0 +1,95 @@
+"""A daemon, a code server or a web server that is gone."""
+
+import socket
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+import dagster as dg
+import pytest
+from dagster._daemon.types import DaemonHeartbeat
+
+from crypto_platform.alerts.alert import Severity
+from crypto_platform.settings import Settings
+from crypto_platform.watch.processes import Processes
+from crypto_platform_tests.alerts.conftest import NOON
+from crypto_platform_tests.watch.test_ticks import SENSOR, state
+
+
+class Answering(Processes):
+    """Servers that answer or not, as the test says."""
+
+    code = web = True
+
+    def _code_answers(self) -> bool:
+        return self.code
+
+    def _web_answers(self) -> bool:
+        return self.web
+
+
+@pytest.fixture
+def began() -> datetime:
+    return NOON - timedelta(days=1)
+
+
+@pytest.fixture
+def nothing_listens() -> Iterator[int]:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
+
+
+def beat(instance: dg.DagsterInstance, at: datetime, of: str = "SENSOR") -> None:
+    instance.add_daemon_heartbeat(DaemonHeartbeat(at.timestamp(), of, None, None))
+
+
+def test_a_daemon_that_is_gone_is_told_until_it_is_back(instance: dg.DagsterInstance, began: datetime) -> None:
+    processes = Answering(Settings(), began)
+    beat(instance, NOON)
+    beat(instance, NOON - timedelta(hours=1), "BACKFILL")
+    assert processes.look(instance, NOON + timedelta(seconds=45)) == []
+    [alert] = processes.look(instance, NOON + timedelta(seconds=46))
+    assert (alert.what, alert.since, alert.severity) == ("the daemon does not run", NOON, Severity.CRITICAL)
+    assert alert.command == "crypto-platform restart daemon"
+    beat(instance, NOON + timedelta(seconds=50))
+    assert processes.look(instance, NOON + timedelta(seconds=51)) == []
+
+
+def test_a_daemon_has_the_time_to_start(instance: dg.DagsterInstance) -> None:
+    beat(instance, NOON - timedelta(days=7))
+    processes = Answering(Settings(), NOON)
+    assert processes.look(instance, NOON + timedelta(seconds=89)) == []
+    [alert] = processes.look(instance, NOON + timedelta(seconds=91))
+    assert alert.since == NOON
+
+
+def test_a_daemon_whose_sensors_all_hang_is_told(instance: dg.DagsterInstance, began: datetime) -> None:
+    processes = Answering(Settings(), began)
+    instance.add_instigator_state(state(SENSOR, last_tick_start_timestamp=NOON.timestamp()))
+    beat(instance, NOON + timedelta(seconds=85))
+    assert processes.look(instance, NOON + timedelta(seconds=89)) == []
+    assert [a.what for a in processes.look(instance, NOON + timedelta(seconds=91))] == ["the daemon runs no sensors"]
+
+
+def test_a_server_is_down_when_it_does_not_answer_twice(instance: dg.DagsterInstance, began: datetime) -> None:
+    processes = Answering(Settings(), began)
+    beat(instance, NOON)
+    processes.code = False
+    assert processes.look(instance, NOON) == []
+    processes.web = False
+    [code] = processes.look(instance, NOON + timedelta(seconds=3))
+    assert (code.what, code.since) == ("the code server does not answer", NOON)
+    assert len(processes.look(instance, NOON + timedelta(seconds=6))) == 2
+    processes.code = True
+    [web] = processes.look(instance, NOON + timedelta(seconds=9))
+    assert (web.what, web.severity) == ("Dagster's web server does not answer", Severity.ERROR)
+
+
+def test_servers_that_nobody_started_do_not_answer(
+    instance: dg.DagsterInstance, began: datetime, nothing_listens: int
+) -> None:
+    chosen = Settings(dagster_code_port=nothing_listens, dagster_ui_port=nothing_listens)
+    processes = Processes(chosen, began)
+    beat(instance, NOON)
+    processes.look(instance, NOON)
+    assert {alert.fingerprint for alert in processes.look(instance, NOON)} == {"process:code", "process:dagster"}
