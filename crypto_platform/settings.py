@@ -161,6 +161,7 @@ class Settings(BaseSettings):
     dagster_ui_port: Port = 3000
     dagster_ui_url: str | None = Field(None, description="Where people open it, for links; unset: on loopback")
     dagster_code_port: Port = 3030
+    dagster_code_module: str = Field("crypto_platform.definitions", description="What the code server serves")
     dagster_code_server: str | None = Field(None, description="host:port of another one, for the watchdog")
     superset_port: Port = 8088
     superset_venv: Path = Field(PROJECT_ROOT / ".venv-superset", description="What `make dashboard` installs it into")

@@ -9,13 +9,13 @@ from crypto_platform.sandbox.ports import LOOPBACK
 from crypto_platform.settings import Settings
 
 _PYTHON = [sys.executable, "-m"]
-CODE_LOCATION = {"module_name": "crypto_platform.definitions", "location_name": "crypto_platform"}
+CODE_LOCATION = "crypto_platform"
 
 
 def code_server(settings: Settings) -> list[str]:
     """The code location: it evaluates sensors and schedules and starts runs, as processes of its own."""
     address = ["--host", LOOPBACK, "--port", str(settings.dagster_code_port)]
-    location = [part for name, value in CODE_LOCATION.items() for part in (f"--{name.replace('_', '-')}", value)]
+    location = ["--module-name", settings.dagster_code_module, "--location-name", CODE_LOCATION]
     return [*_PYTHON, "dagster", "api", "grpc", *address, *location]
 
 
@@ -49,5 +49,5 @@ def workspace_file(settings: Settings) -> Path:
 
 def write_workspace(settings: Settings) -> None:
     """Tell them; the ports must have been chosen."""
-    server = {"host": LOOPBACK, "port": settings.dagster_code_port, "location_name": CODE_LOCATION["location_name"]}
+    server = {"host": LOOPBACK, "port": settings.dagster_code_port, "location_name": CODE_LOCATION}
     workspace_file(settings).write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}))

@@ -9,13 +9,14 @@ from dagster._core.storage.event_log.base import EventLogRecord, EventRecordsFil
 
 from crypto_platform.alerts.alert import Alert, Severity
 from crypto_platform.alerts.book import Book, Changes
-from crypto_platform.runs import STAGES
 from crypto_platform.settings import Settings
 from crypto_platform.watch.runs import AT_ONCE, LOOK_BACK
 from crypto_platform.watch.scope import Days, command_in, feed_of, first_line, origin, rerun
 from crypto_platform.watch.ui import Links
 
 SOURCE = "checks"
+# Metadata of what dagster-dbt reports.
+OF_DBT = "unique_id"
 # Of the metadata in a message.
 SHOWN = 6
 
@@ -50,16 +51,16 @@ def _judge(instance: dg.DagsterInstance, changes: Changes, record: EventLogRecor
         return
     for episode in changes.open():
         known = orjson.loads(episode.alert.reference)
-        if known["check"] == key.to_user_string() and _proves(key, days, known["days"]):
+        if known["check"] == key.to_user_string() and _proves(evaluation, days, known["days"]):
             changes.recover(episode.alert.fingerprint)
 
 
-def _proves(key: dg.AssetCheckKey, passed: Days | None, failed: list[str] | None) -> bool:
+def _proves(evaluation: dg.AssetCheckEvaluation, passed: Days | None, failed: list[str] | None) -> bool:
     """Whether passing over these days says that what failed over those is mended.
 
-    A stage's check looks at the days of its run, one of a model (dbt's tests) at the whole table.
+    A check looks at the days of its run; one of dbt's tests, or one that is executed on its own, at the whole table.
     """
-    if key.asset_key.path[0] not in STAGES or passed is None or failed is None:
+    if OF_DBT in evaluation.metadata or passed is None or failed is None:
         return True
     first, last = failed
     was = Days.from_keys(first, last)

@@ -36,7 +36,7 @@ def switch(settings: Settings, name: str, on: bool) -> str:
     """
     repository = {
         "repositoryName": "__repository__",
-        "repositoryLocationName": CODE_LOCATION["location_name"],
+        "repositoryLocationName": CODE_LOCATION,
     }
     try:
         found = _find(ask(settings, _ALL, repository=repository)["repositoryOrError"])

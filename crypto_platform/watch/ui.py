@@ -13,7 +13,7 @@ class Links:
 
     def __init__(self, settings: Settings) -> None:
         self._base = settings.ui_url
-        name = CODE_LOCATION["location_name"]
+        name = CODE_LOCATION
         self._repository = f"{self._base}/locations/{dg_repository(name)}"
 
     def run(self, run_id: str) -> str:
