@@ -14,6 +14,7 @@ from bench.long_range import linearity, year
 from bench.machine import machine
 from bench.one_day import one_day
 from bench.other_tools import TOOLS, other_tool
+from bench.stream import burst, trickle
 from bench.systems import BenchError, systems
 from crypto_platform.settings import Settings
 
@@ -25,6 +26,7 @@ class Section(StrEnum):
     YEAR = "year"
     OTHER_TOOLS = "other-tools"
     LINEARITY = "linearity"
+    STREAM = "stream"
 
 
 def main(
@@ -84,6 +86,8 @@ def _measure(
             results["year"] = year(settings, symbols, days, tell)
         elif section is Section.LINEARITY:
             results["linearity"] = linearity(settings, runs, scale, tell)
+        elif section is Section.STREAM:
+            results["stream"] = {"burst": burst(settings, 11_000, 3, tell), "trickle": trickle(settings, 30, tell)}
         else:
             results["other_tools"] = {}
             for name in TOOLS:

@@ -18,7 +18,14 @@ def table(results: dict[str, Any]) -> Table:
     rows = Table(title=title, title_justify="left")
     for name in ("what", "measured", "target", ""):
         rows.add_column(name, justify="right" if name == "measured" else "left")
-    for section, add in (("one_day", _one_day), ("year", _year), ("other_tools", _others), ("linearity", _linearity)):
+    sections = {
+        "one_day": _one_day,
+        "year": _year,
+        "other_tools": _others,
+        "linearity": _linearity,
+        "stream": _stream,
+    }
+    for section, add in sections.items():
         if section in results:
             add(rows, results)
             rows.add_section()
@@ -73,6 +80,19 @@ def _linearity(rows: Table, results: dict[str, Any]) -> None:
     rows.add_row(f"[bold]{few:,} and {many:,} bars[/bold], {found['symbols']} symbols, API to RAW")
     rows.add_row("seconds", f"{quick:.1f} s, {slow:.1f} s")
     _at_most(rows, "cost of ten times the bars", found["ratio"], found["target_ratio"], "x")
+
+
+def _stream(rows: Table, results: dict[str, Any]) -> None:
+    trickle, burst = results["stream"]["trickle"], results["stream"]["burst"]
+    rows.add_row(f"[bold]The stream[/bold], frame to row, {trickle['bars']} bars of one symbol")
+    for place, said in (("raw", "in RAW"), ("view", "in the live view")):
+        _at_most(rows, f"{said}, p50", trickle[f"{place}_p50"], 3.0, "s")
+        _at_most(rows, f"{said}, p99", trickle[f"{place}_p99"], 8.0, "s")
+    rows.add_row(
+        f"[bold]{burst['symbols']:,} symbols[/bold], a minute bar each in one frame, {burst['minutes']} minutes"
+    )
+    _at_most(rows, "all of a minute in RAW, the slowest", burst["seconds"], burst["target_seconds"], "s")
+    _at_most(rows, "the stream service's memory at most", burst["peak_rss"] / MIB, burst["target_rss"] / MIB, "MiB")
 
 
 def _at_most(rows: Table, what: str, value: float, limit: float, unit: str) -> None:

@@ -1,0 +1,200 @@
+"""Seconds from the websocket's frame to a row that can be read, at a trickle and with all US stocks at once.
+
+`python -m bench.stream FEED SYMBOLS` is the stream service alone, over made-up tickers, in a process of its own.
+"""
+
+import itertools
+import string
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+from bench.systems import BenchError, start
+from bench.usage import watching
+from crypto_platform.feeds.spec import FeedSpec
+from crypto_platform.raw import LoadReport
+from crypto_platform.sandbox.alpaca import running
+from crypto_platform.settings import Settings, settings
+from crypto_platform.snowflake.connection import connect
+from crypto_platform.snowflake.schema import bars_table
+from crypto_platform.stream.loader import Loader
+from crypto_platform.transform.live import ensure_live_views
+
+START = "2026-03-02T15:00:00Z"
+TARGET_BURST, TARGET_RSS = 60.0, 2**30
+WARM_UP = 2
+
+Tell = Callable[[str], None]
+
+
+def spec(feed: str, symbols: int) -> FeedSpec:
+    """The crypto feed as it is shipped, or minute bars of so many stocks."""
+    if feed == "crypto":
+        return FeedSpec(asset_class="crypto", symbols=("BTC/USD",), start_date=date(2025, 1, 1))
+    tickers = itertools.islice(itertools.product(string.ascii_uppercase, repeat=4), symbols)
+    return FeedSpec(
+        asset_class="us_equity",
+        symbols=tuple("".join(letters) for letters in tickers),
+        start_date=date(2025, 1, 1),
+        alpaca_feed="sip",
+        mute_seconds=600,
+    )
+
+
+def trickle(base: Settings, bars: int, tell: Tell) -> dict[str, Any]:
+    """One symbol, a bar every ten seconds: seconds from each frame to its row, and to the live view."""
+    tell(f"stream: {bars} bars of one symbol")
+    ensure_live_views(base)
+    with _live(base, "crypto", 1, speed=6) as (own, loads):
+        views: list[tuple[str, float]] = []
+
+        def look(load_id: str, _at: float) -> None:
+            """Ask the view for the newest bar, as a dashboard would, right after the load."""
+            with connect(own) as connection:
+                connection.cursor().execute("SELECT last_price, last_price_at FROM MARTS.LIVE_PRICES").fetchall()
+            views.append((load_id, time.time()))
+
+        loads.told = look
+        _wait(lambda: len(loads.seen) >= bars + WARM_UP, 60 + 30 * bars)
+        in_raw = _latencies(own, "crypto", loads.seen)[WARM_UP:]
+        in_view = _latencies(own, "crypto", views)[WARM_UP:]
+    return {"bars": len(in_raw), **_quantiles("raw", in_raw), **_quantiles("view", in_view)}
+
+
+def burst(base: Settings, symbols: int, minutes: int, tell: Tell) -> dict[str, Any]:
+    """Minute bars of so many symbols in one frame: seconds until the last of a minute's is in RAW, and memory."""
+    tell(f"stream: {symbols:,} bars in one second, {minutes} minutes")
+    with _live(base, "us_equity", symbols, speed=1) as (own, loads), watching({"stream": loads.pid}, {}) as used:
+        _wait(lambda: _full_minutes(own, symbols) >= minutes + 1, 300 + 90 * minutes)
+        found = _latencies(own, "us_equity", loads.seen, "source = 'stream'", by_minute=True)
+    # The first minute meets the day's first look by REST.
+    return {
+        "symbols": symbols,
+        "minutes": len(found[1:]),
+        "seconds": max(found[1:]),
+        "peak_rss": used["stream"].peak_rss,
+        "target_seconds": TARGET_BURST,
+        "target_rss": TARGET_RSS,
+    }
+
+
+class _Loads:
+    """Loads by id and the moment after their commit."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.seen: list[tuple[str, float]] = []
+        self.told: Callable[[str, float], None] = lambda load_id, at: None
+
+    def __call__(self, _feed: str, report: LoadReport) -> None:
+        now = time.time()
+        if report.load_id and report.loaded:
+            self.told(report.load_id, now)
+            self.seen.append((report.load_id, now))
+
+
+@contextmanager
+def _live(base: Settings, feed: str, symbols: int, speed: int) -> Iterator[tuple[Settings, _Loads]]:
+    """The service in a process, the loader in this one, beside a market that begins now."""
+    with running(None, True, "--stream-from", START, "--stream-speed", str(speed), "--late-trades", "0") as url:
+        own = base.model_copy(
+            update={
+                "apca_api_data_url": url,
+                "apca_api_key_id": "bench",
+                "apca_api_secret_key": "bench",
+                "stream_port": 0,
+                "loader_port": 0,
+            }
+        )
+        own = Settings(_env_file=None, **own.model_dump())
+        output = Path(base.crypto_platform_home) / "stream.log"
+        service = start(own, [sys.executable, "-m", "bench.stream", feed, str(symbols)], output)
+        loads = _Loads(service.pid)
+        stop = threading.Event()
+        loader = Loader(own, [feed], loads)
+        thread = threading.Thread(target=loader.run, args=(stop,))
+        thread.start()
+        try:
+            yield own, loads
+        except TimeoutError:
+            raise BenchError(f"the stream did not come: {output.read_text()[-2000:]} {loader.health()}") from None
+        finally:
+            service.terminate()
+            service.wait()
+            stop.set()
+            thread.join()
+
+
+def _latencies(
+    settings: Settings,
+    feed: str,
+    visible: list[tuple[str, float]],
+    condition: str = "source <> 'rest'",
+    by_minute: bool = False,
+) -> list[float]:
+    """Seconds from observation to visibility of each streamed bar, or of each minute's slowest, in time's order."""
+    at = dict(visible)
+    columns = "bar_start, observed_at, load_id"
+    if by_minute:
+        columns = "bar_start, min(observed_at), load_id"
+    group = " GROUP BY bar_start, load_id" if by_minute else ""
+    with connect(settings) as connection:
+        rows = connection.cursor().execute(
+            f"SELECT {columns} FROM {bars_table(feed)} WHERE {condition}{group} ORDER BY 1"
+        )
+        found = [
+            (minute, at[load_id] - observed.replace(tzinfo=UTC).timestamp())
+            for minute, observed, load_id in rows
+            if load_id in at
+        ]
+    if not by_minute:
+        return [seconds for _, seconds in found]
+    slowest: dict[datetime, float] = {}
+    for minute, seconds in found:
+        slowest[minute] = max(slowest.get(minute, 0.0), seconds)
+    return [slowest[minute] for minute in sorted(slowest)]
+
+
+def _full_minutes(settings: Settings, symbols: int) -> int:
+    with connect(settings) as connection:
+        rows = connection.cursor().execute(
+            f"SELECT count(*) FROM (SELECT bar_start FROM {bars_table('us_equity')} WHERE source = 'stream' "
+            "GROUP BY 1 HAVING count(DISTINCT symbol) = %s)",
+            (symbols,),
+        )
+        return int(rows.fetchall()[0][0])
+
+
+def _quantiles(name: str, seconds: list[float]) -> dict[str, float]:
+    ordered = sorted(seconds)
+    return {
+        f"{name}_p50": ordered[len(ordered) // 2],
+        f"{name}_p99": ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))],
+    }
+
+
+def _wait(condition: Callable[[], bool], seconds: float) -> None:
+    from snowflake.connector.errors import Error
+
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            if condition():
+                return
+        except Error:
+            # The ledger is made by the first load.
+            pass
+        if time.monotonic() > until:
+            raise TimeoutError
+        time.sleep(1)
+
+
+if __name__ == "__main__":
+    from crypto_platform.stream.service import run
+
+    run(settings(), {sys.argv[1]: spec(sys.argv[1], int(sys.argv[2]))})
