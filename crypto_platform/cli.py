@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from crypto_platform import dead_letter_commands
 from crypto_platform.alerts import command as alerts
 from crypto_platform.garbage import collect_rarely
 from crypto_platform.stream import command as live
@@ -362,6 +363,7 @@ def demo() -> None:
 
 app.command()(live.stream)
 app.command()(live.load)
+app.add_typer(dead_letter_commands.app)
 app.command()(docs)
 
 

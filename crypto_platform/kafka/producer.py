@@ -85,7 +85,7 @@ def publish(
         for day in days:
             for symbol, section in day.sections.items():
                 headers = message_headers("rest", run_id, section.observed_at)
-                _produce(producer, deliveries, topic, symbol, section.lines, headers)
+                _produce(producer, deliveries, topic, symbol.encode(), section.lines, headers)
                 by_day[day.day][symbol] += len(section.lines)
                 if progress:
                     progress(len(section.lines))
@@ -104,6 +104,33 @@ def publish(
         offsets={p: (first, last) for p, (first, last) in sorted(deliveries.offsets.items())},
         seconds=time.monotonic() - started,
     )
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """A message that is ready to be sent."""
+
+    key: bytes
+    value: bytes
+    headers: Headers
+
+
+def send(settings: Settings, feed: str, messages: Iterable[Outgoing]) -> int:
+    """Publish messages as they are and wait until the brokers have confirmed every one; returns how many.
+
+    Raises:
+        PublishError: a message was refused or is not confirmed; what was confirmed stays in the topic.
+        crypto_platform.kafka.admin.TopicError: the topic cannot be made or is set up wrongly.
+    """
+    producer = new_producer(settings)
+    topic = admin.ensure_topic(settings, feed)
+    deliveries = _Deliveries(topic)
+    handed_over = 0
+    for message in messages:
+        _produce(producer, deliveries, topic, message.key, [message.value], message.headers)
+        handed_over += 1
+    deliveries.check(producer.flush(settings.kafka_delivery_timeout_seconds + 10), expected=handed_over)
+    return deliveries.count
 
 
 def message_headers(source: str, run_id: str, observed_at: datetime) -> Headers:
@@ -183,11 +210,10 @@ def _produce(
     producer: Producer,
     deliveries: _Deliveries,
     topic: str,
-    symbol: str,
+    key: bytes,
     lines: list[bytes],
     headers: Headers,
 ) -> None:
-    key = symbol.encode()
     report = deliveries.report
     for start in range(0, len(lines), _POLL_EVERY):
         for line in lines[start : start + _POLL_EVERY]:

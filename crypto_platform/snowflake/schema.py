@@ -11,6 +11,7 @@ SCHEMA = "RAW"
 REJECTED = "RAW.REJECTED_BARS"
 OFFSETS = "RAW.KAFKA_OFFSETS"
 LOADS = "RAW.LOADS"
+REPLAYS = "RAW.REPLAYS"
 
 _BAR_COLUMNS = ", ".join(f"{f.column} {f.snowflake}{' NOT NULL' if f.required else ''}" for f in bars.FIELDS)
 
@@ -44,6 +45,10 @@ def _ddl(feed: str) -> tuple[str, ...]:
         f"CREATE TABLE IF NOT EXISTS {REJECTED} (feed VARCHAR NOT NULL, kafka_topic VARCHAR NOT NULL, "
         "kafka_partition NUMBER(38, 0) NOT NULL, kafka_offset NUMBER(38, 0) NOT NULL, reason VARCHAR NOT NULL, "
         "raw_key BINARY, raw_value BINARY, load_id VARCHAR NOT NULL, rejected_at TIMESTAMP_NTZ NOT NULL)",
+        # What was refused by Kafka has no partition, and its number in the spool for an offset.
+        f"CREATE TABLE IF NOT EXISTS {REPLAYS} (feed VARCHAR NOT NULL, origin VARCHAR NOT NULL, "
+        "kafka_partition NUMBER(38, 0), kafka_offset NUMBER(38, 0) NOT NULL, run_id VARCHAR NOT NULL, "
+        "replayed_at TIMESTAMP_NTZ NOT NULL)",
         # Snowflake does not enforce the key, the emulator does; the load counts the rows it moves either way.
         f"CREATE TABLE IF NOT EXISTS {OFFSETS} (topic VARCHAR NOT NULL, topic_id VARCHAR NOT NULL, "
         "kafka_partition NUMBER(38, 0) NOT NULL, next_offset NUMBER(38, 0) NOT NULL, "

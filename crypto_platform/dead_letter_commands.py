@@ -1,0 +1,107 @@
+"""`crypto-platform dead-letters`: what was refused, why, and once more."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from crypto_platform.dead_letters import DeadLetter
+    from crypto_platform.settings import Settings
+
+FAILURE, USAGE = 1, 2
+
+Feeds = Annotated[list[str] | None, typer.Option("--feed", help="One feed only; may be given several times.")]
+Reason = Annotated[str, typer.Option("--reason", help="Only those whose reason contains this.")]
+All = Annotated[bool, typer.Option("--all", help="Those that were replayed already as well.")]
+
+app = typer.Typer(
+    name="dead-letters", no_args_is_help=True, help="Messages that the load or Kafka refused: list, show, replay."
+)
+
+
+@app.command("list")
+def list_(feed: Feeds = None, reason: Reason = "", all_: All = False) -> None:
+    """Count what was refused, by feed and reason.
+
+    Example: crypto-platform dead-letters list
+    """
+    with _letters(feed, reason, all_) as (_, letters):
+        counted: dict[tuple[str, str, str], list[DeadLetter]] = defaultdict(list)
+        for letter in letters:
+            counted[letter.feed, letter.origin, letter.reason].append(letter)
+        for (name, origin, why), of_kind in sorted(counted.items()):
+            typer.echo(
+                f"{name}\trefused by {'the load' if origin == 'load' else 'Kafka'}\t{len(of_kind)}\t{why}\t"
+                f"{of_kind[0].refused_at:%Y-%m-%d %H:%M:%S} to {of_kind[-1].refused_at:%Y-%m-%d %H:%M:%S} UTC"
+            )
+        if not counted:
+            typer.echo("Nothing was refused.")
+
+
+@app.command()
+def show(
+    feed: Feeds = None,
+    reason: Reason = "",
+    all_: All = False,
+    limit: Annotated[int, typer.Option(help="How many.", min=1)] = 20,
+) -> None:
+    """Show refused messages with their bytes as text, the oldest first.
+
+    Example: crypto-platform dead-letters show --reason "high is below low"
+    """
+    with _letters(feed, reason, all_, limit) as (_, letters):
+        for letter in letters:
+            place = f"partition {letter.partition}, offset" if letter.origin == "load" else "spool number"
+            replayed = f", replayed {letter.replayed_at:%Y-%m-%d %H:%M:%S} UTC" if letter.replayed_at else ""
+            key, value = (part[:2000].decode(errors="replace") for part in (letter.key, letter.value))
+            typer.echo(
+                f"{letter.feed}, {place} {letter.offset}, {letter.refused_at:%Y-%m-%d %H:%M:%S} UTC{replayed}: "
+                f"{letter.reason}\n  {key}\t{value}"
+            )
+
+
+@app.command()
+def replay(feed: Feeds = None, reason: Reason = "", all_: All = False) -> None:
+    """Publish refused messages again, to be judged anew; the next load takes them up. Recorded in RAW.REPLAYS.
+
+    Example: crypto-platform dead-letters replay --feed crypto --reason "in the future"
+    """
+    from crypto_platform import dead_letters
+    from crypto_platform.kafka.producer import PublishError
+
+    with _letters(feed, reason, all_) as (settings, letters):
+        if not letters:
+            typer.echo("Nothing to replay.")
+            return
+        try:
+            run_id = dead_letters.replay(settings, letters)
+        except PublishError as error:
+            typer.echo(str(error), err=True)
+            raise typer.Exit(FAILURE) from None
+        typer.echo(f"{len(letters)} messages published again by {run_id}.")
+
+
+@contextmanager
+def _letters(
+    feed: list[str] | None, reason: str, all_: bool, limit: int = 100_000
+) -> "Iterator[tuple[Settings, list[DeadLetter]]]":
+    """What is asked for, with Kafka and Snowflake up."""
+    from rich.console import Console
+
+    from crypto_platform import dead_letters
+    from crypto_platform.feeds.spec import feeds
+    from crypto_platform.runs import feed_named
+    from crypto_platform.sandbox import display, supervise
+    from crypto_platform.settings import settings
+
+    try:
+        names = [name for name in feed or feeds() if feed_named(name)]
+    except ValueError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(USAGE) from None
+    progress = display.starting(Console(stderr=True))
+    with supervise.sandbox(settings(), {"kafka", "snowflake"}, progress) as effective:
+        yield effective, dead_letters.find(effective, names, reason, all_, limit)
