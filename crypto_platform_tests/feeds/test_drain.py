@@ -1,0 +1,37 @@
+"""The sensor on topic offsets: asks for what is there, once, and for nothing else."""
+
+import dagster as dg
+import pytest
+
+from crypto_platform import raw
+from crypto_platform.feeds.drain import evaluate
+from crypto_platform.kafka.producer import publish
+from crypto_platform.locks import following
+from crypto_platform.settings import Settings
+from crypto_platform_tests import made
+
+pytestmark = pytest.mark.sandbox
+
+
+def test_what_lies_on_a_topic_is_asked_for_until_it_is_drained(sandbox: Settings) -> None:
+    feed = made.feed_name()
+    missing = evaluate(sandbox, feed, None)
+    assert isinstance(missing, dg.SkipReason)
+    assert "does not exist" in (missing.skip_message or "")
+    publish(sandbox, feed, [made.day({"BTC/USD": [made.bar(n) for n in range(5)]})], "run")
+    asked = evaluate(sandbox, feed, None)
+    assert isinstance(asked, dg.SensorResult)
+    (request,) = asked.run_requests or []
+    assert request.run_key
+    assert request.run_key.startswith(f"market.{feed}.bars:")
+    assert ":0-5:" in request.run_key
+    assert request.tags["lag_messages"] == "5"
+    with following(sandbox, feed):
+        beside = evaluate(sandbox, feed, asked.cursor)
+    assert isinstance(beside, dg.SkipReason)
+    assert raw.load(sandbox, feed, "run").loaded == 5
+    drained = evaluate(sandbox, feed, asked.cursor)
+    assert isinstance(drained, dg.SensorResult)
+    assert not drained.run_requests
+    quiet = evaluate(sandbox, feed, drained.cursor)
+    assert isinstance(quiet, dg.SkipReason)
