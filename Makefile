@@ -1,7 +1,7 @@
 # Everything a fresh clone needs is Python 3.11, Java 17 and make; `make help` lists what there is.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup prerequisites browser demo up dashboard dashboard-check docs test test-unit check changed format lock bench \
+.PHONY: help setup prerequisites browser demo up dashboard dashboard-check docs test test-unit check changed format lock bench soak \
 	clean
 
 PYTHON ?= python3.11
@@ -69,6 +69,10 @@ format: setup ## Put the code into the style that `check` asks for
 
 bench: setup ## Throughput of each hop, beside other tools, as a table and JSON
 	@$(BIN)/python -m bench
+
+MINUTES ?= 30
+soak: setup ## The live path disturbed and killed for MINUTES=30, and a ledger that must not show it
+	@$(BIN)/python -m crypto_platform_tests.stream.soak --minutes $(MINUTES)
 
 lock: setup ## Pin anew what pyproject.toml, ivy.xml and the .in files ask for
 	$(COMPILE) requirements-uv.in --output-file requirements-uv.lock

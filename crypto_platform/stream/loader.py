@@ -15,6 +15,7 @@ from crypto_platform.locks import following
 from crypto_platform.settings import Settings
 from crypto_platform.snowflake.connection import connect
 from crypto_platform.snowflake.offsets import ConcurrentLoadError
+from crypto_platform.stream.alerting import EVERY_SECONDS, Teller, Trouble
 from crypto_platform.stream.metrics import LoaderMetrics, serving
 
 if TYPE_CHECKING:
@@ -55,8 +56,33 @@ class Loader:
             ]
             for thread in threads:
                 thread.start()
+            self._alert(stop)
             for thread in threads:
                 thread.join()
+
+    def _alert(self, stop: threading.Event) -> None:
+        """Tell what does not get loaded, until `stop` is set."""
+        teller = Teller(self._settings, "loader")
+        while not stop.is_set():
+            try:
+                teller.observe(
+                    [
+                        Trouble(
+                            feed,
+                            "load lag",
+                            f"what is on the topic does not get into RAW: {problem}",
+                            feed=feed,
+                            effect="the ledger and the live views stand still",
+                            command="crypto-platform doctor",
+                        )
+                        for feed, follower in self._feeds.items()
+                        # A topic that nobody has published to yet is no trouble.
+                        if (problem := follower.health()["problem"]) and "does not exist" not in problem
+                    ]
+                )
+            except Exception:
+                log.exception("alerts could not be told")
+            stop.wait(EVERY_SECONDS)
 
     def health(self) -> tuple[bool, dict[str, Any]]:
         """Whether no feed is in trouble, and the particulars."""

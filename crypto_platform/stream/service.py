@@ -14,6 +14,7 @@ from typing import Any
 from crypto_platform.calendar import open_since
 from crypto_platform.feeds.spec import FeedSpec
 from crypto_platform.settings import Settings
+from crypto_platform.stream.alerting import EVERY_SECONDS, Teller, Trouble
 from crypto_platform.stream.clock import MarketClock
 from crypto_platform.stream.feed import LiveFeed
 from crypto_platform.stream.metrics import StreamMetrics, serving
@@ -79,8 +80,45 @@ class Service:
         log.info("stopped; %s", "everything is in Kafka" if flushed else "what Kafka has not confirmed is on disk")
         return flushed
 
+    async def _alert_forever(self) -> None:
+        """Tell of silence and of what waits; that telling fails is no reason to stop streaming."""
+        teller = await asyncio.to_thread(Teller, self._settings, "stream")
+        while True:
+            try:
+                await asyncio.to_thread(teller.observe, self._troubles())
+            except Exception:
+                log.exception("alerts could not be told")
+            await asyncio.sleep(EVERY_SECONDS)
+
+    def _troubles(self) -> list[Trouble]:
+        logs = "crypto-platform status, then look at its log"
+        found = [
+            Trouble(
+                feed.name,
+                "stream silence",
+                feed.problem or "the stream is not connected although the market is open",
+                feed=feed.name,
+                effect="bars come minutes late by REST, or not at all",
+                command=logs,
+            )
+            for feed in self._feeds
+            if not feed.is_well
+        ]
+        if self._outbox and (problem := self._outbox.problem):
+            found.append(
+                Trouble(
+                    "kafka",
+                    "stream lag",
+                    f"{self._outbox.spool.messages} bars wait on disk for Kafka: {problem}",
+                    effect="nothing new reaches RAW",
+                    command="crypto-platform doctor",
+                )
+            )
+        return found
+
     async def _until(self, stop: asyncio.Event) -> None:
         running = [asyncio.create_task(feed.run(), name=feed.name) for feed in self._feeds]
+        running.append(asyncio.create_task(self._alert_forever()))
         stopping = asyncio.create_task(stop.wait())
         try:
             done, _ = await asyncio.wait([*running, stopping], return_when=asyncio.FIRST_COMPLETED)

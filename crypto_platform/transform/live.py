@@ -27,13 +27,22 @@ def ensure_live_views(settings: Settings) -> bool:
         )
     if len(found) == len(VIEWS):
         return False
+    build(settings, *(f"+{view}" for view in VIEWS))
+    return True
+
+
+def build(settings: Settings, *selected: str) -> None:
+    """Have dbt build the selected models, untested.
+
+    Raises:
+        RuntimeError: dbt failed; the message is its own.
+    """
     command = [str(Path(sys.executable).parent / "crypto-platform-dbt"), "--quiet", "build"]
-    command += ["--select", *(f"+{view}" for view in VIEWS), "--exclude-resource-type", "test", "unit_test"]
+    command += ["--select", *selected, "--exclude-resource-type", "test", "unit_test"]
     command += ["--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR)]
     command += ["--target-path", str(new_run_folder(settings, "live-views"))]
     done = subprocess.run(
         command, env={**os.environ, **settings.environment()}, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise RuntimeError(f"dbt could not make the live views:\n{done.stdout[-3000:]}{done.stderr[-1000:]}")
-    return True
+        raise RuntimeError(f"dbt could not build {' '.join(selected)}:\n{done.stdout[-3000:]}{done.stderr[-1000:]}")

@@ -1,0 +1,56 @@
+"""The live path's troubles as alerts: told once they have lasted, and that they are over."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from crypto_platform.alerts.alert import Alert, Severity
+from crypto_platform.alerts.book import Book
+from crypto_platform.settings import Settings
+
+EVERY_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What is wrong now; it becomes an alert after `patience` seconds. `name` tells it from the source's others."""
+
+    name: str
+    kind: str
+    what: str
+    feed: str = ""
+    effect: str = ""
+    command: str = ""
+    patience: float = 60.0
+
+
+class Teller:
+    """Keeps since when each trouble of one source lasts."""
+
+    def __init__(self, settings: Settings, source: str) -> None:
+        self._book = Book(settings)
+        self._source = source
+        self._since: dict[str, datetime] = {}
+
+    def observe(self, troubles: Sequence[Trouble]) -> None:
+        """Take all that is wrong now; what is gone has recovered. Posts what is due."""
+        now = datetime.now(UTC)
+        self._since = {t.name: self._since.get(t.name, now) for t in troubles}
+        self._book.observe(
+            self._source,
+            [
+                Alert(
+                    fingerprint=f"{self._source}:{t.name}",
+                    kind=t.kind,
+                    what=t.what,
+                    since=self._since[t.name],
+                    severity=Severity.ERROR,
+                    feed=t.feed,
+                    effect=t.effect,
+                    command=t.command,
+                )
+                for t in troubles
+                if (now - self._since[t.name]).total_seconds() >= t.patience
+            ],
+        )
+        self._book.deliver()

@@ -1,0 +1,438 @@
+"""A soak of the live path: real programs, killed and disturbed, and a ledger that must not show it.
+
+`python -m crypto_platform_tests.stream.soak --minutes 30`, or `make soak`. A simulated market is replayed sixty times
+as fast as time; at the end the batch asks REST for the days, as it does every night, and everything is compared.
+"""
+
+import argparse
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from crypto_platform import bars
+from crypto_platform.alpaca.client import AlpacaClient
+from crypto_platform.alpaca.extract import BarsRequest, extract
+from crypto_platform.feeds.spec import feeds
+from crypto_platform.kafka.admin import TopicError, topic_state
+from crypto_platform.kafka.producer import publish
+from crypto_platform.lake import Lake
+from crypto_platform.sandbox import supervise
+from crypto_platform.sandbox.alpaca import running
+from crypto_platform.sandbox.services import LIVE, SERVICES
+from crypto_platform.sandbox.supervisord import SandboxError, Supervisord
+from crypto_platform.settings import Settings
+from crypto_platform.snowflake.connection import connect
+from crypto_platform.snowflake.query import QueryError
+from crypto_platform.snowflake.schema import bars_table
+
+START = datetime(2026, 3, 2, 15, tzinfo=UTC)
+SPEED = 60
+KEY = "soak"
+SETTLE_SECONDS = 300.0
+SYSTEMS = ("kafka", "spark", "snowflake")
+_PORTS = (
+    "sandbox_kafka",
+    "sandbox_kafka_controller",
+    "sandbox_spark",
+    "sandbox_snowflake",
+    "stream",
+    "loader",
+    "dagster_ui",
+)
+
+# What the sandbox's stream does, and what becomes of our own programs.
+DISTURBANCES = ("drop", "duplicate", "reorder", "mute", "disconnect", "slow_client", "connection_limit", "server_error")
+KILLS = ("stream", "loader", "kafka", "snowflake")
+
+Tell = Callable[[str], None]
+
+
+@dataclass
+class Outcome:
+    """What a soak came to; `wrong` says what does not add up."""
+
+    faults: Counter[str] = field(default_factory=Counter)
+    bars: int = 0
+    lost: int = 0
+    doubled: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+    @property
+    def line(self) -> str:
+        return f"soak: {self.faults.total()} faults fired, {self.bars} bars, {self.lost} lost, {self.doubled} doubled"
+
+
+def soak(minutes: float, home: Path, tell: Tell, seed: int = 0) -> Outcome:
+    """Disturb the live path for so many minutes of the wall clock, then compare; `home` is the soak's own."""
+    outcome = Outcome()
+    replay = (
+        "--stream-from",
+        START.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "--stream-speed",
+        str(SPEED),
+        "--late-trades",
+        "0.3",
+    )
+    with running(None, True, *replay) as url, _platform(home, url) as settings:
+        alpaca = _Alpaca(url)
+        _await(lambda: _loaded(settings, "crypto") > 0, settings, "the first bars are in the ledger")
+        tell("everything is up")
+        outcome.faults = _disturb(settings, alpaca, minutes * 60, random.Random(seed), tell)  # noqa: S311
+        tell("waiting until everything has recovered")
+        alpaca.calm()
+        _mend(settings)
+        last = _recovered(settings, alpaca)
+        tell("asking REST for the days, as the batch does")
+        days = [START.date() + timedelta(days=n) for n in range((last.date() - START.date()).days + 1)]
+        lake = _settle(settings, days)
+        tell("comparing")
+        _compare(settings, lake, days, outcome)
+        _reconcile(settings, outcome)
+        outcome.faults["correction"] = _count(settings, "source = 'stream_update'")
+    for kind in (*DISTURBANCES, "corrected", *(f"kill -9 {name}" for name in KILLS if name != "snowflake")):
+        if not outcome.faults[kind]:
+            outcome.wrong.append(f"{kind} never fired")
+    return outcome
+
+
+class _Alpaca:
+    """The sandbox server's faults and time."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._fired: Counter[str] = Counter()
+        self._corrected: list[dict[str, Any]] = []
+
+    def now(self) -> datetime:
+        told = requests.get(f"{self._url}/sandbox/clock", timeout=10).json()["now"]
+        return datetime.fromtimestamp(told, UTC)
+
+    def arm(self, kind: str, **fault: Any) -> None:
+        requests.post(f"{self._url}/sandbox/faults", json={"kind": kind, **fault}, timeout=10).raise_for_status()
+
+    def correct(self) -> None:
+        """Some minutes of the past become others: on REST from now on."""
+        start = self.now().replace(second=0, microsecond=0) - timedelta(minutes=20)
+        match = {"start": start.isoformat(), "end": (start + timedelta(minutes=2)).isoformat()}
+        self._corrected.append(match)
+        self.arm("corrected", match=match)
+
+    def calm(self) -> None:
+        """No more faults but the corrections, which stay true."""
+        self._note()
+        requests.delete(f"{self._url}/sandbox/faults", timeout=10).raise_for_status()
+        for match in self._corrected:
+            self.arm("corrected", match=match)
+
+    def fired(self) -> Counter[str]:
+        return self._fired + self._armed()
+
+    def unmute(self) -> None:
+        """A mute stays until it is cleared, and all else goes with it."""
+        self.calm()
+
+    def _note(self) -> None:
+        self._fired = self.fired()
+
+    def _armed(self) -> Counter[str]:
+        counted: Counter[str] = Counter()
+        for fault in requests.get(f"{self._url}/sandbox/faults", timeout=10).json()["faults"]:
+            counted[fault["kind"]] += fault["fired"]
+        return counted
+
+
+@contextmanager
+def _platform(home: Path, url: str) -> Iterator[Settings]:
+    """Kafka, Spark, the emulator, the stream service and the loader, under one supervisord."""
+    shared = Settings()
+    own = Settings(
+        crypto_platform_home=home,
+        jvm_jars=shared.jars,
+        java_home=shared.java_home,
+        apca_api_data_url=url,
+        apca_api_key_id=KEY,
+        apca_api_secret_key=KEY,
+        stream_sweep_seconds=600,
+        sandbox_start_seconds=max(300.0, shared.sandbox_start_seconds),
+        **{f"{name}_port": 0 for name in _PORTS},
+    )
+    with supervise.sandbox(own, SYSTEMS) as settings, supervise.sandbox(own, LIVE):
+        yield settings
+
+
+def _disturb(settings: Settings, alpaca: _Alpaca, seconds: float, chance: random.Random, tell: Tell) -> Counter[str]:
+    """Every disturbance again and again in a changing order; how often each happened."""
+    killed: Counter[str] = Counter()
+    until = time.monotonic() + seconds
+    actions: list[str] = []
+    pause = min(8.0, seconds / (len(DISTURBANCES) + len(KILLS) + 3))
+    while time.monotonic() < until:
+        if not actions:
+            actions = chance.sample([*DISTURBANCES, *KILLS, "corrected"], len(DISTURBANCES) + len(KILLS) + 1)
+        action = actions.pop()
+        tell(action)
+        if action in KILLS:
+            killed[_kill(settings, action)] += 1
+        elif action == "corrected":
+            alpaca.correct()
+        elif action == "mute":
+            alpaca.arm("mute", times=4)
+        else:
+            alpaca.arm(action, times=2)
+            if action in ("connection_limit", "server_error"):
+                # It is at the next connection, or at its look by REST, that this one is met.
+                alpaca.arm("disconnect")
+        time.sleep(pause)
+    # What is armed has still to fire.
+    with suppress(TimeoutError):
+        _wait(lambda: all(alpaca.fired()[kind] for kind in DISTURBANCES), 60)
+    return alpaca.fired() + killed
+
+
+def _kill(settings: Settings, name: str) -> str:
+    if name == "snowflake":
+        with suppress(SandboxError):
+            supervise.restart(settings, name)
+        return "restart of the emulator"
+    for service in supervise.status(settings):
+        if service.name == name and service.pid:
+            with suppress(ProcessLookupError):
+                os.kill(service.pid, signal.SIGKILL)
+    return f"kill -9 {name}"
+
+
+def _mend(settings: Settings) -> None:
+    """supervisord starts again what was killed; what died more often than it tries is started here."""
+    supervisord = Supervisord.find(settings)
+    assert supervisord
+    for name in (*SYSTEMS, *LIVE):
+        if not supervisord.is_up(SERVICES[name]):
+            supervise.restart(settings, name)
+
+
+def _recovered(settings: Settings, alpaca: _Alpaca) -> datetime:
+    """Stop the stream once it is well and has looked at REST; returns the market's time then."""
+
+    def well() -> bool:
+        with suppress(requests.RequestException):
+            health = requests.get(f"http://127.0.0.1:{settings.stream_port}/health", timeout=5).json()
+            verified = [datetime.fromisoformat(feed["verified_until"]) for feed in health["feeds"].values()]
+            return health["ok"] and len(verified) == len(feeds()) and all(v > began for v in verified)
+        return False
+
+    began = alpaca.now() - timedelta(minutes=15)
+    _await(well, settings, "the stream is well")
+    last = alpaca.now()
+    supervisord = Supervisord.find(settings)
+    assert supervisord
+    supervisord.rpc.stopProcess(SERVICES["stream"].program)
+    return last
+
+
+def _settle(settings: Settings, days: list[date]) -> Lake:
+    """What a day's run does: REST into the lake, the lake onto the topic; the loader does the rest."""
+    lake = Lake(settings.lake)
+    with AlpacaClient(settings) as client:
+        for name, spec in feeds().items():
+            request = BarsRequest(
+                name,
+                spec.asset_class,
+                spec.symbols,
+                bars.Timeframe.parse(spec.timeframe),
+                days[0],
+                days[-1] + timedelta(days=1),
+                spec.alpaca_feed,
+                spec.adjustment,
+            )
+            extract(client, lake, request, "soak")
+            publish(settings, name, [lake.read_day(name, spec.timeframe, day) for day in days], "soak")
+    for name in feeds():
+        _await(lambda feed=name: _drained(settings, feed), settings, f"{name} is loaded")
+    return lake
+
+
+def _compare(settings: Settings, lake: Lake, days: list[date], outcome: Outcome) -> None:
+    """REST's days against the ledger's current versions, and the ledger against itself."""
+    for name, spec in feeds().items():
+        truth = {
+            (bar["symbol"], bar["t"]): _values(bar)
+            for day in days
+            for section in lake.read_day(name, spec.timeframe, day).sections.values()
+            for bar in map(_parsed, section.lines)
+        }
+        current, versions = _ledger(settings, name)
+        outcome.bars += len(current)
+        missing = [bar for bar in truth if bar not in current]
+        other = [bar for bar in truth if bar in current and current[bar] != truth[bar]]
+        unknown = [bar for bar in current if bar not in truth]
+        outcome.lost += len(missing)
+        if missing or other or unknown:
+            outcome.wrong.append(
+                f"{name}: {len(missing)} bars missing {missing[:3]}, {len(other)} not as REST has them {other[:3]}, "
+                f"{len(unknown)} that REST does not know {unknown[:3]}"
+            )
+        outcome.doubled += versions
+        _check_offsets(settings, name, outcome)
+
+
+def _check_offsets(settings: Settings, feed: str, outcome: Outcome) -> None:
+    """Every message of the topic was loaded by exactly one load, and is in the ledger at most once."""
+    ends = topic_state(settings, feed).end
+    with connect(settings) as connection:
+        cursor = connection.cursor()
+        repeated = cursor.execute(
+            f"SELECT count(*) FROM (SELECT kafka_partition, kafka_offset FROM {bars_table(feed)} "
+            "UNION ALL SELECT kafka_partition, kafka_offset FROM RAW.REJECTED_BARS WHERE feed = %s "
+            ") GROUP BY kafka_partition, kafka_offset HAVING count(*) > 1",
+            (feed,),
+        ).fetchall()
+        loads = cursor.execute(
+            "SELECT from_offsets, to_offsets, messages, loaded + unchanged + rejected, gaps FROM RAW.LOADS "
+            "WHERE feed = %s",
+            (feed,),
+        ).fetchall()
+    outcome.doubled += len(repeated)
+    spans: dict[str, list[tuple[int, int]]] = {}
+    for first, after, *_ in loads:
+        for partition, start in _parsed(first).items():
+            spans.setdefault(partition, []).append((start, _parsed(after)[partition]))
+    for partition, end in ends.items():
+        place = 0
+        for start, after in sorted(spans.get(str(partition), [])):
+            if start != place:
+                outcome.wrong.append(f"{feed}, partition {partition}: loads go from {place} to {start}")
+            place = after
+        if place != end:
+            outcome.wrong.append(f"{feed}, partition {partition}: loaded to {place}, the topic ends at {end}")
+    messages, accounted, gaps = (sum(int(row[n]) for row in loads) for n in (2, 3, 4))
+    if not messages == accounted == sum(ends.values()) - gaps:
+        outcome.wrong.append(f"{feed}: {sum(ends.values())} messages, {messages} read, {accounted} accounted for")
+
+
+def _reconcile(settings: Settings, outcome: Outcome) -> None:
+    """The model that compares the two ways must find every settled bar reconciled."""
+    from crypto_platform.transform.live import build
+
+    build(settings, "+fct_stream_reconciliation")
+    with connect(settings) as connection:
+        rows = connection.cursor().execute(
+            "SELECT feed, symbol, bar_date, only_stream_bars, percent_reconciled FROM MARTS.FCT_STREAM_RECONCILIATION"
+        )
+        found = rows.fetchall()
+    if not found:
+        outcome.wrong.append("no day was reconciled")
+    outcome.wrong += [f"reconciliation: {row}" for row in found if row[3] or row[4] != 100]
+
+
+_BAR = ("o", "h", "l", "c", "v", "n", "vw")
+
+
+def _parsed(text: bytes | str) -> Any:
+    import orjson
+
+    return orjson.loads(text)
+
+
+def _values(bar: dict[str, Any]) -> tuple[float | None, ...]:
+    return tuple(None if bar.get(name) is None else float(bar[name]) for name in _BAR)
+
+
+def _ledger(settings: Settings, feed: str) -> tuple[dict[tuple[str, str], tuple[float | None, ...]], int]:
+    """The current versions, and how many versions are equal to the one before them that came the same way."""
+    columns = ", ".join(bars.VALUE_COLUMNS)
+    with connect(settings) as connection:
+        rows = connection.cursor().execute(
+            f"SELECT symbol, bar_start, source = 'rest', {columns} FROM {bars_table(feed)} "
+            "ORDER BY symbol, timeframe, bar_start, observed_at, loaded_at, kafka_partition, kafka_offset"
+        )
+        found = rows.fetchall()
+    current: dict[tuple[str, str], tuple[float | None, ...]] = {}
+    ways: dict[tuple[str, str], bool] = {}
+    doubled = 0
+    for symbol, start, way, *values in found:
+        bar = symbol, f"{start:%Y-%m-%dT%H:%M:%SZ}"
+        told = tuple(None if value is None else float(value) for value in values)
+        doubled += current.get(bar) == told and ways[bar] == way
+        current[bar], ways[bar] = told, way
+    return current, doubled
+
+
+def _count(settings: Settings, condition: str) -> int:
+    with connect(settings) as connection:
+        return sum(
+            int(connection.cursor().execute(f"SELECT count(*) FROM {bars_table(f)} WHERE {condition}").fetchall()[0][0])
+            for f in feeds()
+        )
+
+
+def _loaded(settings: Settings, feed: str) -> int:
+    """Messages of the feed in loads that are committed; 0 while nothing can be asked."""
+    from snowflake.connector.errors import Error
+
+    try:
+        with connect(settings) as connection:
+            rows = connection.cursor().execute(
+                "SELECT coalesce(sum(messages), 0) FROM RAW.LOADS WHERE feed = %s", (feed,)
+            )
+            return int(rows.fetchall()[0][0])
+    except (Error, QueryError):
+        return 0
+
+
+def _drained(settings: Settings, feed: str) -> bool:
+    with suppress(TopicError):
+        return _loaded(settings, feed) >= sum(topic_state(settings, feed).end.values())
+    return False
+
+
+def _wait(condition: Callable[[], Any], seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > until:
+            raise TimeoutError
+        time.sleep(0.5)
+
+
+def _await(condition: Callable[[], Any], settings: Settings, what: str) -> None:
+    try:
+        _wait(condition, SETTLE_SECONDS)
+    except TimeoutError:
+        logs = settings.crypto_platform_home / "sandbox" / "logs"
+        tails = [f"{name}:\n{(logs / f'{name}.log').read_text()[-1500:]}" for name in LIVE]
+        raise AssertionError(f"after {SETTLE_SECONDS:.0f} s it is not true that {what}\n" + "\n".join(tails)) from None
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    began = time.monotonic()
+
+    def tell(what: str) -> None:
+        print(f"{time.monotonic() - began:7.1f} s  {what}", flush=True)
+
+    with tempfile.TemporaryDirectory(prefix="soak-", ignore_cleanup_errors=True) as home:
+        outcome = soak(options.minutes, Path(home), tell, options.seed)
+    for kind, count in sorted(outcome.faults.items()):
+        print(f"{kind:<28}{count:>6}")
+    for problem in outcome.wrong:
+        print(problem)
+    print(outcome.line)
+    return 1 if outcome.wrong or outcome.lost or outcome.doubled else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
