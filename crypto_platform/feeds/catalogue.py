@@ -1,13 +1,12 @@
 """How a feed's assets are found in the UI: owners, tags, where their data is, and its columns."""
 
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
 from crypto_platform.bars import FIELDS, topic
-from crypto_platform.feeds.spec import DEFS, FeedSpec
-from crypto_platform.settings import PROJECT_ROOT, settings
+from crypto_platform.feeds.spec import FeedSpec
+from crypto_platform.settings import settings
 from crypto_platform.snowflake.schema import bars_table
 from crypto_platform.transform.project import owners
 
@@ -34,7 +33,7 @@ def described(stage: str, feed: str, spec: FeedSpec) -> dict[str, Any]:
         "description": description + _DOCS,
         "owners": owners(),
         "tags": {"feed": feed, "asset_class": spec.asset_class, "stage": stage},
-        "metadata": {**_columns(stage, feed), **_references(feed)},
+        "metadata": _columns(stage, feed),
     }
 
 
@@ -57,13 +56,3 @@ def _columns(stage: str, feed: str) -> dict[str, Any]:
     ]
     schema: dict[str, Any] = {"dagster/column_schema": dg.TableSchema(columns)}
     return schema if wire else schema | {"dagster/table_name": table_name(feed)}
-
-
-def _references(feed: str) -> dict[str, Any]:
-    """The files that make the asset, which the UI opens in an editor."""
-    files: dict[str, Path] = {
-        "the feed": DEFS / feed / "defs.yaml",
-        "its assets": PROJECT_ROOT / "crypto_platform" / "feeds" / "component.py",
-    }
-    references = [dg.LocalFileCodeReference(file_path=str(path), label=label) for label, path in files.items()]
-    return {"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=list(references))}
