@@ -128,6 +128,8 @@ class _Follower:
         while not stop.is_set():
             try:
                 ends = self._ends.of(self._feed)
+                if self._problem and self._problem.startswith(TopicError.__name__):
+                    self._problem = None
                 if ends == done:
                     stop.wait(POLL_SECONDS)
                     continue

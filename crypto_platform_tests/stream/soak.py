@@ -40,7 +40,7 @@ from crypto_platform.snowflake.schema import bars_table
 START = datetime(2026, 3, 2, 15, tzinfo=UTC)
 SPEED = 60
 KEY = "soak"
-SETTLE_SECONDS = 300.0
+SETTLE_SECONDS = 600.0
 SYSTEMS = ("kafka", "spark", "snowflake")
 _PORTS = (
     "sandbox_kafka",
