@@ -173,15 +173,16 @@ def _platform(home: Path, url: str) -> Iterator[Settings]:
 
 
 def _disturb(settings: Settings, alpaca: _Alpaca, seconds: float, chance: random.Random, tell: Tell) -> Counter[str]:
-    """Every disturbance again and again in a changing order; how often each happened."""
+    """Every disturbance again and again in a changing order, each at least once; how often each happened."""
     killed: Counter[str] = Counter()
     until = time.monotonic() + seconds
-    actions: list[str] = []
+    every = [*DISTURBANCES, *KILLS, "corrected"]
+    actions = chance.sample(every, len(every))
     pause = min(8.0, seconds / (len(DISTURBANCES) + len(KILLS) + 3))
-    while time.monotonic() < until:
-        if not actions:
-            actions = chance.sample([*DISTURBANCES, *KILLS, "corrected"], len(DISTURBANCES) + len(KILLS) + 1)
-        action = actions.pop()
+    first_round = len(actions)
+    while time.monotonic() < until or first_round > 0:
+        actions = actions or chance.sample(every, len(every))
+        action, first_round = actions.pop(), first_round - 1
         tell(action)
         if action in KILLS:
             killed[_kill(settings, action)] += 1
