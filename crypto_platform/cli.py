@@ -3,12 +3,9 @@
 import json
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from datetime import datetime
-from pathlib import Path
+from contextlib import ExitStack
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -16,16 +13,10 @@ from typer.core import TyperGroup
 from crypto_platform import dead_letter_commands
 from crypto_platform.alerts import command as alerts
 from crypto_platform.garbage import collect_rarely
+from crypto_platform.operate import command as runs
 from crypto_platform.stream import command as live
 from crypto_platform.superset.commands import app as dashboards
 from crypto_platform.transform.docs import docs
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from crypto_platform.runs import Order, Run
-    from crypto_platform.settings import Settings
-    from crypto_platform.sources import Source
 
 OK, FAILURE, USAGE = 0, 1, 2
 
@@ -255,77 +246,8 @@ def sql(
         stdout().print(result_table(result))
 
 
-Feed = Annotated[str, typer.Option("--feed", help="The feed: a folder under crypto_platform/defs.")]
-Symbols = Annotated[str, typer.Option("--symbols", help="Some of the feed's symbols only, separated by commas.")]
-
-
-def _day(name: str, help: str) -> Any:
-    return typer.Option(name, formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help=help)
-
-
-@app.command()
-def materialize(
-    feed: Feed,
-    start: Annotated[datetime, _day("--from", "First UTC day.")],
-    end: Annotated[datetime, _day("--to", "The UTC day after the last.")],
-    symbols: Symbols = "",
-    recordings: Annotated[
-        Path | None, typer.Option(help="Take the bars from this folder of CSV, CSV.gz or Parquet files.")
-    ] = None,
-    simulated: Annotated[bool, typer.Option("--simulated", help="Take simulated bars.")] = False,
-    live: Annotated[bool, typer.Option("--live", help="Ask Alpaca itself; crypto needs no key.")] = False,
-) -> None:
-    """Take a feed's days through every stage in one Dagster run, recorded where the UI shows it.
-
-    What is needed of the sandbox is started, and stopped after it, when it is not up.
-
-    Example: crypto-platform materialize --feed crypto --from 2026-03-01 --to 2026-06-01
-    """
-    from crypto_platform.console import stdout
-    from crypto_platform.runs import Order
-    from crypto_platform.sources import Source
-
-    with _usage():
-        chosen = tuple(symbol.strip() for symbol in symbols.split(",") if symbol.strip())
-        order = Order(feed, start.date(), end.date(), chosen)
-        source = Source(recordings, simulated, live)
-    console = stdout()
-    with _systems(source, console):
-        _show(_run(order, source, console), console)
-
-
-@app.command()
-def refill(
-    feed: Feed,
-    start: Annotated[datetime | None, _day("--from", "First UTC day; left out: the lake's first.")] = None,
-    end: Annotated[datetime | None, _day("--to", "The UTC day after the last; left out: the lake's last.")] = None,
-) -> None:
-    """Publish the lake's days again and load them, after the topic lost messages or was created anew.
-
-    Offsets that are gone are given up, which RAW.LOADS keeps a row of; Alpaca is not asked. What the ledger has
-    already stays as it is.
-
-    Example: crypto-platform refill --feed crypto
-    """
-    from crypto_platform import raw
-    from crypto_platform.console import stdout
-    from crypto_platform.operate.ranges import ranges
-    from crypto_platform.refill import stored
-    from crypto_platform.runs import Order, feed_named
-    from crypto_platform.settings import settings
-    from crypto_platform.sources import Source
-
-    with _usage():
-        timeframe = feed_named(feed).timeframe
-        days = stored(settings(), feed, timeframe, start and start.date(), end and end.date())
-    console = stdout()
-    with _systems(Source(), console, {"kafka", "spark", "snowflake"}) as effective:
-        loss = raw.accept_loss(effective, feed, run_id="refill")
-        if loss.skipped != 0:
-            given_up = "an unknown number of" if loss.skipped is None else f"{loss.skipped:,}"
-            console.print(f"Gave up {given_up} messages of {loss.topic}: offsets {loss.before} → {loss.after}.")
-        for first, after in ranges(days):
-            _show(_run(Order(feed, first, after), Source(), console, stages=("kafka", "raw")), console)
+for command in (runs.materialize, runs.backfill, runs.refill):
+    app.command()(command)
 
 
 @app.command()
@@ -342,11 +264,11 @@ def demo() -> None:
 
     console = stdout()
     source = Source(recordings=settings().sandbox_recordings)
-    with _usage():
+    with runs.usage():
         orders = tour.orders(settings().sandbox_recordings)
-    with _systems(source, console) as effective:
+    with runs.systems(source, console) as effective:
         for order in orders:
-            _show(_run(order, source, console), console)
+            runs.show(runs.run(order, source, console), console)
         shown = {
             "MARTS.FCT_BARS_1D, the last days of each symbol": tour.LAST_DAYS,
             "MARTS.MART_MARKET_OVERVIEW": tour.OVERVIEW,
@@ -365,52 +287,6 @@ app.command()(live.stream)
 app.command()(live.load)
 app.add_typer(dead_letter_commands.app)
 app.command()(docs)
-
-
-@contextmanager
-def _usage() -> Iterator[None]:
-    """What the command line asks for cannot be: exit code 2."""
-    try:
-        yield
-    except ValueError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(USAGE) from None
-
-
-@contextmanager
-def _systems(source: "Source", console: "Console", services: set[str] | None = None) -> Iterator["Settings"]:
-    """The source and the systems that a run needs, up; their addresses in force for this process and dbt."""
-    from crypto_platform.sandbox import display, supervise
-    from crypto_platform.settings import settings, use
-
-    try:
-        with source.address(settings()) as addressed:
-            wanted = services or set(supervise.PIPELINE)
-            with supervise.sandbox(addressed, wanted, display.starting(console)) as effective:
-                use(effective)
-                yield effective
-    except RuntimeError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(FAILURE) from None
-
-
-def _run(order: "Order", source: "Source", console: "Console", **options: Any) -> "Run":
-    from crypto_platform.console import progress_bars
-    from crypto_platform.runs import materialize as run
-
-    with progress_bars(console):
-        return run(order, tags={"alpaca_source": source.label}, **options)
-
-
-def _show(run: "Run", console: "Console") -> None:
-    from crypto_platform.console import run_table
-
-    console.print(run_table(run))
-    console.print(f"[dim]run {run.run_id}, {run.seconds:.1f} s[/dim]")
-    if not run.ok:
-        for error in dict.fromkeys(run.errors):
-            typer.echo(error, err=True)
-        raise typer.Exit(FAILURE)
 
 
 app.add_typer(dashboards, name="dashboard")

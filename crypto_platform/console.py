@@ -1,8 +1,9 @@
 """What a run looks like in a terminal: bars of progress while it works, tables when it is done."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 from rich.console import Console
@@ -13,15 +14,19 @@ from rich.progress import (
     SpinnerColumn,
     TextColumn,
     TimeElapsedColumn,
+    TimeRemainingColumn,
 )
 from rich.table import Table
 from rich.text import Text
 
 from crypto_platform import progress
-from crypto_platform.runs import Run
+from crypto_platform.operate.backfill import Plan
+from crypto_platform.runs import Order, Run
 from crypto_platform.snowflake.query import Result, text
 
 WIDTH_OF_A_FILE = 160
+
+RANGES_SHOWN = 10
 
 # What each stage counts as its bars, first match.
 _COUNTS = ("bars", "messages")
@@ -34,7 +39,7 @@ def stdout() -> Console:
 
 @contextmanager
 def progress_bars(console: Console) -> Iterator[None]:
-    """Show the stages of this process's run, a bar each, in days."""
+    """Show the stages of this process's run, a bar each: days or hops, bars, rate, time passed and left."""
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description:8}"),
@@ -42,18 +47,39 @@ def progress_bars(console: Console) -> Iterator[None]:
         MofNCompleteColumn(),
         TextColumn("{task.fields[unit]}"),
         TextColumn("{task.fields[bars]:>10,} bars"),
+        TextColumn("{task.fields[rate]:>8,} bars/s"),
         TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(elapsed_when_finished=False),
     )
     with Progress(*columns, console=console, transient=True) as display:
         tasks: dict[str, Any] = {}
 
-        def show(stage: str, done: int, total: int, bars: int) -> None:
+        def show(stage: str, done: int, total: int, unit: str, bars: int) -> None:
             if stage not in tasks:
-                tasks[stage] = display.add_task(stage, total=total, bars=0, unit="days")
-            display.update(tasks[stage], completed=done, total=total, bars=bars)
+                tasks[stage] = display.add_task(stage, total=total, bars=0, rate=0, unit=unit)
+            elapsed = display.tasks[tasks[stage]].elapsed
+            rate = round(bars / elapsed) if elapsed else 0
+            display.update(tasks[stage], completed=done, total=total, bars=bars, rate=rate)
 
         with progress.listening(show):
             yield
+
+
+def plan_table(order: Order, symbols: Sequence[str], plan: Plan) -> Table:
+    """What a backfill will ask for: days, runs, bars, requests, and the least time these take."""
+    table = Table(title=f"{order.feed}: [{order.start}, {order.end})", title_justify="left", show_header=False)
+    wanted = (order.end - order.start).days
+    table.add_row("days", f"{plan.days:,} of {wanted:,}")
+    shown = [f"[{first}, {after})" for first, after in plan.ranges]
+    more = [f"and {len(shown) - RANGES_SHOWN} more"] if len(shown) > RANGES_SHOWN else []
+    table.add_row("runs", "\n".join(Text(line).plain for line in [str(len(shown)), *shown[:RANGES_SHOWN], *more]))
+    table.add_row("symbols", ", ".join(symbols))
+    table.add_row("bars", f"about {plan.bars:,}")
+    table.add_row("requests", f"{plan.requests:,} at the least")
+    limit = f"at {plan.limit} a minute (ALPACA_REQUESTS_PER_MINUTE)"
+    table.add_row("they take", f"{timedelta(seconds=plan.least_seconds)} at the least, {limit}")
+    return table
 
 
 def run_table(run: Run) -> Table:

@@ -61,6 +61,9 @@ class Settings(BaseSettings):
     alpaca_timeout_seconds: float = Field(30.0, gt=0)
     alpaca_max_attempts: int = Field(6, ge=1)
     alpaca_backoff_seconds: float = Field(0.5, gt=0, description="First wait before a page is asked again")
+    alpaca_requests_per_minute: int = Field(
+        200, ge=1, description="Your plan's limit, to say how long a backfill takes; its answers tell the client itself"
+    )
     alpaca_concurrency: int = Field(4, ge=1)
     alpaca_max_pages: int = Field(100_000, ge=1, description="Pages one request may run to")
 

@@ -22,6 +22,7 @@ from crypto_platform.abandoned import GONE, HOST_TAG, PROCESS_TAG, end_abandoned
 from crypto_platform.dagster_home import dagster_home
 from crypto_platform.run_launcher import WatchedRunLauncher
 from crypto_platform.sandbox import supervise
+from crypto_platform.sandbox.services import PIPELINE, PLATFORM
 from crypto_platform.settings import Settings
 
 LAUNCH = """
@@ -159,7 +160,7 @@ def test_a_run_killed_with_its_code_server_fails_and_frees_its_pool(
     """All of it by the daemon of `crypto-platform up`; the run asks again and again for an Alpaca that is not there."""
     chosen = fresh_settings.model_copy(update={"sandbox_start_seconds": 400, "alpaca_max_attempts": 1000})
     with (
-        supervise.sandbox(chosen, set(supervise.SERVICES) - set(supervise.PIPELINE)) as effective,
+        supervise.sandbox(chosen, set(PLATFORM) - set(PIPELINE)) as effective,
         dg.DagsterInstance.from_config(str(effective.dagster_home)) as instance,
     ):
         slots = instance.event_log_storage

@@ -144,7 +144,7 @@ class BarFeed(dg.Component):
                 adjustment=self.spec.adjustment,
             )
             with alpaca.client() as client:
-                report = extract(client, lake.open(), request, context.run.run_id, reporter("extract"))
+                report = extract(client, lake.open(), request, context.run.run_id, reporter("extract", context.log))
             self._report_days(context, key, report.days)
             return dg.MaterializeResult(
                 metadata={
@@ -185,7 +185,7 @@ class BarFeed(dg.Component):
             tracked = self._tracked(context)
             store = lake.open()
             read = 0
-            tell = reporter("publish")
+            tell = reporter("publish", context.log)
 
             def lake_days() -> Iterator[Any]:
                 nonlocal read
@@ -242,7 +242,7 @@ class BarFeed(dg.Component):
                 context.run.run_id,
                 connect,
                 spark=lambda: pyspark.spark_session,
-                progress=reporter("load"),
+                progress=reporter("load", context.log, "hops"),
             )
             with connect() as connection:
                 proof = checks.of_load(self._subject(context, key), connection, lake.open(), report)
