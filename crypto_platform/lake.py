@@ -109,13 +109,28 @@ class Lake:
         Raises:
             LakeDayMissing: there is no file of that day.
         """
+        return {symbol: entry["bars"] for symbol, entry in self._symbols(feed, timeframe, day).items()}
+
+    def observed(self, feed: str, timeframe: str, day: date) -> dict[str, tuple[int, datetime]]:
+        """`counts`, and when (UTC) Alpaca answered so.
+
+        Raises:
+            LakeDayMissing: there is no file of that day.
+        """
+        return {
+            symbol: (entry["bars"], datetime.fromisoformat(entry["observed_at"]))
+            for symbol, entry in self._symbols(feed, timeframe, day).items()
+        }
+
+    def _symbols(self, feed: str, timeframe: str, day: date) -> dict[str, dict[str, Any]]:
         path = self.path(feed, timeframe, day)
         try:
             with self._fs.open(path) as packed, pa.CompressedInputStream(pa.PythonFile(packed, "r"), "zstd") as stream:
                 header = orjson.loads(next(io.TextIOWrapper(stream, "utf-8")))
         except FileNotFoundError:
             raise _missing(path, feed, day) from None
-        return {symbol: entry["bars"] for symbol, entry in header["symbols"].items()}
+        found: dict[str, dict[str, Any]] = header["symbols"]
+        return found
 
     def write_day(self, feed: str, timeframe: str, day: date, sections: dict[str, Section], run_id: str) -> LakeDay:
         """Put the day's sections in place, all or none; symbols not among them keep what the file has.

@@ -229,6 +229,7 @@ class BarFeed(dg.Component):
             snowflake: dg.ResourceParam[Any],
         ) -> dg.MaterializeResult:
             from crypto_platform import raw
+            from crypto_platform.snowflake.asked import asked_days, record
             from crypto_platform.snowflake.schema import ensure_schema
 
             connect = sessions(snowflake)
@@ -246,6 +247,8 @@ class BarFeed(dg.Component):
             )
             with connect() as connection:
                 proof = checks.of_load(self._subject(context, key), connection, lake.open(), report)
+                answered = asked_days(lake.open(), self.name, self.timeframe, self._tracked(context), proof.held)
+                record(connection, self.name, self.timeframe.name, answered, context.run.run_id)
             self._report_days(context, key, proof.held)
             found = report.metadata()
             hops = table(found.pop("seconds by hop"), "hop", "seconds")

@@ -12,6 +12,7 @@ REJECTED = "RAW.REJECTED_BARS"
 OFFSETS = "RAW.KAFKA_OFFSETS"
 LOADS = "RAW.LOADS"
 REPLAYS = "RAW.REPLAYS"
+ASKED = "RAW.ASKED_DAYS"
 
 _BAR_COLUMNS = ", ".join(f"{f.column} {f.snowflake}{' NOT NULL' if f.required else ''}" for f in bars.FIELDS)
 
@@ -59,4 +60,7 @@ def _ddl(feed: str) -> tuple[str, ...]:
         "loaded NUMBER(38, 0) NOT NULL, unchanged NUMBER(38, 0) NOT NULL, rejected NUMBER(38, 0) NOT NULL, "
         "gaps NUMBER(38, 0) NOT NULL, note VARCHAR, "
         "started_at TIMESTAMP_NTZ NOT NULL, finished_at TIMESTAMP_NTZ NOT NULL)",
+        f"CREATE TABLE IF NOT EXISTS {ASKED} (feed VARCHAR NOT NULL, symbol VARCHAR NOT NULL, "
+        "timeframe VARCHAR NOT NULL, day DATE NOT NULL, asked_until TIMESTAMP_NTZ NOT NULL, "
+        "bars NUMBER(38, 0) NOT NULL, run_id VARCHAR NOT NULL, recorded_at TIMESTAMP_NTZ NOT NULL)",
     )

@@ -92,6 +92,10 @@ holes as (
         on {{ calendar_of_feed('days.feed') }} = sessions.calendar and days.bar_date = sessions.session_date
 ),
 
+asked as (
+    {{ asked_days() }}
+),
+
 spans as (
     {%- for place, in_session in [(1, 'false'), (2, 'true'), (3, 'false')] %}
     select
@@ -132,23 +136,30 @@ pieces as (
 
 gaps as (
     select
-        feed,
-        asset_class,
-        symbol,
-        bar_date,
-        first_bar_start,
-        gap_start,
-        gap_end,
-        cast(ceil(datediff('second', gap_start, gap_end) / timeframe_seconds) as integer) as missing_bars,
+        pieces.feed,
+        pieces.asset_class,
+        pieces.symbol,
+        pieces.bar_date,
+        pieces.first_bar_start,
+        pieces.gap_start,
+        pieces.gap_end,
+        cast(
+            ceil(datediff('second', pieces.gap_start, pieces.gap_end) / pieces.timeframe_seconds) as integer
+        ) as missing_bars,
         case
-            when not in_session then 'market_closed'
-            when asked_until is null or asked_until < gap_end then 'missed_by_us'
-            when asset_class = 'crypto' then 'missing_at_vendor'
-            else 'no_trade'
+            when not pieces.in_session then 'market_closed'
+            else {{ gap_class('pieces.asset_class', 'pieces.gap_end', ['pieces.asked_until', 'asked.asked_until']) }}
         end as gap_class,
-        loaded_at
+        pieces.loaded_at
     from pieces
-    where gap_start < gap_end
+    -- A session lies in one UTC day.
+    left join asked
+        on
+            pieces.feed = asked.feed
+            and pieces.symbol = asked.symbol
+            and pieces.timeframe_seconds = asked.timeframe_seconds
+            and cast(pieces.gap_start as date) = asked.day
+    where pieces.gap_start < pieces.gap_end
 )
 
 select * from gaps

@@ -20,6 +20,10 @@ timeframes as (
     from {{ ref('int_symbols') }}
 ),
 
+asked as (
+    {{ asked_days() }}
+),
+
 -- Days without a single bar.
 empty_days as (
     select
@@ -31,7 +35,8 @@ empty_days as (
         sessions.day_starts_at,
         sessions.opens_at,
         sessions.closes_at,
-        sessions.day_ends_at
+        sessions.day_ends_at,
+        asked.asked_until
     from symbols
     inner join {{ ref('dim_sessions') }} as sessions
         on
@@ -39,6 +44,12 @@ empty_days as (
             and symbols.first_bar_date < sessions.session_date
             and symbols.last_bar_date > sessions.session_date
     inner join timeframes on symbols.feed = timeframes.feed and symbols.symbol = timeframes.symbol
+    left join asked
+        on
+            symbols.feed = asked.feed
+            and symbols.symbol = asked.symbol
+            and timeframes.timeframe_seconds = asked.timeframe_seconds
+            and sessions.session_date = asked.day
     left join {{ ref('int_day_gaps') }} as days
         on
             symbols.feed = days.feed
@@ -61,9 +72,9 @@ pieces as (
     inner join symbols on gaps.feed = symbols.feed and gaps.symbol = symbols.symbol
     where gaps.gap_start >= symbols.first_bar_start
     {%- for start, end, class in [
-        ('day_starts_at', 'coalesce(opens_at, day_ends_at)', 'market_closed'),
-        ('opens_at', 'closes_at', 'missed_by_us'),
-        ('closes_at', 'day_ends_at', 'market_closed'),
+        ('day_starts_at', 'coalesce(opens_at, day_ends_at)', "'market_closed'"),
+        ('opens_at', 'closes_at', gap_class('asset_class', 'closes_at', ['asked_until'])),
+        ('closes_at', 'day_ends_at', "'market_closed'"),
     ] %}
     union all
     select
@@ -73,7 +84,7 @@ pieces as (
         {{ start }} as gap_start,
         {{ end }} as gap_end,
         cast(ceil(datediff('second', {{ start }}, {{ end }}) / timeframe_seconds) as integer) as missing_bars,
-        '{{ class }}' as gap_class
+        {{ class }} as gap_class
     from empty_days
     where {{ start }} < {{ end }}
     {%- endfor %}

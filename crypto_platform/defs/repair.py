@@ -1,0 +1,47 @@
+"""The sensors that have gaps of ours asked for again (`operate.repair`), one a feed."""
+
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from crypto_platform.feeds.spec import feeds
+from crypto_platform.operate import repair
+from crypto_platform.operate.daily import reason_not_to_ask
+from crypto_platform.settings import settings
+
+
+def _repair(feed: str) -> dg.SensorDefinition:
+    @dg.sensor(
+        name=f"{feed}_repair",
+        job_name=feed,
+        minimum_interval_seconds=60,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=f"Asks Alpaca again for days of {feed} whose gaps are ours, until dbt finds them closed or the "
+        "vendor's.",
+    )
+    def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        # From another source than the day's, a repair would be a correction.
+        if reason := reason_not_to_ask(settings()):
+            return dg.SensorResult(skip_reason=reason)
+
+        def gaps() -> list[repair.Gap]:
+            from crypto_platform.snowflake.connection import connect
+
+            with connect(settings()) as connection:
+                return repair.missed_by_us(connection, feed)
+
+        found = repair.tick(context.instance, feed, repair.State.of(context.cursor), gaps, datetime.now(UTC))
+        context.log.info(found.why)
+        requests = [dg.RunRequest(run_config=r.run_config, tags=r.tags) for r in found.repairs]
+        return dg.SensorResult(
+            run_requests=requests,
+            cursor=found.state.cursor,
+            skip_reason=None if requests else found.why,
+        )
+
+    return sensor
+
+
+@dg.definitions
+def repairs() -> dg.Definitions:
+    return dg.Definitions(sensors=[_repair(feed) for feed in feeds()])
