@@ -132,7 +132,7 @@ def _load(
         schema.ensure_schema(connection, feed)
         topic, spans = _preflight(settings, feed, connection)
         scratch.drop_stale(connection)
-    _drop_stale_folders(settings, feed)
+    drop_stale_folders(settings, feed)
     clock.lap("preflight")
     if not spans:
         return LoadReport(topic.topic, None, seconds=seconds)
@@ -262,14 +262,18 @@ def _drop_folder(folder: str) -> None:
     fs.rm(root, recursive=True)
 
 
-def _drop_stale_folders(settings: Settings, feed: str) -> None:
-    """Remove what dead attempts staged more than a day ago."""
+def drop_stale_folders(settings: Settings, feed: str) -> list[str]:
+    """Remove what dead attempts staged more than a day ago; returns the folders' names."""
     fs, root = fsspec.core.url_to_fs(f"{settings.stage}/{bars.check_feed(feed)}")
-    if not fs.exists(root):
-        return
-    for folder in fs.ls(root, detail=False, refresh=True):
-        if scratch.is_stale(folder.rstrip("/").rsplit("/", 1)[-1]):
-            fs.rm(folder, recursive=True)
+    folders = fs.ls(root, detail=False, refresh=True) if fs.exists(root) else []
+    stale = [folder for folder in folders if scratch.is_stale(_name(folder))]
+    for folder in stale:
+        fs.rm(folder, recursive=True)
+    return [_name(folder) for folder in stale]
+
+
+def _name(folder: str) -> str:
+    return folder.rstrip("/").rsplit("/", 1)[-1]
 
 
 class _Clock:
