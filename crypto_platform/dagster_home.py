@@ -8,19 +8,24 @@ _MADE = "# Made from the project's dagster.yaml and made again when that changes
 
 
 def dagster_home(settings: Settings) -> Path:
-    """The folder to set DAGSTER_HOME to, with a `dagster.yaml` of the project's and the event log's place.
+    """The folder to set DAGSTER_HOME to, with a `dagster.yaml` of the project's and where the storage is.
 
-    A `dagster.yaml` of one's own that lies there already, such as one with Postgres storage, stays.
+    Postgres's address stays in the environment. A `dagster.yaml` of one's own that lies there already stays.
     """
     folder = (settings.dagster_home or settings.crypto_platform_home / "dagster").absolute()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "dagster.yaml"
-    content = (
-        f"{_MADE}{(PROJECT_ROOT / 'dagster.yaml').read_text()}"
-        "event_log_storage:\n  module: crypto_platform.event_log\n  class: KeptSqliteEventLogStorage\n"
-        f"  config:\n    base_dir: {folder / 'history' / 'runs'}\n"
-    )
+    content = f"{_MADE}{(PROJECT_ROOT / 'dagster.yaml').read_text()}{_storage(settings, folder)}"
     present = path.read_text() if path.exists() else _MADE
     if present.startswith(_MADE) and present != content:
         path.write_text(content)
     return folder
+
+
+def _storage(settings: Settings, folder: Path) -> str:
+    if settings.dagster_postgres_url:
+        return "storage:\n  postgres:\n    postgres_url:\n      env: DAGSTER_POSTGRES_URL\n"
+    return (
+        "event_log_storage:\n  module: crypto_platform.event_log\n  class: KeptSqliteEventLogStorage\n"
+        f"  config:\n    base_dir: {folder / 'history' / 'runs'}\n"
+    )

@@ -48,11 +48,17 @@ class Settings(BaseSettings):
     # What this machine keeps: the lake, staged files, the sandbox's data and logs, Dagster's instance.
     crypto_platform_home: Path = PROJECT_ROOT / ".crypto_platform"
     dagster_home: Path | None = Field(None, description="Dagster's instance; unset: in the home")
+    dagster_postgres_url: SecretStr | None = Field(
+        None,
+        description="Dagster's storage, postgresql://user:password@host:5432/database; unset: SQLite",
+    )
     lake_url: str | None = Field(None, description="Folder or fsspec URL (s3://…, gs://…) of the lake")
 
     daily_runs: bool | None = Field(
         None, description="Whether the feeds' daily runs ask for new days; unset: unless the bars are recordings"
     )
+
+    history_days: int = Field(90, ge=1, description="Days after which a run that no partition needs is deleted")
 
     # Alpaca
     apca_api_data_url: str | None = Field(None, description="Alpaca's data API; unset: the sandbox server")

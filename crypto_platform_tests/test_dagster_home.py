@@ -1,6 +1,8 @@
 from pathlib import Path
 
+import yaml
 from dagster import DagsterInstance
+from pydantic import SecretStr
 
 from crypto_platform.dagster_home import dagster_home
 from crypto_platform.event_log import KeptSqliteEventLogStorage
@@ -20,6 +22,16 @@ def test_the_project_s_dagster_yaml_is_in_force(fresh_settings: Settings) -> Non
         assert concurrency.run_queue_config
         assert isinstance(instance.event_log_storage, KeptSqliteEventLogStorage)
     assert (home / "history" / "runs" / "index.db").exists()
+
+
+def test_postgres_is_its_storage_without_the_password_on_disk(fresh_settings: Settings) -> None:
+    url = SecretStr("postgresql://dagster:secret@db:5432/dagster")
+    made = (dagster_home(fresh_settings.model_copy(update={"dagster_postgres_url": url})) / "dagster.yaml").read_text()
+    found = yaml.safe_load(made)
+    assert found["storage"] == {"postgres": {"postgres_url": {"env": "DAGSTER_POSTGRES_URL"}}}
+    assert "event_log_storage" not in found
+    assert found["run_launcher"]["class"] == "WatchedRunLauncher"
+    assert "secret" not in made
 
 
 def test_a_dagster_yaml_of_one_s_own_stays(fresh_settings: Settings, tmp_path: Path) -> None:
