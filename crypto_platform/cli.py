@@ -136,7 +136,7 @@ def restart(service: Annotated[str, typer.Argument(help="As `crypto-platform sta
     from crypto_platform.sandbox import supervise
     from crypto_platform.settings import settings
 
-    with _usage():
+    with runs.usage():
         supervise.restart(settings(), service)
     typer.echo(f"{service} runs.")
 

@@ -50,7 +50,7 @@ class Settings(BaseSettings):
     dagster_home: Path | None = Field(None, description="Dagster's instance; unset: in the home")
     dagster_postgres_url: SecretStr | None = Field(
         None,
-        description="Dagster's storage, postgresql://user:password@host:5432/database; unset: SQLite",
+        description="Dagster's storage, postgresql+psycopg2://user:password@host:5432/database; unset: SQLite",
     )
     lake_url: str | None = Field(None, description="Folder or fsspec URL (s3://…, gs://…) of the lake")
 

@@ -25,7 +25,7 @@ def test_the_project_s_dagster_yaml_is_in_force(fresh_settings: Settings) -> Non
 
 
 def test_postgres_is_its_storage_without_the_password_on_disk(fresh_settings: Settings) -> None:
-    url = SecretStr("postgresql://dagster:secret@db:5432/dagster")
+    url = SecretStr("postgresql+psycopg2://dagster:secret@db:5432/dagster")
     made = (dagster_home(fresh_settings.model_copy(update={"dagster_postgres_url": url})) / "dagster.yaml").read_text()
     found = yaml.safe_load(made)
     assert found["storage"] == {"postgres": {"postgres_url": {"env": "DAGSTER_POSTGRES_URL"}}}
