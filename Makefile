@@ -1,8 +1,8 @@
 # Everything a fresh clone needs is Python 3.11, Java 17 and make; `make help` lists what there is.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup prerequisites browser demo up dashboard dashboard-check docs test test-unit check changed format lock bench soak \
-	clean
+.PHONY: help setup prerequisites browser demo up dashboard dashboard-check docs test test-unit check changed format lock bench drill \
+	soak clean
 
 PYTHON ?= python3.11
 CRYPTO_PLATFORM_HOME ?= .crypto_platform
@@ -69,6 +69,9 @@ format: setup ## Put the code into the style that `check` asks for
 
 bench: setup ## Throughput of each hop, beside other tools, as a table and JSON
 	@$(BIN)/python -m bench
+
+drill: setup ## Break every part that is watched: seconds to the alert and to the recovery, as a table
+	@$(BIN)/python -m crypto_platform.drill
 
 MINUTES ?= 30
 soak: setup ## The live path disturbed and killed for MINUTES=30, and a ledger that must not show it

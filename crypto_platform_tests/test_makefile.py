@@ -39,6 +39,6 @@ def test_help_names_every_target_of_the_readme() -> None:
     printed = make("help").stdout
     for target in (
         *("setup", "demo", "up", "dashboard", "dashboard-check", "test", "test-unit", "check", "format", "lock"),
-        *("bench", "clean"),
+        *("bench", "drill", "clean"),
     ):
         assert f"  make {target} " in printed

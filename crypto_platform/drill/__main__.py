@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 
-from crypto_platform.drill.faults import Fault, Faults
+from crypto_platform.drill.faults import PATIENCE_SECONDS, Fault, Faults
 from crypto_platform.drill.receiver import Received, Receiver
 from crypto_platform.sandbox import display, supervise
 from crypto_platform.sandbox.services import PLATFORM
@@ -83,6 +83,7 @@ def _settings(home: Path, url: str) -> Settings:
         jvm_jars=jars,
         java_home=java,
         sandbox_simulated=True,
+        sandbox_start_seconds=PATIENCE_SECONDS,
         dagster_code_module="crypto_platform.drill.definitions",
         alert_webhook_url=SecretStr(url),
         # Each alert is timed on its own.
