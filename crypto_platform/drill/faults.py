@@ -21,7 +21,7 @@ from crypto_platform.sandbox.supervisord import Supervisord
 from crypto_platform.settings import Settings
 from crypto_platform.watch.switch import switch
 
-PATIENCE_SECONDS = 300.0
+PATIENCE_SECONDS = 900.0
 
 
 @dataclass(frozen=True)
