@@ -113,7 +113,9 @@ def _fire(fault: Fault, receiver: Receiver) -> Outcome:
     except Exception as error:
         return Outcome(fault, asked, problem=f"it could not be fired: {error}")
     one = Outcome(fault, fired if fired is not None else asked)
-    one.alert = receiver.wait(fault.fingerprint, ("alert", "worse"), min(asked, one.fired) - 1, LIMIT_SECONDS)
+    # What Dagster records may have been told before it was asked for.
+    after = 0.0 if fired is None else min(asked, fired) - 1
+    one.alert = receiver.wait(fault.fingerprint, ("alert", "worse"), after, LIMIT_SECONDS)
     if one.alert is not None:
         if fired is None:
             one.fired = datetime.fromisoformat(one.alert.alert["since"]).timestamp()

@@ -140,6 +140,7 @@ SERVICES = {
         Service(
             name="watchdog",
             command=lambda settings: [*_LEASHED, *_PYTHON, "crypto_platform.cli", "watchdog"],
+            needs=("dagster",),
             group="watchdog",
         ),
         Service(

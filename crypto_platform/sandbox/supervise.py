@@ -168,14 +168,17 @@ def _start(settings: Settings, services: list[Service], progress: Progress) -> S
         for service in missing:
             _check_ports(effective, service)
         # What needs another is started when that answers.
-        for eager in (True, False):
-            chosen = [service for service in missing if eager is not bool(service.needs)]
-            for service in chosen:
-                if service.needs:
-                    _await(supervisord, effective, [SERVICES[name] for name in service.needs], progress)
-                progress(service.name, "starting")
-                supervisord.start(service)
-        _await(supervisord, effective, services, progress)
+        answering: set[str] = set()
+
+        def wait(names: Collection[str]) -> None:
+            _await(supervisord, effective, [SERVICES[n] for n in names if n not in answering], progress)
+            answering.update(names)
+
+        for service in sorted(missing, key=lambda s: bool(s.needs)):
+            wait(service.needs)
+            progress(service.name, "starting")
+            supervisord.start(service)
+        wait([service.name for service in services])
         return effective
 
 

@@ -15,10 +15,10 @@ from crypto_platform.watch.ui import Links
 
 # The daemon writes a heartbeat every 30 s; so long after the last one it is taken for gone.
 DAEMON_SILENCE = timedelta(seconds=45)
-# After its start, until it must have written one.
-DAEMON_START = timedelta(seconds=90)
 # The daemon is there and evaluates none of its sensors.
 SENSOR_SILENCE = timedelta(seconds=90)
+# After its start, until each must have shown itself once: the code is loaded first.
+START = timedelta(seconds=180)
 # A server that does not answer twice in a row is down, not slow.
 MISSES = 2
 PROBE_SECONDS = 2.0
@@ -32,6 +32,7 @@ class Processes:
         self._links = Links(settings)
         self._began = began
         self._missed: dict[str, list[datetime]] = {}
+        self._came_up: set[str] = set()
 
     def look(self, instance: dg.DagsterInstance, now: datetime) -> list[Alert]:
         """What is wrong now."""
@@ -51,9 +52,9 @@ class Processes:
         ]
         ticked = datetime.fromtimestamp(max(sensors, default=0.0), UTC)
         lived = max(datetime.fromtimestamp(max(beats, default=0.0), UTC), ticked)
-        if now > max(lived + DAEMON_SILENCE, self._began + DAEMON_START):
+        if now > max(lived + DAEMON_SILENCE, self._began + START):
             what, since, cause = "the daemon does not run", lived, "it was stopped or killed, or has lost its storage"
-        elif sensors and now > max(ticked + SENSOR_SILENCE, self._began + DAEMON_START):
+        elif sensors and now > max(ticked + SENSOR_SILENCE, self._began + START):
             what, since, cause = "the daemon runs no sensors", ticked, "all of its threads hang in sensors"
         else:
             return None
@@ -63,6 +64,9 @@ class Processes:
     def _server(self, name: str, what: str, link: str, answers: bool, now: datetime) -> Alert | None:
         if answers:
             self._missed.pop(name, None)
+            self._came_up.add(name)
+            return None
+        if name not in self._came_up and now < self._began + START:
             return None
         missed = self._missed.setdefault(name, [])
         missed.append(now)
