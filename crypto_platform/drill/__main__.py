@@ -5,9 +5,9 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -92,18 +92,28 @@ def _settings(home: Path, url: str) -> Settings:
     )
 
 
-def _round(faults: Iterable[Fault], receiver: Receiver, console: Console) -> list[Outcome]:
+def _round(faults: Sequence[Fault], receiver: Receiver, console: Console) -> list[Outcome]:
     """Fire these at once, wait for their alerts, mend them at once, wait for their recoveries."""
-    with ThreadPoolExecutor() as pool:
-        outcomes = list(pool.map(lambda fault: _fire(fault, receiver), faults))
-        for one in outcomes:
-            said = f"{one.alerted_after:.0f} s: {_title(one)}" if one.alerted_after is not None else "NOT TOLD"
-            console.print(f"{one.fault.name}: {said}", markup=False)
-        list(pool.map(lambda one: _mend(one, receiver), outcomes))
+    outcomes: list[Outcome] = []
+    _at_once([lambda fault=fault: outcomes.append(_fire(fault, receiver)) for fault in faults])  # type: ignore[misc]
+    outcomes.sort(key=lambda one: [fault.name for fault in faults].index(one.fault.name))
+    for one in outcomes:
+        said = f"{one.alerted_after:.0f} s: {_title(one)}" if one.alerted_after is not None else "NOT TOLD"
+        console.print(f"{one.fault.name}: {said} {one.problem}", markup=False)
+    _at_once([lambda one=one: _mend(one, receiver) for one in outcomes])  # type: ignore[misc]
     for one in outcomes:
         said = f"recovered after {one.recovered_after:.0f} s" if one.recovered_after is not None else "NOT RECOVERED"
         console.print(f"{one.fault.name}: {said} {one.problem}", markup=False)
     return outcomes
+
+
+def _at_once(actions: Sequence[Callable[[], None]]) -> None:
+    """Do these side by side; a Ctrl-C waits for none of them."""
+    threads = [threading.Thread(target=action, daemon=True) for action in actions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 def _fire(fault: Fault, receiver: Receiver) -> Outcome:
