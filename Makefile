@@ -40,7 +40,7 @@ dashboard-check: setup $(SUPERSET_VENV)/.installed ## Open every dashboard of an
 docs: setup ## dbt's site of the models, with lineage and columns, on loopback until Ctrl-C
 	@$(BIN)/crypto-platform docs
 
-test: setup ## Every test, those on the real parts included
+test: setup $(SUPERSET_VENV)/.installed ## Every test, those on the real parts included
 	@$(BIN)/pytest
 
 test-unit: setup ## The tests that need nothing started
@@ -67,7 +67,7 @@ format: setup ## Put the code into the style that `check` asks for
 	$(BIN)/ruff format .
 	$(BIN)/sqlfluff fix dbt_project
 
-bench: setup ## Throughput of each hop, beside other tools, as a table and JSON
+bench: setup $(SUPERSET_VENV)/.installed ## Throughput of each hop, beside other tools, as a table and JSON
 	@$(BIN)/python -m bench
 
 drill: setup ## Break every part that is watched: seconds to the alert and to the recovery, as a table
@@ -109,11 +109,13 @@ $(VENV)/.installed: requirements.lock pyproject.toml $(VENV)/.uv
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(SUPERSET_VENV)/.installed: dashboards/requirements.lock | $(VENV)/.uv
+$(SUPERSET_VENV)/.installed: dashboards/requirements.lock | $(VENV)/.installed
 	@echo "Installing Apache Superset into $(SUPERSET_VENV), the first time for a minute or two …"
 	@$(UV) venv --quiet --clear --no-project --python $(BIN)/python $(SUPERSET_VENV)
 	@$(UV) pip install --quiet --compile-bytecode --python $(SUPERSET_VENV)/bin/python --require-hashes \
 	  --requirement dashboards/requirements.lock
+	@# The tables of its metadata, made once here and not by each new Superset: 40 s of migrations.
+	@SUPERSET_VENV=$(SUPERSET_VENV) $(BIN)/python -m crypto_platform.superset.template
 	@cp dashboards/requirements.lock $@
 
 $(JARS)/.fetched: ivy.xml ivysettings.xml jars.sha256 | $(VENV)/.installed

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from bench import report
+from bench.dashboards import dashboards
 from bench.long_range import linearity, year
 from bench.machine import machine
 from bench.one_day import one_day
@@ -27,6 +28,7 @@ class Section(StrEnum):
     OTHER_TOOLS = "other-tools"
     LINEARITY = "linearity"
     STREAM = "stream"
+    DASHBOARDS = "dashboards"
 
 
 def main(
@@ -84,6 +86,8 @@ def _measure(
             results["one_day"] = one_day(settings, runs, tell)
         elif section is Section.YEAR:
             results["year"] = year(settings, symbols, days, tell)
+        elif section is Section.DASHBOARDS:
+            results["dashboards"] = dashboards(settings, symbols, days, runs, tell)
         elif section is Section.LINEARITY:
             results["linearity"] = linearity(settings, runs, scale, tell)
         elif section is Section.STREAM:

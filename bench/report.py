@@ -24,6 +24,7 @@ def table(results: dict[str, Any]) -> Table:
         "other_tools": _others,
         "linearity": _linearity,
         "stream": _stream,
+        "dashboards": _dashboards,
     }
     for section, add in sections.items():
         if section in results:
@@ -93,6 +94,15 @@ def _stream(rows: Table, results: dict[str, Any]) -> None:
     )
     _at_most(rows, "all of a minute in RAW, the slowest", burst["seconds"], burst["target_seconds"], "s")
     _at_most(rows, "the stream service's memory at most", burst["peak_rss"] / MIB, burst["target_rss"] / MIB, "MiB")
+
+
+def _dashboards(rows: Table, results: dict[str, Any]) -> None:
+    found = results["dashboards"]
+    scale = f"{found['symbols']} symbols x {found['days']} days"
+    rows.add_row(f"[bold]Dashboards[/bold] over {scale}, medians of {found['runs']} runs")
+    for chart, seconds in sorted(found["charts"].items(), key=lambda item: -item[1]):
+        _at_most(rows, f"  {chart}", seconds, found["target_chart_seconds"], "s")
+    _at_most(rows, "the Market page until all is drawn", found["page"], found["target_page_seconds"], "s")
 
 
 def _at_most(rows: Table, what: str, value: float, limit: float, unit: str) -> None:

@@ -30,6 +30,8 @@ def systems(tell: Callable[[str], None], simulated: bool) -> Iterator[Settings]:
             crypto_platform_home=Path(home),
             jvm_jars=project.jars,
             java_home=project.java_home,
+            superset_venv=project.superset_venv,
+            superset_port=0,
             sandbox_snowflake_memory=project.sandbox_snowflake_memory,
             sandbox_simulated=simulated,
             **{f"sandbox_{name}_port": 0 for name in PORTS},

@@ -3,7 +3,7 @@
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +15,15 @@ from crypto_platform.settings import ENV_FILE_VARIABLE, Settings
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-# The jars that setup fetched; all else is at its default, whatever this machine's `.env` and environment say: no
+    from crypto_platform_tests.dbt_project.warehouse import Warehouse
+
+# What setup installed and fetched; all else is at its default, whatever this machine's `.env` and environment say: no
 # test may reach a system of theirs.
-SHARED = {"jvm_jars": Settings().jars, "java_home": Settings().java_home}
+SHARED = {
+    "jvm_jars": Settings().jars,
+    "java_home": Settings().java_home,
+    "superset_venv": Settings().superset_venv,
+}
 os.environ[ENV_FILE_VARIABLE] = os.devnull
 for name in Settings.model_fields:
     os.environ.pop(name.upper(), None)
@@ -35,13 +41,14 @@ FREE_PORTS = {
     "dagster_code_port": 0,
     "stream_port": 0,
     "loader_port": 0,
+    "superset_port": 0,
 }
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that use the suite's sandbox are marked so, and `-m "not sandbox"` leaves them out."""
     for item in items:
-        if "sandbox" in getattr(item, "fixturenames", ()):
+        if {"sandbox", "snowflake"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("sandbox")
 
 
@@ -56,6 +63,42 @@ def sandbox(sandbox_settings: Settings) -> Iterator[Settings]:
     """The embedded Alpaca, Kafka, Spark and Snowflake, up for the whole session; the settings to reach them."""
     with supervise.sandbox(sandbox_settings) as effective:
         yield effective
+
+
+@pytest.fixture(scope="session")
+def snowflake(sandbox_settings: Settings) -> Iterator[Settings]:
+    """Settings of a running embedded Snowflake."""
+    with supervise.sandbox(sandbox_settings, {"snowflake"}) as effective:
+        yield effective
+
+
+@pytest.fixture(scope="session")
+def new_warehouse(snowflake: Settings, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], "Warehouse"]:
+    """Make an empty warehouse in a database of the given name."""
+    from crypto_platform_tests.dbt_project.warehouse import Warehouse
+
+    def make(database: str) -> Warehouse:
+        settings = snowflake.model_copy(update={"snowflake_database": database})
+        warehouse = Warehouse(settings, tmp_path_factory.mktemp(database))
+        warehouse.create()
+        return warehouse
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def recorded(new_warehouse: Callable[[str], "Warehouse"]) -> "Warehouse":
+    """Every recording loaded and built; for reading only."""
+    import pandas as pd
+
+    from crypto_platform_tests.dbt_project.warehouse import recording
+
+    warehouse = new_warehouse("RECORDED")
+    warehouse.load("crypto", recording("BTC-USD_1Min"), pd.Timestamp("2026-06-01"))
+    for symbol in ("SPY", "AAPL", "NVDA"):
+        warehouse.load("us_equity", recording(f"{symbol}_15Min"), pd.Timestamp("2026-06-01"))
+    warehouse.dbt("build")
+    return warehouse
 
 
 @pytest.fixture

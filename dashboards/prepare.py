@@ -1,6 +1,7 @@
 """Superset's own set-up in one process: the metadata's tables, the roles, the administrator.
 
-Run by `crypto_platform.superset.server` with Superset's Python; what is there already is kept.
+Run by `crypto_platform.superset.server` with Superset's Python; what is there already is kept. Without
+`SUPERSET_USERNAME` no administrator is made.
 """
 
 import os
@@ -9,15 +10,14 @@ import sys
 from superset.app import create_app
 from superset.cli.main import superset
 
-USERNAME, PASSWORD = os.environ["SUPERSET_USERNAME"], os.environ["SUPERSET_PASSWORD"]
-STEPS = (
-    ["db", "upgrade"],
-    ["init"],
-    [
-        *["fab", "create-admin", "--username", USERNAME, "--password", PASSWORD],
-        *["--firstname", "Market", "--lastname", "Data", "--email", f"{USERNAME}@localhost"],
-    ],
-)
+STEPS = [["db", "upgrade"], ["init"]]
+if username := os.environ.get("SUPERSET_USERNAME"):
+    STEPS.append(
+        [
+            *["fab", "create-admin", "--username", username, "--password", os.environ["SUPERSET_PASSWORD"]],
+            *["--firstname", "Market", "--lastname", "Data", "--email", f"{username}@localhost"],
+        ]
+    )
 
 
 def main() -> None:

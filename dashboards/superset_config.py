@@ -7,6 +7,7 @@ the arguments of `snowflake.connector.connect` for a login that only reads.
 
 import json
 import os
+import string
 from copy import deepcopy
 from typing import Any
 
@@ -47,6 +48,8 @@ _policy = TALISMAN_CONFIG["content_security_policy"]
 # Nothing here is drawn from other hosts.
 _policy["img-src"] = ["'self'", "blob:", "data:"]
 _policy["connect-src"] = ["'self'"]
+_policy["font-src"] = ["'self'"]
+_policy["style-src"] = ["'self'", "'unsafe-inline'"]
 # Handlebars compiles its templates to functions.
 _policy["script-src"] = ["'self'", "'strict-dynamic'", "'unsafe-eval'"]
 
@@ -54,7 +57,7 @@ _policy["script-src"] = ["'self'", "'strict-dynamic'", "'unsafe-eval'"]
 _SHAPES = ["svg", "g", "rect", "line", "path", "polyline", "circle", "text", "tspan", "title"]
 _DRAWN = [
     *["x", "y", "x1", "y1", "x2", "y2", "cx", "cy", "r", "rx", "dx", "dy", "d", "points", "width", "height"],
-    *["viewBox", "preserveAspectRatio", "vectorEffect", "fill", "fillOpacity", "opacity"],
+    *["viewBox", "preserveAspectRatio", "vectorEffect", "transform", "fill", "fillOpacity", "opacity"],
     *["stroke", "strokeWidth", "strokeDashArray", "strokeOpacity", "strokeLineJoin"],
     *["textAnchor", "dominantBaseline", "fontSize", "fontWeight", "role", "ariaLabel"],
 ]
@@ -66,6 +69,30 @@ HTML_SANITIZATION_SCHEMA_EXTENSIONS = {
 # --- What the dashboards are made with.
 # Jinja in the datasets' SQL: the candlestick is drawn from what the filters chose.
 FEATURE_FLAGS = {"ENABLE_TEMPLATE_PROCESSING": True}
+
+
+def number(expression: str, whole_from: float = 1e12) -> str:
+    """SQL that writes a number for people, with commas: 8 decimals below 1, 2 from there, none from `whole_from` on."""
+
+    def fixed(decimals: int) -> str:
+        # A cast and not to_char: the emulator takes no format for numbers.
+        text = f"cast(cast({expression} as number(38, {decimals})) as varchar)"
+        thousands = f"regexp_replace({text}, '(\\\\d)(\\\\d{{3}})(\\\\.|$)', '\\\\1,\\\\2\\\\3')"
+        return f"regexp_replace({thousands}, '(\\\\d)(\\\\d{{3}}),', '\\\\1,\\\\2,')"
+
+    return (
+        f"case when {expression} = 0 then '0' when abs({expression}) < 1 "
+        f"then cast(cast({expression} as number(38, 8)) as varchar) "
+        f"when abs({expression}) < {whole_from:.0f} then {fixed(2)} else {fixed(0)} end"
+    )
+
+
+def plain(text: Any) -> str:
+    """What a filter chose without all that is not part of a symbol or a word: safe between quotes in SQL."""
+    return "".join(c for c in str(text) if c in f"{string.ascii_letters}{string.digits}/._-")
+
+
+JINJA_CONTEXT_ADDONS = {"number": number, "plain": plain}
 # Relative time ranges end now, not at midnight.
 DEFAULT_RELATIVE_START_TIME = "now"
 DEFAULT_RELATIVE_END_TIME = "now"
@@ -83,6 +110,7 @@ THEME_DEFAULT["token"] |= {
     "brandAppName": APP_NAME,
     "colorPrimary": "#0072B2",
     "colorLink": "#0072B2",
+    "colorWarning": "#B45309",
 }
 # The drawings' colours are made for one background.
 THEME_DARK = None

@@ -12,6 +12,7 @@ from crypto_platform.settings import PROJECT_ROOT, Settings
 from crypto_platform.snowflake.connection import connection_args
 
 CODE = PROJECT_ROOT / "dashboards"
+CONFIGURATION = {"SUPERSET_CONFIG_PATH": str(CODE / "superset_config.py")}
 MEND = "run `make dashboard`, which installs it into an environment of its own"
 
 
@@ -32,16 +33,25 @@ def folder(settings: Settings) -> Path:
     return settings.crypto_platform_home / "superset"
 
 
+def installed(settings: Settings) -> Path:
+    """The lock that Superset was installed from; not there while it is not."""
+    return settings.superset_venv / ".installed"
+
+
+def template(settings: Settings) -> Path:
+    """The metadata, in SQLite, of a Superset without users and content."""
+    return settings.superset_venv / "metadata" / "superset.db"
+
+
 def python(settings: Settings) -> Path:
     """The Python that Superset is installed for.
 
     Raises:
         SupersetError: it is not installed.
     """
-    found = settings.superset_venv / "bin" / "python"
-    if not (settings.superset_venv / ".installed").exists():
+    if not installed(settings).exists():
         raise SupersetError(f"Superset is not installed in {settings.superset_venv}: {MEND}")
-    return found
+    return settings.superset_venv / "bin" / "python"
 
 
 def login(settings: Settings) -> Login:
@@ -56,7 +66,7 @@ def environment(settings: Settings) -> dict[str, str]:
     metadata = settings.superset_metadata_url
     return {
         **os.environ,
-        "SUPERSET_CONFIG_PATH": str(CODE / "superset_config.py"),
+        **CONFIGURATION,
         "SUPERSET_HOME": str(folder(settings)),
         "SUPERSET_SECRET_KEY": key.get_secret_value() if key else _generated(settings)["secret_key"],
         "SUPERSET_METADATA_URL": metadata.get_secret_value() if metadata else "",

@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+import secrets
+import shutil
 import subprocess
 
 from crypto_platform.sandbox.ports import LOOPBACK
@@ -20,22 +22,51 @@ def prepare(settings: Settings) -> bool:
         ValueError: the settings of the login to Snowflake are incomplete.
     """
     python, mark = home.python(settings), home.folder(settings) / "prepared"
-    done = hashlib.sha256((settings.superset_venv / ".installed").read_bytes()).hexdigest()
+    done = hashlib.sha256(home.installed(settings).read_bytes()).hexdigest()
     if mark.exists() and mark.read_text() == done:
         return False
-    administrator = home.login(settings)
-    environment = home.environment(settings) | {
+    administrator, environment = home.login(settings), home.environment(settings)
+    template = home.template(settings)
+    if settings.superset_metadata_url is None and template.exists() and not (mark.parent / template.name).exists():
+        shutil.copy(template, mark.parent)
+    environment |= {
         "SUPERSET_USERNAME": administrator.username,
         "SUPERSET_PASSWORD": administrator.password.get_secret_value(),
     }
-    outcome = subprocess.run(
-        [python, home.CODE / "prepare.py"], env=environment, capture_output=True, text=True, check=False
-    )
+    run_set_up(str(python), environment)
+    mark.write_text(done)
+    return True
+
+
+def make_template(settings: Settings) -> None:
+    """The metadata of a Superset without users and content, from which new ones begin.
+
+    Raises:
+        SupersetError: Superset refuses; the message holds the end of what it said.
+    """
+    file = home.template(settings)
+    file.unlink(missing_ok=True)
+    file.parent.mkdir(exist_ok=True)
+    # It holds nothing that the key of whoever begins with it would have to read.
+    own = {
+        "SUPERSET_SECRET_KEY": secrets.token_urlsafe(48),
+        "SUPERSET_HOME": str(file.parent),
+        "SUPERSET_WAREHOUSE": "{}",
+    }
+    run_set_up(str(settings.superset_venv / "bin" / "python"), {**os.environ, **home.CONFIGURATION, **own})
+
+
+def run_set_up(python: str, environment: dict[str, str]) -> None:
+    """Run `dashboards/prepare.py`.
+
+    Raises:
+        SupersetError: it failed; the message holds the end of what it said.
+    """
+    command = [python, str(home.CODE / "prepare.py")]
+    outcome = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if outcome.returncode != 0:
         end = "\n".join((outcome.stdout + outcome.stderr).splitlines()[-15:])
         raise home.SupersetError(f"Superset could not be set up. The end of what it said:\n{end}")
-    mark.write_text(done)
-    return True
 
 
 def main() -> None:
