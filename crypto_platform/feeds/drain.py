@@ -20,7 +20,9 @@ EVERY_SECONDS = 30
 def drain_job(feed: str) -> dg.JobDefinition:
     """The job `drain_<feed>`: one load, told as an observation of the feed's raw asset."""
 
-    @dg.op(name=f"drain_{feed}", pool=topic(feed), description=f"Loads what {topic(feed)} holds beyond the ledger.")
+    @dg.op(
+        name=f"load_{feed}_topic", pool=topic(feed), description=f"Loads what {topic(feed)} holds beyond the ledger."
+    )
     def drain(context: dg.OpExecutionContext, kafka: KafkaResource, pyspark: SparkConnectResource) -> None:
         from crypto_platform import raw
 

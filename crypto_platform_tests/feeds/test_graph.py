@@ -103,6 +103,11 @@ def test_the_asset_graph_is_as_pictured(definitions: dg.Definitions) -> None:
     assert picture(definitions) == PICTURE.read_text(), f"see {Path(__file__).name} for how to draw it anew"
 
 
+def test_the_code_server_can_tell_of_every_job(definitions: dg.Definitions) -> None:
+    """It refuses a name that is an op's in one place and a job's in another."""
+    assert {job.name for job in definitions.get_repository_def().get_all_jobs()} >= set(feeds())
+
+
 def test_whatever_is_materialised_a_range_of_days_is_one_run(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
     # The dashboards are of their code, not of a day.
