@@ -10,8 +10,7 @@ from crypto_platform.settings import settings
 
 @dg.op(description="Leftovers of killed writers and loads, and runs older than HISTORY_DAYS; never an only copy.")
 def remove_what_is_not_needed(context: dg.OpExecutionContext) -> None:
-    keys = context.repository_def.asset_graph.materializable_asset_keys
-    removed = clean(settings(), context.instance, keys, datetime.now(UTC))
+    removed = clean(settings(), context.instance, datetime.now(UTC))
     for what, names in (("files of the lake", removed.lake), ("stage folders", removed.stage), ("runs", removed.runs)):
         context.log.info(f"{len(names)} {what} removed: {', '.join(names) or 'none'}")
 

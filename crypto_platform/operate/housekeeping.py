@@ -14,7 +14,6 @@ lake.
 """
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -50,9 +49,9 @@ def unfinished_files(settings: Settings, now: datetime) -> list[str]:
     return sorted(path.name for path in left)
 
 
-def old_runs(instance: dg.DagsterInstance, keys: Iterable[dg.AssetKey], before: datetime) -> list[str]:
+def old_runs(instance: dg.DagsterInstance, before: datetime) -> list[str]:
     """Delete finished runs from before `before` that no asset's partition needs; at most `RUNS_AT_ONCE` a round."""
-    needed = {run_id for key in keys for run_id in _newest_runs(instance, key)}
+    needed = {run_id for key in instance.all_asset_keys() for run_id in _newest_runs(instance, key)}
     finished = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
     records = instance.get_run_records(
         dg.RunsFilter(statuses=finished, created_before=before), ascending=True, limit=RUNS_AT_ONCE + len(needed)
@@ -64,12 +63,12 @@ def old_runs(instance: dg.DagsterInstance, keys: Iterable[dg.AssetKey], before: 
     return deleted
 
 
-def clean(settings: Settings, instance: dg.DagsterInstance, keys: Iterable[dg.AssetKey], now: datetime) -> Removed:
+def clean(settings: Settings, instance: dg.DagsterInstance, now: datetime) -> Removed:
     """One round of everything."""
     return Removed(
         lake=unfinished_files(settings, now),
         stage=[name for feed in feeds() for name in drop_stale_folders(settings, feed)],
-        runs=old_runs(instance, keys, now - timedelta(days=settings.history_days)),
+        runs=old_runs(instance, now - timedelta(days=settings.history_days)),
     )
 
 

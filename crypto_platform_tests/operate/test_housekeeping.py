@@ -7,6 +7,7 @@ import dagster as dg
 import pytest
 
 from crypto_platform.dagster_home import dagster_home
+from crypto_platform.defs.housekeeping import housekeeping
 from crypto_platform.lake import Lake, Section
 from crypto_platform.operate.housekeeping import clean, old_runs
 from crypto_platform.settings import Settings
@@ -34,8 +35,8 @@ def materialise(instance: dg.DagsterInstance, day: str) -> str:
 def test_a_run_goes_when_a_later_one_did_its_partitions(instance: dg.DagsterInstance) -> None:
     first, again = materialise(instance, "2026-02-01"), materialise(instance, "2026-02-01")
     only = materialise(instance, "2026-02-02")
-    assert old_runs(instance, [KEY], NOW - timedelta(days=1)) == []
-    assert old_runs(instance, [KEY], datetime.now(UTC)) == [first]
+    assert old_runs(instance, NOW - timedelta(days=1)) == []
+    assert old_runs(instance, datetime.now(UTC)) == [first]
     assert {run.run_id for run in instance.get_runs()} == {again, only}
     assert set(instance.get_materialized_partitions(KEY)) == {"2026-02-01", "2026-02-02"}
     assert not list(Path(instance.storage_directory()).glob(f"{first}*"))
@@ -43,14 +44,23 @@ def test_a_run_goes_when_a_later_one_did_its_partitions(instance: dg.DagsterInst
 
 def test_a_run_that_is_not_over_stays(instance: dg.DagsterInstance) -> None:
     run = instance.create_run_for_job(made_job)
-    assert old_runs(instance, [], datetime.now(UTC)) == []
+    assert old_runs(instance, datetime.now(UTC)) == []
     instance.report_run_failed(run)
-    assert old_runs(instance, [], datetime.now(UTC)) == [run.run_id]
+    assert old_runs(instance, datetime.now(UTC)) == [run.run_id]
 
 
 @dg.job
 def made_job() -> None:
     pass
+
+
+def test_the_nightly_job_says_what_it_removed(
+    fresh_settings: Settings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crypto_platform.defs.housekeeping.settings", lambda: fresh_settings)
+    run = housekeeping.execute_in_process(instance=instance)
+    said = [entry.user_message for entry in instance.all_logs(run.run_id) if not entry.is_dagster_event]
+    assert said == [f"0 {what} removed: none" for what in ("files of the lake", "stage folders", "runs")]
 
 
 def test_leftovers_go_and_nothing_else(fresh_settings: Settings, instance: dg.DagsterInstance) -> None:
@@ -68,9 +78,9 @@ def test_leftovers_go_and_nothing_else(fresh_settings: Settings, instance: dg.Da
     for name in (f"20200101T000000_{'c' * 12}", f"{NOW:%Y%m%dT%H%M%S}_{'d' * 12}"):
         (stage / name).mkdir(parents=True)
 
-    removed = clean(fresh_settings, instance, [], NOW)
+    removed = clean(fresh_settings, instance, NOW)
     assert (removed.lake, removed.stage, removed.runs) == ([left.name], [f"20200101T000000_{'c' * 12}"], [])
     assert kept.exists()
     assert fresh.exists()
     assert len(list(stage.iterdir())) == 1
-    assert clean(fresh_settings, instance, [], NOW).lake == []
+    assert clean(fresh_settings, instance, NOW).lake == []
