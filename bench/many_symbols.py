@@ -11,6 +11,7 @@ import dagster as dg
 from crypto_platform.defs.dbt import models
 from crypto_platform.defs.resources import resources
 from crypto_platform.feeds import BarFeed
+from crypto_platform.feeds.freshness import asset_checks
 from crypto_platform.feeds.spec import FeedSpec, feeds
 from crypto_platform.runs import Order, materialize
 
@@ -27,7 +28,9 @@ def definitions(count: int, with_dbt: bool = True) -> dg.Definitions:
     spec = FeedSpec(asset_class="crypto", symbols=symbols(count), start_date=feeds()[FEED].start_date)
     feed = BarFeed(FEED, spec).build_defs(dg.ComponentTree.for_test().load_context)
     shared = [dg.Definitions(assets=[models])] if with_dbt else []
-    return dg.Definitions.merge(feed, *shared, resources())
+    # The feed's job names the checks that it leaves out.
+    checks = dg.Definitions(asset_checks=asset_checks())
+    return dg.Definitions.merge(feed, *shared, checks, resources())
 
 
 def main() -> None:
