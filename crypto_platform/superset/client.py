@@ -57,6 +57,8 @@ def connect(settings: Settings) -> Iterator[Client]:
     base, who = url(settings), login(settings)
     credentials = {"username": who.username, "password": who.password.get_secret_value(), "provider": "db"}
     with requests.Session() as session:
+        # Otherwise errors come as pages for a person.
+        session.headers["Accept"] = "application/json"
         try:
             answer = session.post(f"{base}/api/v1/security/login", json=credentials, timeout=SECONDS)
         except requests.ConnectionError:

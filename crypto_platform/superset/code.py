@@ -10,7 +10,7 @@ import yaml
 
 from crypto_platform.settings import Settings
 from crypto_platform.superset.client import Client, url
-from crypto_platform.superset.home import CODE
+from crypto_platform.superset.home import CODE, SupersetError
 
 KINDS = ("databases", "datasets", "charts", "dashboards")
 Files = dict[str, dict[str, Any]]
@@ -49,14 +49,18 @@ def put(client: Client, files: Files) -> None:
     It is what `superset import-directory --overwrite` does, through the API of the server that is up.
 
     Raises:
-        SupersetError: Superset refuses it; the message names file and field.
+        SupersetError: Superset refuses it, and everything is as it was; its API does not say which file, its log does.
     """
     bundle = io.BytesIO()
     with zipfile.ZipFile(bundle, "w") as archive:
         archive.writestr("code/metadata.yaml", _dump({"version": "1.0.0", "type": "assets"}))
         for path, content in files.items():
             archive.writestr(f"code/{path}", _dump(content))
-    client.post("assets/import/", files={"bundle": ("code.zip", bundle.getvalue(), "application/zip")})
+    try:
+        client.post("assets/import/", files={"bundle": ("code.zip", bundle.getvalue(), "application/zip")})
+    except SupersetError as error:
+        hint = "Superset's log (embedded: sandbox/logs/superset.log in the home) names the file and the field"
+        raise SupersetError(f"{error}. {hint}: look for `Schema validation failed`") from None
 
 
 def take(client: Client, files: Files) -> Files:

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from crypto_platform.sandbox.supervisord import log_file
 from crypto_platform.settings import Settings
 from crypto_platform.superset import charts, code
 from crypto_platform.superset.client import connect
@@ -61,11 +62,15 @@ def test_a_chart_that_does_not_answer_says_why(superset: Settings) -> None:
     assert "no_such_table" in next(iter(failed.values())).lower()
 
 
-def test_code_that_superset_refuses_is_named(superset: Settings) -> None:
+def test_code_that_superset_refuses_leaves_everything_as_it_was(superset: Settings) -> None:
     path = "charts/loads.yaml"
     wrong = FILES | {path: {key: value for key, value in CHARTS[path].items() if key != "viz_type"}}
-    with connect(superset) as client, pytest.raises(SupersetError, match=r"charts/loads\.yaml.*viz_type"):
-        code.put(client, wrong)
+    with connect(superset) as client:
+        with pytest.raises(SupersetError, match="Schema validation failed"):
+            code.put(client, wrong)
+        assert code.take(client, FILES) == FILES
+    said = log_file(superset, "superset").read_text()
+    assert re.search(rf"Schema validation failed for {re.escape(path)} .*viz_type", said)
 
 
 @pytest.mark.parametrize("path", CHARTS)

@@ -76,7 +76,7 @@ def test_the_candles_numbers_are_those_of_the_mart(page: "Page", superset: Setti
 
 def choose(page: "Page", name: str, value: str) -> None:
     """Pick a value in a filter's list and apply it."""
-    page.locator(f"[data-test='NATIVE_FILTER-market-{name}'] .ant-select").click()
+    page.locator(f".ant-select[data-test='NATIVE_FILTER-market-{name}']").click()
     page.locator(f".ant-select-item-option[title='{value}']").click()
     page.locator("[data-test='filter-bar__apply-button']").click()
 
