@@ -289,7 +289,7 @@ app.add_typer(dead_letter_commands.app)
 app.command()(docs)
 
 
-app.add_typer(dashboards, name="dashboard")
+app.add_typer(dashboards)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from crypto_platform.settings import Settings
 
 app = typer.Typer(
-    help="The dashboards in Apache Superset: shown on this machine, imported, checked, exported.", no_args_is_help=True
+    name="dashboard",
+    no_args_is_help=True,
+    help="The dashboards in Apache Superset: shown on this machine, imported, checked, exported.",
 )
 
 

@@ -44,7 +44,7 @@ def test_what_is_not_built_yet_is_in_the_views(live: Warehouse) -> None:
     found = of_day(live, "LIVE_BARS").groupby("symbol")["bar_start"].agg(["count", "max"])
     assert found.loc["BTC/USD"].tolist() == [1440, DAY + pd.Timedelta(hours=23, minutes=59)]
     assert found.loc["SPY", "count"] >= 26
-    prices = live.table("LIVE_PRICES").set_index("symbol")
+    prices = live.table("MARTS.LIVE_PRICES").set_index("symbol")
     bitcoin = recording("BTC-USD_1Min").set_index("bar_start")
     assert prices.loc["BTC/USD", "last_price"] == bitcoin["close"][DAY + pd.Timedelta(hours=23, minutes=59)]
     assert prices.loc["BTC/USD", "last_price_at"] == DAY + pd.Timedelta(days=1)
