@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -198,6 +198,13 @@ def test_a_load_of_nothing_but_poison_moves_on(sandbox: Settings, load: Callable
 # Two at once
 
 
+@pytest.fixture
+def two_machines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On one machine a lock keeps loads apart; between machines only the offsets do."""
+    monkeypatch.setattr(raw, "loading", lambda *_: nullcontext())
+
+
+@pytest.mark.usefixtures("two_machines")
 def test_of_two_loads_the_one_that_finds_the_offsets_moved_keeps_nothing(
     sandbox: Settings, load: Callable[[str], raw.LoadReport], spark: Any, undisturbed: list[made.Row]
 ) -> None:
@@ -220,6 +227,7 @@ def test_of_two_loads_the_one_that_finds_the_offsets_moved_keeps_nothing(
     check_whole(sandbox, feed, undisturbed)
 
 
+@pytest.mark.usefixtures("two_machines")
 def test_of_two_loads_in_their_transactions_the_first_wins(
     sandbox: Settings, spark: Any, undisturbed: list[made.Row], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -73,6 +73,7 @@ def backfill(
     """
     import dagster as dg
 
+    from crypto_platform.abandoned import end_abandoned
     from crypto_platform.console import plan_table, stdout
     from crypto_platform.dagster_home import dagster_home
     from crypto_platform.feeds.spec import check_selection
@@ -92,6 +93,8 @@ def backfill(
         busy: set[date] = set()
         if missing_only:
             with dg.DagsterInstance.from_config(str(dagster_home(settings()))) as instance:
+                # A killed run is at work on nothing.
+                end_abandoned(instance)
                 there, working = materialised(instance, feed), in_flight(instance, feed)
             lacking = planning.lacking(spec, feed, asked, (order.start, order.end), there, Lake(settings().lake))
             busy = {day for days in working for day in days_in(days)} & set(lacking)
