@@ -9,6 +9,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from crypto_platform.dagster_home import dagster_home
 from crypto_platform.feeds.spec import FeedSpec, feeds
 from crypto_platform.lake import Lake, Section
 from crypto_platform.operate import backfill
@@ -102,6 +103,9 @@ def bars_by_day(settings: Settings, first: str, after: str) -> dict[date, tuple[
 
 
 def test_overlapping_ones_share_and_a_killed_one_goes_on_with_what_is_missing(sandbox: Settings) -> None:
+    # Dagster's SQLite tables are made by whoever is first; two at once would both try.
+    with dg.DagsterInstance.from_config(str(dagster_home(sandbox))):
+        pass
     one = start(sandbox, "--from", "2026-04-10", "--to", "2026-04-13")
     other = start(sandbox, "--from", "2026-04-11", "--to", "2026-04-15")
     results = [finished(one), finished(other)]
