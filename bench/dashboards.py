@@ -1,6 +1,5 @@
 """The dashboards over a year: each chart's answer, and the Market page until all of it is drawn."""
 
-import shutil
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -54,7 +53,7 @@ def _pages(settings: Settings, files: code.Files, runs: int) -> list[float]:
     from playwright.sync_api import sync_playwright
 
     (dashboard,) = (found for found in code.dashboards(files) if found["slug"] == PAGE)
-    executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    executable = browser.chromium_on_path()
     if executable is None:
         raise BenchError("there is no Chromium on the PATH: `make browser` installs it")
     taken = []

@@ -1,7 +1,6 @@
 """Fixtures of the whole suite."""
 
 import os
-import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from crypto_platform.sandbox import supervise
-from crypto_platform.settings import ENV_FILE_VARIABLE, Settings
+from crypto_platform.settings import ENV_FILE_VARIABLE, Settings, settings, use
+from crypto_platform.superset.browser import chromium_on_path
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -102,6 +102,16 @@ def recorded(new_warehouse: Callable[[str], "Warehouse"]) -> "Warehouse":
 
 
 @pytest.fixture
+def platform(sandbox: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    """The suite's sandbox as this process's settings."""
+    for name in Settings.model_fields:
+        monkeypatch.setenv(name.upper(), "")
+    use(sandbox)
+    yield sandbox
+    settings.cache_clear()
+
+
+@pytest.fixture
 def fresh_settings(tmp_path: Path) -> Settings:
     """Settings of an embedded default of one test's own; nothing is started."""
     return Settings(crypto_platform_home=tmp_path / "home", **SHARED, **FREE_PORTS)
@@ -115,7 +125,7 @@ def browser() -> Iterator["Browser"]:
     """
     from playwright.sync_api import sync_playwright
 
-    executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    executable = chromium_on_path()
     if executable is None:
         pytest.skip("there is no Chromium on the PATH: `make browser` installs it")
     # As root Chromium runs without its sandbox only; the pages are our own, on loopback.

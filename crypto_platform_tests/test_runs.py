@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -15,21 +14,11 @@ import pytest
 
 from crypto_platform.lake import Lake
 from crypto_platform.runs import Order, Run, materialize
-from crypto_platform.settings import PROJECT_ROOT, Settings, settings, use
+from crypto_platform.settings import PROJECT_ROOT, Settings, use
 from crypto_platform.snowflake.connection import connect
 from crypto_platform.sources import Source
 
 RECORDINGS = PROJECT_ROOT / "recordings"
-
-
-@pytest.fixture
-def platform(sandbox: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
-    """The suite's sandbox as this process's settings."""
-    for name in Settings.model_fields:
-        monkeypatch.setenv(name.upper(), "")
-    use(sandbox)
-    yield sandbox
-    settings.cache_clear()
 
 
 def rows(sandbox: Settings, statement: str) -> list[tuple]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import yaml
 
+from crypto_platform.sandbox import ports
 from crypto_platform.sandbox.ports import LOOPBACK
 from crypto_platform.settings import Settings
 
@@ -21,14 +22,7 @@ def code_server(settings: Settings) -> list[str]:
 
 def code_server_answers(settings: Settings) -> bool:
     """Whether the code is loaded and served."""
-    import grpc
-
-    with grpc.insecure_channel(f"{LOOPBACK}:{settings.dagster_code_port}") as channel:
-        try:
-            grpc.channel_ready_future(channel).result(timeout=1)
-        except grpc.FutureTimeoutError:
-            return False
-    return True
+    return ports.takes_grpc(settings.dagster_code_port)
 
 
 def daemon(settings: Settings) -> list[str]:

@@ -41,3 +41,15 @@ def owner(port: int) -> str:
     except psutil.Error:
         pass
     return "another user's process"
+
+
+def takes_grpc(port: int) -> bool:
+    """Whether a gRPC server on loopback takes a connection within a second."""
+    import grpc
+
+    with grpc.insecure_channel(f"{LOOPBACK}:{port}") as channel:
+        try:
+            grpc.channel_ready_future(channel).result(timeout=1)
+        except grpc.FutureTimeoutError:
+            return False
+    return True

@@ -7,7 +7,7 @@ import os
 from importlib.util import find_spec
 from pathlib import Path
 
-from crypto_platform.sandbox import java
+from crypto_platform.sandbox import java, ports
 from crypto_platform.sandbox.leash import leash
 from crypto_platform.sandbox.ports import LOOPBACK
 from crypto_platform.settings import Settings
@@ -27,14 +27,7 @@ def spark_home() -> Path:
 
 def ready(settings: Settings) -> bool:
     """Whether the server takes a gRPC connection."""
-    import grpc
-
-    with grpc.insecure_channel(f"{LOOPBACK}:{settings.sandbox_spark_port}") as channel:
-        try:
-            grpc.channel_ready_future(channel).result(timeout=1)
-        except grpc.FutureTimeoutError:
-            return False
-    return True
+    return ports.takes_grpc(settings.sandbox_spark_port)
 
 
 def configuration(settings: Settings) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """The dashboards as they are seen: opened in a browser, every chart waited for."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +23,11 @@ _SETTLED = """charts => {
         !chart.querySelector('[data-test="loading-indicator"]')
         && chart.querySelector('[data-test="slice-container"], .ant-alert'));
 }"""
+
+
+def chromium_on_path() -> str | None:
+    """The machine's Chromium; None without one, for which there is `make browser`."""
+    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 @dataclass

@@ -1,6 +1,5 @@
 """`crypto-platform dashboard …`: the dashboards on this machine, and their code."""
 
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -95,7 +94,7 @@ def check() -> None:
     from crypto_platform.superset import browser, code
 
     console = Console(width=None if sys.stdout.isatty() else 160)
-    executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    executable = browser.chromium_on_path()
     if executable is None:
         typer.echo("There is no Chromium on the PATH: `make browser` installs it.", err=True)
         raise typer.Exit(1)

@@ -3,13 +3,12 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
-import pytest
 
 from crypto_platform.feeds.spec import feeds
 from crypto_platform.operate import repair
 from crypto_platform.operate.repair import Gap, Repair, State
 from crypto_platform.runs import Order, materialize
-from crypto_platform.settings import Settings, settings, use
+from crypto_platform.settings import Settings, use
 from crypto_platform.snowflake.connection import connect
 from crypto_platform.sources import Source
 
@@ -113,16 +112,6 @@ def recording(folder: Path, hole: bool) -> Source:
     lines = [f"{m.isoformat()},BTC/USD,100,101,99,100,1" for m in kept]
     (folder / "made_1Min.csv").write_text("\n".join(["timestamp,symbol,open,high,low,close,volume", *lines]))
     return Source(recordings=folder)
-
-
-@pytest.fixture
-def platform(sandbox: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
-    """The suite's sandbox as this process's settings."""
-    for name in Settings.model_fields:
-        monkeypatch.setenv(name.upper(), "")
-    use(sandbox)
-    yield sandbox
-    settings.cache_clear()
 
 
 def test_a_gap_of_ours_is_asked_for_until_it_is_known_to_be_the_vendors_or_closed(
