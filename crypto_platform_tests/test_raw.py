@@ -140,7 +140,8 @@ def test_the_ledger_holds_the_lakes_lines_to_the_last_digit(
             sent["t"] = datetime.fromisoformat(sent["t"]).replace(tzinfo=None)
             expected.append((*(sent[f.wire] for f in bars.FIELDS), "rest", made.OBSERVED.replace(tzinfo=None)))
     assert made.ledger(sandbox, feed) == sorted(expected)
-    assert not scratch_tables(sandbox)
+    assert report.load_id
+    assert f"SCRATCH_{report.load_id.upper()}" not in scratch_tables(sandbox)
     assert not list(Path(sandbox.stage, feed).iterdir())
 
 
