@@ -1,5 +1,6 @@
 """Runs whose process was killed: nothing in them can say so any more, and they would hold their pools for ever."""
 
+import json
 import os
 import socket
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ GONE = "The process that executed this run is gone."
 
 # Between a process's start as the kernel counts it, from boot, and the clock.
 _CLOCKS_DIFFER_SECONDS = 2.0
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 def tags_of_this_host() -> dict[str, str]:
@@ -27,9 +29,16 @@ def tags_of_this_process() -> dict[str, str]:
     return {HOST_TAG: socket.gethostname(), PROCESS_TAG: f"{os.getpid()}@{psutil.Process().create_time()}"}
 
 
+def has_remote_code_server(run: "DagsterRun") -> bool:
+    """Whether the code server that executes the run is on another host, whoever launched it."""
+    from dagster._core.storage.tags import GRPC_INFO_TAG
+
+    return json.loads(run.tags.get(GRPC_INFO_TAG, "{}")).get("host", "localhost") not in _LOOPBACK
+
+
 def is_gone(instance: "DagsterInstance", run: "DagsterRun") -> bool:
     """Whether the process that executes an unfinished run has ended; False of another host's and while unknown."""
-    if run.tags.get(HOST_TAG) != socket.gethostname():
+    if run.tags.get(HOST_TAG) != socket.gethostname() or has_remote_code_server(run):
         return False
     pid, _, started = run.tags.get(PROCESS_TAG, "").partition("@")
     known = (int(pid), float(started)) if started else _first_process(instance, run.run_id)

@@ -6,21 +6,17 @@ they would be "started" until `max_runtime_seconds`. The monitoring daemon asks 
 `poll_interval_seconds`.
 """
 
-import json
 from typing import TYPE_CHECKING
 
 from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, LaunchRunContext, WorkerStatus
-from dagster._core.storage.tags import GRPC_INFO_TAG
 from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
 from dagster._serdes import deserialize_value
 
-from crypto_platform.abandoned import GONE, is_gone, tags_of_this_host
+from crypto_platform.abandoned import GONE, has_remote_code_server, is_gone, tags_of_this_host
 
 if TYPE_CHECKING:
     from dagster import DagsterRun
-
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 class WatchedRunLauncher(DefaultRunLauncher):
@@ -46,8 +42,7 @@ class WatchedRunLauncher(DefaultRunLauncher):
 
     def _is_forgotten(self, run: "DagsterRun") -> bool:
         """Whether the code server of a run, on another host, does not know it."""
-        host = json.loads(run.tags.get(GRPC_INFO_TAG, "{}")).get("host")
-        client = None if host in (None, *_LOOPBACK) else self._get_grpc_client_for_termination(run.run_id)
+        client = self._get_grpc_client_for_termination(run.run_id) if has_remote_code_server(run) else None
         if client is None:
             return False
         try:
