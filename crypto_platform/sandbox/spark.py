@@ -78,6 +78,8 @@ def main() -> None:
     settings = Settings()
     folder(settings).mkdir(parents=True, exist_ok=True)
     os.environ["SPARK_HOME"] = str(spark_home())
+    # Else it looks up the machine's own name, which not every machine can.
+    os.environ["SPARK_LOCAL_IP"] = LOOPBACK
     os.environ["JAVA_HOME"] = str(Path(java.executable(settings.java_home)).resolve().parents[1])
     arguments = command(settings)
     os.execv(arguments[0], arguments)  # noqa: S606
