@@ -134,7 +134,8 @@ def test_bars_not_asked_for_again_are_missed_by_us(new_warehouse: Callable[[str]
         days(bitcoin, "2026-03-01 12:00", "2026-03-01 18:00"),
     )
     warehouse.load("crypto", morning, pd.Timestamp("2026-03-01 12:00"))
-    warehouse.load("crypto", rest, pd.Timestamp("2026-03-01 18:00"), source="stream")
+    # Told by stream a moment into the bar at 18:00, which is not over.
+    warehouse.load("crypto", rest, pd.Timestamp("2026-03-01 18:00:30.25"), source="stream")
     warehouse.dbt("build")
     gaps = warehouse.query("select * from MARTS.FCT_GAPS order by gap_start")
     # The evening has not come yet.

@@ -46,6 +46,16 @@ cast(replace(replace({{ timeframe }}, 'Min', ''), 'Hour', '') as integer) * iff(
 {%- endmacro %}
 
 
+{# SQL: the start of the bar that a moment lies in; bars are counted from the epoch, as Alpaca's are for 1Min to 1Hour. #}
+{% macro start_of_bar(moment, timeframe_seconds) -%}
+dateadd(
+            'second',
+            -mod(datediff('second', '1970-01-01'::timestamp_ntz, {{ moment }}), {{ timeframe_seconds }}),
+            date_trunc('second', {{ moment }})
+        )
+{%- endmacro %}
+
+
 {# SQL: the part of the trading day that a bar of `bars` lies in, its row of dim_sessions joined as `sessions`. #}
 {% macro session_phase(bars, sessions) -%}
 case

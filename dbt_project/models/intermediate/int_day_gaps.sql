@@ -86,7 +86,8 @@ holes as (
     select
         days.*,
         dateadd('second', days.timeframe_seconds, days.last_bar_start) as hole_start,
-        least(sessions.day_ends_at, days.observed_until) as hole_end
+        -- A bar that was not over at the last observation is not missing yet.
+        least(sessions.day_ends_at, {{ start_of_bar('days.observed_until', 'days.timeframe_seconds') }}) as hole_end
     from days
     inner join {{ ref('dim_sessions') }} as sessions
         on {{ calendar_of_feed('days.feed') }} = sessions.calendar and days.bar_date = sessions.session_date
