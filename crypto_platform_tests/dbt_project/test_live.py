@@ -5,6 +5,8 @@ from collections.abc import Callable
 import pandas as pd
 import pytest
 
+from crypto_platform.snowflake import connection
+from crypto_platform.snowflake.asked import Asked, record
 from crypto_platform_tests.dbt_project.warehouse import Warehouse, recording
 
 PAIRS = {
@@ -74,7 +76,8 @@ def test_what_came_by_stream_is_compared_with_rest(live: Warehouse) -> None:
     settled = bitcoin.assign(high=bitcoin["high"].where(~other, bitcoin["high"] * 2))
     settled = settled[settled["bar_start"] < DAY + pd.Timedelta(hours=23, minutes=50)]
     live.load("crypto", settled, DAY + pd.Timedelta(hours=30))
-    live.dbt("build", "--select", "fct_stream_reconciliation", "--exclude-resource-type", "unit_test")
+    build = ("build", "--select", "fct_stream_reconciliation", "--exclude-resource-type", "unit_test")
+    live.dbt(*build)
     (row,) = live.query("select * from MARTS.FCT_STREAM_RECONCILIATION where symbol = 'BTC/USD'").to_dict("records")
     row.pop("loaded_at")
     assert row == {
@@ -83,6 +86,7 @@ def test_what_came_by_stream_is_compared_with_rest(live: Warehouse) -> None:
         "symbol": "BTC/USD",
         "timeframe": "1Min",
         "bar_date": DAY.date(),
+        "is_settled": False,
         "bars": 1440,
         "stream_bars": 720,
         "rest_bars": 1430,
@@ -97,3 +101,13 @@ def test_what_came_by_stream_is_compared_with_rest(live: Warehouse) -> None:
         "reconciled_bars": 1430,
         "percent_reconciled": pytest.approx(100 * 1430 / 1440),
     }
+
+    # What REST was asked for tells when the ten bars that it lacks are a warning.
+    for hour, settles in ((23, False), (25, True)):
+        with connection.connect(live.settings) as session:
+            until = (DAY + pd.Timedelta(hours=hour)).tz_localize("UTC").to_pydatetime()
+            record(session, "crypto", "1Min", [Asked("BTC/USD", DAY.date(), until, 1430)], "run")
+        warned = [r.node.name for r in live.dbt(*build) if r.status == "warn"]
+        assert warned == (["settled_days_are_rests"] if settles else [])
+        found = live.query("select symbol, is_settled from MARTS.FCT_STREAM_RECONCILIATION order by symbol")
+        assert found.to_numpy().tolist() == [["BTC/USD", settles], ["SPY", False]]

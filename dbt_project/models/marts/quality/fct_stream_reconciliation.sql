@@ -21,6 +21,10 @@ streamed as (
     where not is_rest
 ),
 
+asked as (
+    {{ asked_days() }}
+),
+
 -- Of each bar what came last by stream and last by REST, and what the stream told first.
 bars as (
     select
@@ -40,6 +44,8 @@ bars as (
         coalesce(max_by(versions.{{ column }}, versions.stream_at), -1) as stream_{{ column }},
         coalesce(max_by(versions.{{ column }}, versions.rest_at), -1) as rest_{{ column }},
         {%- endfor %}
+        -- Asked for after its day was over, a bar is as REST has it for good.
+        max(iff(asked.asked_until >= dateadd('day', 1, asked.day), 1, 0)) as is_settled,
         max(versions.loaded_at) as loaded_at
     from versions
     inner join streamed
@@ -47,6 +53,12 @@ bars as (
             versions.feed = streamed.feed
             and versions.symbol = streamed.symbol
             and versions.bar_date = streamed.bar_date
+    left join asked
+        on
+            versions.feed = asked.feed
+            and versions.symbol = asked.symbol
+            and versions.timeframe_seconds = asked.timeframe_seconds
+            and cast(versions.bar_start as date) = asked.day
     group by
         versions.feed, versions.asset_class, versions.symbol, versions.timeframe, versions.bar_date, versions.bar_start
 ),
@@ -73,6 +85,7 @@ select
     symbol,
     timeframe,
     bar_date,
+    min(is_settled) = 1 as is_settled,
     count(*) as bars,
     cast(sum(by_stream) as integer) as stream_bars,
     cast(sum(by_rest) as integer) as rest_bars,
