@@ -13,6 +13,7 @@ from bench import report
 from bench.dashboards import dashboards
 from bench.long_range import linearity, year
 from bench.machine import machine
+from bench.models import models
 from bench.one_day import one_day
 from bench.other_tools import TOOLS, other_tool
 from bench.stream import burst, trickle
@@ -27,6 +28,7 @@ class Section(StrEnum):
     YEAR = "year"
     OTHER_TOOLS = "other-tools"
     LINEARITY = "linearity"
+    MODELS = "models"
     STREAM = "stream"
     DASHBOARDS = "dashboards"
 
@@ -90,6 +92,8 @@ def _measure(
             results["dashboards"] = dashboards(settings, symbols, days, runs, tell)
         elif section is Section.LINEARITY:
             results["linearity"] = linearity(settings, runs, scale, tell)
+        elif section is Section.MODELS:
+            results["models"] = models(settings, symbols, days, runs, tell)
         elif section is Section.STREAM:
             results["stream"] = {"burst": burst(settings, 11_000, 3, tell), "trickle": trickle(settings, 30, tell)}
         else:

@@ -23,6 +23,7 @@ def table(results: dict[str, Any]) -> Table:
         "year": _year,
         "other_tools": _others,
         "linearity": _linearity,
+        "models": _models,
         "stream": _stream,
         "dashboards": _dashboards,
     }
@@ -81,6 +82,17 @@ def _linearity(rows: Table, results: dict[str, Any]) -> None:
     rows.add_row(f"[bold]{few:,} and {many:,} bars[/bold], {found['symbols']} symbols, API to RAW")
     rows.add_row("seconds", f"{quick:.1f} s, {slow:.1f} s")
     _at_most(rows, "cost of ten times the bars", found["ratio"], found["target_ratio"], "x")
+
+
+def _models(rows: Table, results: dict[str, Any]) -> None:
+    found = results["models"]
+    rows.add_row(f"[bold]dbt[/bold] over {found['bars']:,} bars, from launch to end, with its tests")
+    _at_most(rows, "the first build", found["first"], found["target_first"], "s")
+    rows.add_row("a day's increment", f"{found['increment']:.1f} s")
+    for command, seconds in found["empty"].items():
+        rows.add_row(f"`{command} build` of nothing", f"{seconds:.1f} s")
+        ratio = found["increment_to_empty"][command]
+        _at_most(rows, "  a day's increment, to that", ratio, found["target_increment"], "x")
 
 
 def _stream(rows: Table, results: dict[str, Any]) -> None:
