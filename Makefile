@@ -1,8 +1,8 @@
 # Everything a fresh clone needs is Python 3.11, Java 17 and make; `make help` lists what there is.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup prerequisites browser demo up dashboard dashboard-check docs test test-unit check changed format lock bench drill \
-	soak clean
+.PHONY: help setup superset prerequisites browser demo up dashboard dashboard-check docs test test-unit check changed format \
+	lock bench drill soak clean
 
 PYTHON ?= python3.11
 CRYPTO_PLATFORM_HOME ?= .crypto_platform
@@ -25,22 +25,24 @@ help: ## This list
 
 setup: prerequisites $(VENV)/.installed $(JARS)/.fetched $(MANIFEST) ## Get everything ready; what is there already is kept
 
+superset: setup $(SUPERSET_VENV)/.installed ## Apache Superset, which setup leaves out for its size
+
 demo: setup ## Real bars from the API to the dbt facts, through every stage, in the terminal
 	@$(BIN)/crypto-platform demo
 
 up: setup ## Kafka, Spark, Snowflake emulator, Alpaca sandbox and Dagster's UI, until Ctrl-C
 	@$(BIN)/crypto-platform up
 
-dashboard: setup $(SUPERSET_VENV)/.installed ## Apache Superset with the dashboards, until Ctrl-C; prints the login
+dashboard: superset ## Apache Superset with the dashboards, until Ctrl-C; prints the login
 	@$(BIN)/crypto-platform dashboard show
 
-dashboard-check: setup $(SUPERSET_VENV)/.installed ## Open every dashboard of an empty Superset in Chromium
+dashboard-check: superset ## Open every dashboard of an empty Superset in Chromium
 	@$(BIN)/crypto-platform dashboard check
 
 docs: setup ## dbt's site of the models, with lineage and columns, on loopback until Ctrl-C
 	@$(BIN)/crypto-platform docs
 
-test: setup $(SUPERSET_VENV)/.installed ## Every test, those on the real parts included
+test: superset ## Every test, those on the real parts included
 	@$(BIN)/pytest
 
 test-unit: setup ## The tests that need nothing started
@@ -67,7 +69,7 @@ format: setup ## Put the code into the style that `check` asks for
 	$(BIN)/ruff format .
 	$(BIN)/sqlfluff fix dbt_project
 
-bench: setup $(SUPERSET_VENV)/.installed ## Throughput of each hop, beside other tools, as a table and JSON
+bench: superset ## Throughput of each hop, beside other tools, as a table and JSON
 	@$(BIN)/python -m bench
 
 drill: setup ## Break every part that is watched: seconds to the alert and to the recovery, as a table

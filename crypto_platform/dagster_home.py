@@ -1,4 +1,7 @@
-"""DAGSTER_HOME: where Dagster's instance keeps its runs, with the project's `dagster.yaml` in force."""
+"""DAGSTER_HOME: where Dagster's instance keeps its runs, with the project's `dagster.yaml` in force.
+
+``python -m crypto_platform.dagster_home`` makes it, where Dagster's own programs are started, and prints its path.
+"""
 
 from pathlib import Path
 
@@ -29,3 +32,7 @@ def _storage(settings: Settings, folder: Path) -> str:
         "event_log_storage:\n  module: crypto_platform.event_log\n  class: KeptSqliteEventLogStorage\n"
         f"  config:\n    base_dir: {folder / 'history' / 'runs'}\n"
     )
+
+
+if __name__ == "__main__":
+    print(dagster_home(Settings()))

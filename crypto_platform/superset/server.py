@@ -71,6 +71,7 @@ def run_set_up(python: str, environment: dict[str, str]) -> None:
 
 def main() -> None:
     settings = Settings()
+    prepare(settings)
     command = [
         str(home.python(settings).parent / "gunicorn"),
         f"--bind={LOOPBACK}:{settings.superset_port}",
