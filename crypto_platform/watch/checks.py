@@ -1,6 +1,7 @@
 """Asset checks that failed, blocking or not, until they pass over the same days."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import dagster as dg
 import orjson
@@ -10,6 +11,7 @@ from dagster._core.storage.event_log.base import EventLogRecord, EventRecordsFil
 from crypto_platform.alerts.alert import Alert, Severity
 from crypto_platform.alerts.book import Book, Changes
 from crypto_platform.settings import Settings
+from crypto_platform.transform.project import manifest
 from crypto_platform.watch.runs import AT_ONCE, LOOK_BACK
 from crypto_platform.watch.scope import Days, command_in, feed_of, first_line, origin, rerun
 from crypto_platform.watch.ui import Links
@@ -17,6 +19,8 @@ from crypto_platform.watch.ui import Links
 SOURCE = "checks"
 # Metadata of what dagster-dbt reports.
 OF_DBT = "unique_id"
+# Its tests with this `where` see the run's days (dbt_project/macros/get_where_subquery.sql).
+IN_WINDOW = "__in_window__"
 # Of the metadata in a message.
 SHOWN = 6
 
@@ -58,19 +62,35 @@ def _judge(instance: dg.DagsterInstance, changes: Changes, record: EventLogRecor
 def _proves(evaluation: dg.AssetCheckEvaluation, passed: Days | None, failed: list[str] | None) -> bool:
     """Whether passing over these days says that what failed over those is mended.
 
-    A check looks at the days of its run; one of dbt's tests, or one that is executed on its own, at the whole table.
+    A check looks at the days of its run; one that is executed on its own, at the whole table.
     """
-    if OF_DBT in evaluation.metadata or passed is None or failed is None:
+    if passed is None or _sees_everything(evaluation):
         return True
+    if failed is None:
+        # One of dbt's tests failed over the whole table, of which these days are a part.
+        return OF_DBT not in evaluation.metadata
     first, last = failed
     was = Days.from_keys(first, last)
     return was is None or passed.covers(was)
+
+
+def _sees_everything(evaluation: dg.AssetCheckEvaluation) -> bool:
+    """Whether it is one of dbt's tests that look at the whole table, whatever days the run had.
+
+    One that the manifest does not know any more is taken for one of the run's days.
+    """
+    nodes: Any = manifest()["nodes"]
+    test = nodes.get(_value(evaluation, OF_DBT))
+    return test is not None and test["config"].get("where") != IN_WINDOW
 
 
 def _alert(
     evaluation: dg.AssetCheckEvaluation, days: Days | None, at: datetime, run_id: str, settings: Settings
 ) -> Alert:
     key = evaluation.asset_check_key
+    if _sees_everything(evaluation):
+        # The same failure night after night is one alert.
+        days = None
     feed = str(_value(evaluation, "feed") or "") or feed_of([key.asset_key])
     is_error = evaluation.severity is dg.AssetCheckSeverity.ERROR
     effect = "what follows in the run was not made" if evaluation.blocking else "what follows was made all the same"

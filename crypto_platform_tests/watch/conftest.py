@@ -63,11 +63,12 @@ def watched(tmp_path: Path) -> Watched:
 
 @dataclass
 class Pipeline:
-    """Two assets of a feed; what is set here fails or does not pass."""
+    """Two assets of a feed; what is set here fails or does not pass. `warns` may stand for a dbt test."""
 
     broken: str = ""
     error: str = "the topic is gone. Refill it from the lake: crypto-platform refill --feed crypto"
     failing: set[str] = field(default_factory=set)
+    dbt_test: str = ""
 
     def definitions(self) -> dg.Definitions:
         checks = [
@@ -95,6 +96,7 @@ class Pipeline:
                         passed="warns" not in self.failing,
                         severity=dg.AssetCheckSeverity.WARN,
                         description="it looks odd",
+                        metadata={"unique_id": self.dbt_test} if self.dbt_test else {},
                     ),
                 ]
             )

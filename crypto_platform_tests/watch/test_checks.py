@@ -7,6 +7,7 @@ import dagster as dg
 import pytest
 
 from crypto_platform.alerts.alert import Severity
+from crypto_platform.transform.project import manifest
 from crypto_platform.watch import checks
 from crypto_platform_tests.watch.conftest import RAW, Pipeline, Watched
 
@@ -49,6 +50,63 @@ def test_a_stage_s_check_recovers_when_it_passes_over_the_days_that_failed(
     pipeline.run(instance, "2026-02-27", "2026-03-02")
     assert [title[:9] for title in look()] == ["RECOVERED"]
     assert look() == []
+
+
+def dbt_test(in_window: bool) -> str:
+    nodes: dict = manifest()["nodes"]  # type: ignore[assignment]
+    return next(
+        name
+        for name, node in nodes.items()
+        if node["resource_type"] == "test" and (node["config"].get("where") == "__in_window__") is in_window
+    )
+
+
+@pytest.mark.parametrize("test", [dbt_test(in_window=True), "test.crypto_platform.gone"])
+def test_a_dbt_test_that_sees_the_run_s_days_recovers_over_these(
+    test: str, instance: dg.DagsterInstance, watched: Watched, pipeline: Pipeline, look: Callable[[], list[str]]
+) -> None:
+    pipeline.dbt_test, pipeline.failing = test, {"warns"}
+    pipeline.run(instance, "2026-03-01")
+    pipeline.run(instance, "2026-03-02")
+    assert len(look()) == 2
+    pipeline.failing = set()
+    pipeline.run(instance, "2026-03-02")
+    assert [title[:9] for title in look()] == ["RECOVERED"]
+    assert [alert.partitions for alert in watched.open()] == ["2026-03-01"]
+    pipeline.run(instance, "2026-03-01")
+    assert [title[:9] for title in look()] == ["RECOVERED"]
+
+
+def test_a_dbt_test_that_sees_the_run_s_days_and_failed_over_all_does_not_recover_over_one(
+    instance: dg.DagsterInstance, watched: Watched, pipeline: Pipeline, look: Callable[[], list[str]]
+) -> None:
+    unique_id = dbt_test(in_window=True)
+
+    def report(passed: bool) -> None:
+        evaluation = dg.AssetCheckEvaluation(RAW, "warns", passed, {"unique_id": unique_id})  # type: ignore[dict-item]
+        instance.report_runless_asset_event(evaluation)
+
+    report(passed=False)
+    assert len(look()) == 1
+    pipeline.dbt_test = unique_id
+    pipeline.run(instance, "2026-03-02")
+    assert look() == []
+    report(passed=True)
+    assert [title[:9] for title in look()] == ["RECOVERED"]
+
+
+def test_a_dbt_test_that_sees_the_whole_table_is_one_alert_until_it_passes(
+    instance: dg.DagsterInstance, watched: Watched, pipeline: Pipeline, look: Callable[[], list[str]]
+) -> None:
+    pipeline.dbt_test, pipeline.failing = dbt_test(in_window=False), {"warns"}
+    pipeline.run(instance, "2026-03-01")
+    assert look() == ["WARNING: check warns of raw/crypto_bars failed · crypto"]
+    pipeline.run(instance, "2026-03-02")
+    assert look() == []
+    pipeline.failing = set()
+    pipeline.run(instance, "2026-03-03")
+    assert [title[:9] for title in look()] == ["RECOVERED"]
+    assert watched.open() == []
 
 
 def test_what_failed_and_passed_between_two_looks_is_not_missed(
