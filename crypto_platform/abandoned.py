@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -21,12 +22,12 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 def tags_of_this_host() -> dict[str, str]:
     """What a run that is launched here is given, also when it repeats one of a command line."""
-    return {HOST_TAG: socket.gethostname(), PROCESS_TAG: ""}
+    return {HOST_TAG: _this_host(), PROCESS_TAG: ""}
 
 
 def tags_of_this_process() -> dict[str, str]:
     """What tells of a run, before its first event, whether the process that executes it still lives."""
-    return {HOST_TAG: socket.gethostname(), PROCESS_TAG: f"{os.getpid()}@{psutil.Process().create_time()}"}
+    return {HOST_TAG: _this_host(), PROCESS_TAG: f"{os.getpid()}@{psutil.Process().create_time()}"}
 
 
 def has_remote_code_server(run: "DagsterRun") -> bool:
@@ -38,7 +39,7 @@ def has_remote_code_server(run: "DagsterRun") -> bool:
 
 def is_gone(instance: "DagsterInstance", run: "DagsterRun") -> bool:
     """Whether the process that executes an unfinished run has ended; False of another host's and while unknown."""
-    if run.tags.get(HOST_TAG) != socket.gethostname() or has_remote_code_server(run):
+    if run.tags.get(HOST_TAG) != _this_host() or has_remote_code_server(run):
         return False
     pid, _, started = run.tags.get(PROCESS_TAG, "").partition("@")
     known = (int(pid), float(started)) if started else _first_process(instance, run.run_id)
@@ -54,13 +55,19 @@ def end_abandoned(instance: "DagsterInstance") -> list[str]:
 
     unfinished = dg.RunsFilter(
         statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING],
-        tags={HOST_TAG: socket.gethostname()},
+        tags={HOST_TAG: _this_host()},
     )
     ended = [run for run in instance.get_runs(unfinished) if is_gone(instance, run)]
     for run in ended:
         instance.report_run_failed(run, GONE)
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
     return [run.run_id for run in ended]
+
+
+def _this_host() -> str:
+    """The name of what this process's number is known in: containers may share the machine's name."""
+    processes = Path("/proc/self/ns/pid")
+    return f"{socket.gethostname()} {processes.readlink()}" if processes.exists() else socket.gethostname()
 
 
 def _first_process(instance: "DagsterInstance", run_id: str) -> tuple[int, float] | None:

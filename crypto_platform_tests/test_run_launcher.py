@@ -1,6 +1,7 @@
 """Runs whose process is killed: by whom it is noticed, and what becomes of their pools."""
 
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -18,7 +19,7 @@ from dagster._core.storage.tags import GRPC_INFO_TAG
 from dagster._daemon.monitoring import execute_run_monitoring_iteration
 from dagster._grpc.types import CanCancelExecutionResult
 
-from crypto_platform.abandoned import GONE, PROCESS_TAG, end_abandoned, tags_of_this_host
+from crypto_platform.abandoned import GONE, HOST_TAG, PROCESS_TAG, end_abandoned, tags_of_this_host
 from crypto_platform.dagster_home import dagster_home
 from crypto_platform.run_launcher import WatchedRunLauncher
 from crypto_platform.sandbox import supervise
@@ -104,6 +105,17 @@ def test_another_process_with_the_number_of_the_worker_is_not_the_worker(
     assert health(instance, started_run(instance, worker, **{PROCESS_TAG: f"{worker.pid}@{born - 3600}"})) == (
         WorkerStatus.NOT_FOUND
     )
+
+
+def test_a_run_of_another_container_is_not_looked_for_here(
+    instance: dg.DagsterInstance, worker: subprocess.Popen[bytes]
+) -> None:
+    other = started_run(instance, worker, **{HOST_TAG: f"{socket.gethostname()} pid:[1]"})
+    mine = started_run(instance, worker)
+    worker.kill()
+    worker.wait()
+    assert end_abandoned(instance) == [mine.run_id]
+    assert health(instance, other) is WorkerStatus.RUNNING
 
 
 def test_a_run_on_another_host_is_its_code_servers_to_know(
