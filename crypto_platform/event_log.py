@@ -7,6 +7,7 @@ year of partitions writes over ten thousand.
 
 import os
 import threading
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,13 +25,16 @@ from sqlalchemy import Connection, Engine, StaticPool, create_engine, event, ins
 # Events of one kind, such as an asset's materialisations, that Dagster hands over together.
 BATCH_SIZE = 1_000
 BATCH_SIZE_VARIABLE = "DAGSTER_EVENT_BATCH_SIZE"
+# Databases that are kept open: the index and those of the runs that were asked for last.
+OPEN_AT_MOST = 16
 
 
 class KeptSqliteEventLogStorage(SqliteEventLogStorage):
-    """One open connection a database and process; `base_dir` as Dagster's own."""
+    """One open connection a database and process, of at most `OPEN_AT_MOST`; `base_dir` as Dagster's own."""
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
-        self._engines: dict[str, Engine] = {}
+        # The one used last is the last.
+        self._engines: OrderedDict[str, Engine] = OrderedDict()
         self._in_batch: dict[str, Connection] = {}
         self._found: set[str] = set()
         super().__init__(base_dir, inst_data)
@@ -84,9 +88,13 @@ class KeptSqliteEventLogStorage(SqliteEventLogStorage):
             if shard in self._in_batch:
                 yield self._in_batch[shard]
                 return
-            engine = self._engines.get(shard)
-            if engine is None or not Path(self.path_for_shard(shard)).exists():
-                engine = self._engines[shard] = self._open(shard)
+            if not Path(self.path_for_shard(shard)).exists():
+                self._close(shard)
+            engine = self._engines.get(shard) or self._open(shard)
+            self._engines[shard] = engine
+            self._engines.move_to_end(shard)
+            if len(self._engines) > OPEN_AT_MOST:
+                self._close(next(iter(self._engines)))
             with engine.connect() as connection, connection.begin():
                 yield connection
 
@@ -105,8 +113,20 @@ class KeptSqliteEventLogStorage(SqliteEventLogStorage):
         self._initdb(engine)
         return engine
 
-    def dispose(self) -> None:
-        for engine in self._engines.values():
+    def _close(self, shard: str) -> None:
+        engine = self._engines.pop(shard, None)
+        if engine is not None:
             engine.dispose()
-        self._engines.clear()
+
+    def delete_events(self, run_id: str) -> None:
+        """As Dagster's own, and the run's database, which is of no more use."""
+        super().delete_events(run_id)
+        with self._db_lock:
+            self._close(run_id)
+            for end in ("", "-wal", "-shm"):
+                Path(f"{self.path_for_shard(run_id)}{end}").unlink(missing_ok=True)
+
+    def dispose(self) -> None:
+        for shard in list(self._engines):
+            self._close(shard)
         super().dispose()

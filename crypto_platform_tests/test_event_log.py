@@ -3,12 +3,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
+import psutil
 import pytest
 from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from sqlalchemy import Engine, event
 
-from crypto_platform.event_log import BATCH_SIZE_VARIABLE, KeptSqliteEventLogStorage
+from crypto_platform.event_log import BATCH_SIZE_VARIABLE, OPEN_AT_MOST, KeptSqliteEventLogStorage
 
 DAYS = 50
 PARTITIONS = dg.DailyPartitionsDefinition(start_date="2026-01-01")
@@ -111,3 +112,28 @@ def test_a_batch_that_fails_leaves_nothing_and_can_be_stored_event_by_event(
     assert fired
     with instance(tmp_path / "own", kept=False) as own:
         assert found == stored(own)
+
+
+def test_databases_of_old_runs_are_closed_and_read_again(tmp_path: Path) -> None:
+    with instance(tmp_path / "kept", kept=True) as kept:
+        ids = [made.execute_in_process(instance=kept).run_id for _ in range(OPEN_AT_MOST + 3)]
+        expected = {run_id: len(kept.all_logs(run_id)) for run_id in ids}
+        assert min(expected.values()) > 0
+        opened = {Path(f.path).stem for f in psutil.Process().open_files() if f.path.startswith(str(tmp_path))}
+        assert ids[-1] in opened
+        assert len(opened & set(ids)) <= OPEN_AT_MOST
+        assert {run_id: len(kept.all_logs(run_id)) for run_id in ids} == expected
+
+
+def test_the_database_of_a_deleted_run_goes(tmp_path: Path) -> None:
+    with instance(tmp_path / "kept", kept=True) as kept:
+        ids = [made.execute_in_process(instance=kept).run_id for _ in range(2)]
+        kept.delete_run(ids[0])
+        assert not list((tmp_path / "kept" / "history").rglob(f"{ids[0]}*"))
+        assert not kept.all_logs(ids[0])
+        assert kept.all_logs(ids[1])
+
+
+@dg.job
+def made() -> None:
+    pass

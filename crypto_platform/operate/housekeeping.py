@@ -50,16 +50,21 @@ def unfinished_files(settings: Settings, now: datetime) -> list[str]:
 
 
 def old_runs(instance: dg.DagsterInstance, before: datetime) -> list[str]:
-    """Delete finished runs from before `before` that no asset's partition needs; at most `RUNS_AT_ONCE` a round."""
+    """Delete finished runs from before `before` that no asset's partition needs; returns their ids."""
     needed = {run_id for key in instance.all_asset_keys() for run_id in _newest_runs(instance, key)}
     finished = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
-    records = instance.get_run_records(
-        dg.RunsFilter(statuses=finished, created_before=before), ascending=True, limit=RUNS_AT_ONCE + len(needed)
-    )
-    deleted = [r.dagster_run.run_id for r in records if r.dagster_run.run_id not in needed][:RUNS_AT_ONCE]
-    for run_id in deleted:
-        instance.delete_run(run_id)
-        instance.compute_log_manager.delete_logs(prefix=[run_id])
+    old = dg.RunsFilter(statuses=finished, created_before=before)
+    deleted: list[str] = []
+    cursor = None
+    while records := instance.get_run_records(old, ascending=True, limit=RUNS_AT_ONCE, cursor=cursor):
+        ids = [record.dagster_run.run_id for record in records]
+        for run_id in ids:
+            if run_id not in needed:
+                instance.delete_run(run_id)
+                instance.compute_log_manager.delete_logs(prefix=[run_id])
+                deleted.append(run_id)
+        kept = [run_id for run_id in ids if run_id in needed]
+        cursor = kept[-1] if kept else cursor
     return deleted
 
 

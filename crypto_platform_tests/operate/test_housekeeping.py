@@ -32,14 +32,18 @@ def materialise(instance: dg.DagsterInstance, day: str) -> str:
     return dg.materialize([bars], instance=instance, partition_key=day).run_id
 
 
-def test_a_run_goes_when_a_later_one_did_its_partitions(instance: dg.DagsterInstance) -> None:
-    first, again = materialise(instance, "2026-02-01"), materialise(instance, "2026-02-01")
+@pytest.mark.parametrize("at_once", [1, 200])
+def test_a_run_goes_when_a_later_one_did_its_partitions(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr("crypto_platform.operate.housekeeping.RUNS_AT_ONCE", at_once)
     only = materialise(instance, "2026-02-02")
+    first, again = materialise(instance, "2026-02-01"), materialise(instance, "2026-02-01")
     assert old_runs(instance, NOW - timedelta(days=1)) == []
     assert old_runs(instance, datetime.now(UTC)) == [first]
     assert {run.run_id for run in instance.get_runs()} == {again, only}
     assert set(instance.get_materialized_partitions(KEY)) == {"2026-02-01", "2026-02-02"}
-    assert not list(Path(instance.storage_directory()).glob(f"{first}*"))
+    assert not list(Path(instance.root_directory).rglob(f"{first}*"))
 
 
 def test_a_run_that_is_not_over_stays(instance: dg.DagsterInstance) -> None:
