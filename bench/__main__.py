@@ -95,7 +95,9 @@ def _measure(
         elif section is Section.MODELS:
             results["models"] = models(settings, symbols, days, runs, tell)
         elif section is Section.STREAM:
-            results["stream"] = {"burst": burst(settings, 11_000, 3, tell), "trickle": trickle(settings, 30, tell)}
+            # In this order: the live view would read all that the burst left, of which nothing is built.
+            trickled = trickle(settings, 30, tell)
+            results["stream"] = {"trickle": trickled, "burst": burst(settings, 11_000, 3, tell)}
         else:
             results["other_tools"] = {}
             for name in TOOLS:
