@@ -1,6 +1,6 @@
 """The book of alerts: which conditions are open, and what is still to be told of them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -63,10 +63,10 @@ class Book:
             names = self._enrol(connection, now)
             yield Changes(connection, source, now, names)
 
-    def observe(self, source: str, current: Sequence[Alert]) -> None:
-        """Take `current` for all that is wrong as far as `source` can see."""
+    def observe(self, source: str, current: Sequence[Alert], undecided: Collection[str] = ()) -> None:
+        """Take `current` for all that is wrong as far as `source` can see; what is `undecided` stays as it is."""
         with self.changes(source) as changes:
-            changes.observe(current)
+            changes.observe(current, undecided)
 
     def raise_(self, source: str, alert: Alert) -> None:
         """Open the alert, or keep it open."""
@@ -163,11 +163,14 @@ class Changes:
         )
         return [episode(row) for row in self._connection.execute(chosen)]
 
-    def observe(self, current: Sequence[Alert]) -> None:
-        """Take `current` for all that is wrong as far as the source can see."""
+    def observe(self, current: Sequence[Alert], undecided: Collection[str] = ()) -> None:
+        """Take `current` for all that is wrong as far as the source can see.
+
+        `undecided` are fingerprints of what it cannot judge now: they stay open or closed as they are.
+        """
         for alert in current:
             self.raise_(alert)
-        present = {alert.fingerprint for alert in current}
+        present = {alert.fingerprint for alert in current} | set(undecided)
         for known in self.open():
             if known.alert.fingerprint not in present:
                 self.recover(known.alert.fingerprint)

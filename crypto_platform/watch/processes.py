@@ -1,5 +1,6 @@
 """Dagster's own processes: what a sensor cannot tell, because it would not run."""
 
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
@@ -24,6 +25,14 @@ MISSES = 2
 PROBE_SECONDS = 2.0
 
 
+@dataclass(frozen=True)
+class Found:
+    """What is wrong now, and the fingerprints of what cannot be judged yet."""
+
+    wrong: list[Alert] = field(default_factory=list)
+    undecided: set[str] = field(default_factory=set)
+
+
 class Processes:
     """Looks at the daemon, the code server and the web server; `began` is when they were started at the earliest."""
 
@@ -34,16 +43,15 @@ class Processes:
         self._missed: dict[str, list[datetime]] = {}
         self._came_up: set[str] = set()
 
-    def look(self, instance: dg.DagsterInstance, now: datetime) -> list[Alert]:
+    def look(self, instance: dg.DagsterInstance, now: datetime) -> Found:
         """What is wrong now."""
-        silent = self._daemon(instance, now)
-        servers = [
-            self._server("code", "the code server", self._links.locations(), self._code_answers(), now),
-            self._server("dagster", "Dagster's web server", self._settings.ui_url, self._web_answers(), now),
-        ]
-        return [alert for alert in [silent, *servers] if alert]
+        found = Found()
+        self._daemon(found, instance, now)
+        self._server(found, "code", "the code server", self._links.locations(), self._code_answers(), now)
+        self._server(found, "dagster", "Dagster's web server", self._settings.ui_url, self._web_answers(), now)
+        return found
 
-    def _daemon(self, instance: dg.DagsterInstance, now: datetime) -> Alert | None:
+    def _daemon(self, found: Found, instance: dg.DagsterInstance, now: datetime) -> None:
         beats = [b.timestamp for b in instance.get_daemon_heartbeats().values()]
         sensors = [
             state.instigator_data.last_tick_start_timestamp or 0.0
@@ -52,36 +60,39 @@ class Processes:
         ]
         ticked = datetime.fromtimestamp(max(sensors, default=0.0), UTC)
         lived = max(datetime.fromtimestamp(max(beats, default=0.0), UTC), ticked)
-        if now > max(lived + DAEMON_SILENCE, self._began + START):
+        if now > lived + DAEMON_SILENCE:
             what, since, cause = "the daemon does not run", lived, "it was stopped or killed, or has lost its storage"
-        elif sensors and now > max(ticked + SENSOR_SILENCE, self._began + START):
+        elif sensors and now > ticked + SENSOR_SILENCE:
             what, since, cause = "the daemon runs no sensors", ticked, "all of its threads hang in sensors"
         else:
-            return None
+            return
+        if now <= self._began + START:
+            found.undecided.add(_fingerprint("daemon"))
+            return
         effect = "no schedule, sensor, queue, backfill or monitoring; runs that were started go on"
-        return self._alert("daemon", what, max(since, self._began), effect, cause, self._links.health())
+        found.wrong.append(self._alert("daemon", what, max(since, self._began), effect, cause, self._links.health()))
 
-    def _server(self, name: str, what: str, link: str, answers: bool, now: datetime) -> Alert | None:
+    def _server(self, found: Found, name: str, what: str, link: str, answers: bool, now: datetime) -> None:
         if answers:
             self._missed.pop(name, None)
             self._came_up.add(name)
-            return None
-        if name not in self._came_up and now < self._began + START:
-            return None
+            return
         missed = self._missed.setdefault(name, [])
-        missed.append(now)
+        if name in self._came_up or now >= self._began + START:
+            missed.append(now)
         if len(missed) < MISSES:
-            return None
+            found.undecided.add(_fingerprint(name))
+            return
         effect = {
             "code": "no schedule and no sensor is evaluated, no run starts; its runs ended with it",
             "dagster": "nobody sees the UI; runs, schedules and sensors go on",
         }[name]
-        since = missed[0]
-        return self._alert(name, f"{what} does not answer", since, effect, "it was stopped, was killed or hangs", link)
+        cause = "it was stopped, was killed or hangs"
+        found.wrong.append(self._alert(name, f"{what} does not answer", missed[0], effect, cause, link))
 
     def _alert(self, name: str, what: str, since: datetime, effect: str, cause: str, link: str) -> Alert:
         return Alert(
-            fingerprint=f"process:{name}",
+            fingerprint=_fingerprint(name),
             kind="process",
             what=what,
             since=since,
@@ -109,3 +120,7 @@ class Processes:
             except requests.RequestException:
                 return False
             return answer.ok
+
+
+def _fingerprint(name: str) -> str:
+    return f"process:{name}"

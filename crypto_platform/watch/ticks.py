@@ -75,25 +75,26 @@ def watch(
     present = [(one, states[one.kind, one.name]) for one in wanted if (one.kind, one.name) in states]
     ticks = _newest(instance, [state for _, state in present])
     found: dict[str, Alert] = {}
-    unknown: set[str] = set()
+    undecided: set[str] = set()
     for one, state in present:
         finished = list(_finished(ticks.get(state.selector_id, ())))
         error = finished[0].error if finished else None
         if not state.is_running:
             alert = _off(one, settings, now)
         elif error is not None and error.cls_name == UNREACHABLE:
-            unknown.add(_fingerprint(one))
+            undecided.add(_fingerprint(one))
             continue
         elif finished and finished[0].status is TickStatus.FAILURE:
             alert = _failing(one, finished[0], settings)
-        elif (due := _due(one, state, finished, now)) and now > max(due, began) + GRACE:
+        elif (due := _due(one, state, finished, now)) and now > due + GRACE:
+            if now <= began + GRACE:
+                undecided.add(_fingerprint(one))
+                continue
             alert = _silent(one, due, settings)
         else:
             continue
         found[alert.fingerprint] = alert
-    with book.changes(SOURCE) as changes:
-        kept = [e.alert for e in changes.open() if e.alert.fingerprint in unknown]
-        changes.observe([*found.values(), *kept])
+    book.observe(SOURCE, list(found.values()), undecided)
 
 
 def _newest(instance: dg.DagsterInstance, states: Sequence[InstigatorState]) -> dict[str, Sequence[InstigatorTick]]:

@@ -31,7 +31,8 @@ def watch(settings: Settings) -> None:
                 processes = Processes(settings, now)
             last = now
             try:
-                book.observe(SOURCE, processes.look(instance, now))
+                found = processes.look(instance, now)
+                book.observe(SOURCE, found.wrong, found.undecided)
                 book.deliver()
             except SQLAlchemyError as error:
                 # A storage that is away comes back; ending would leave nobody to tell of it.

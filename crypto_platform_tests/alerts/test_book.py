@@ -44,6 +44,12 @@ def test_a_source_sees_only_its_own(book: Book, memory: Memory) -> None:
     assert [episode.alert.fingerprint for episode in book.open()] == ["a", "b"]
 
 
+def test_what_a_source_cannot_judge_stays_as_it_is(book: Book) -> None:
+    book.observe("here", [alert("a"), alert("b")])
+    book.observe("here", [], undecided={"a", "c"})
+    assert [episode.alert.fingerprint for episode in book.open()] == ["a"]
+
+
 def test_a_repeat_within_the_window_waits_and_is_forgotten_when_it_passes(
     book: Book, clock: Clock, memory: Memory
 ) -> None:

@@ -12,6 +12,7 @@ from crypto_platform.alerts.alert import Severity
 from crypto_platform.settings import Settings
 from crypto_platform.watch.processes import Processes
 from crypto_platform_tests.alerts.conftest import NOON
+from crypto_platform_tests.watch.conftest import Watched
 from crypto_platform_tests.watch.test_ticks import SENSOR, state
 
 
@@ -47,19 +48,19 @@ def test_a_daemon_that_is_gone_is_told_until_it_is_back(instance: dg.DagsterInst
     processes = Answering(Settings(), began)
     beat(instance, NOON)
     beat(instance, NOON - timedelta(hours=1), "BACKFILL")
-    assert processes.look(instance, NOON + timedelta(seconds=45)) == []
-    [alert] = processes.look(instance, NOON + timedelta(seconds=46))
+    assert processes.look(instance, NOON + timedelta(seconds=45)).wrong == []
+    [alert] = processes.look(instance, NOON + timedelta(seconds=46)).wrong
     assert (alert.what, alert.since, alert.severity) == ("the daemon does not run", NOON, Severity.CRITICAL)
     assert alert.command == "crypto-platform restart daemon"
     beat(instance, NOON + timedelta(seconds=50))
-    assert processes.look(instance, NOON + timedelta(seconds=51)) == []
+    assert processes.look(instance, NOON + timedelta(seconds=51)).wrong == []
 
 
 def test_a_daemon_has_the_time_to_start(instance: dg.DagsterInstance) -> None:
     beat(instance, NOON - timedelta(days=7))
     processes = Answering(Settings(), NOON)
-    assert processes.look(instance, NOON + timedelta(seconds=179)) == []
-    [alert] = processes.look(instance, NOON + timedelta(seconds=181))
+    assert processes.look(instance, NOON + timedelta(seconds=179)).wrong == []
+    [alert] = processes.look(instance, NOON + timedelta(seconds=181)).wrong
     assert alert.since == NOON
 
 
@@ -67,21 +68,23 @@ def test_a_daemon_whose_sensors_all_hang_is_told(instance: dg.DagsterInstance, b
     processes = Answering(Settings(), began)
     instance.add_instigator_state(state(SENSOR, last_tick_start_timestamp=NOON.timestamp()))
     beat(instance, NOON + timedelta(seconds=85))
-    assert processes.look(instance, NOON + timedelta(seconds=89)) == []
-    assert [a.what for a in processes.look(instance, NOON + timedelta(seconds=91))] == ["the daemon runs no sensors"]
+    assert processes.look(instance, NOON + timedelta(seconds=89)).wrong == []
+    assert [a.what for a in processes.look(instance, NOON + timedelta(seconds=91)).wrong] == [
+        "the daemon runs no sensors"
+    ]
 
 
 def test_a_server_is_down_when_it_does_not_answer_twice(instance: dg.DagsterInstance, began: datetime) -> None:
     processes = Answering(Settings(), began)
     beat(instance, NOON)
     processes.code = False
-    assert processes.look(instance, NOON) == []
+    assert processes.look(instance, NOON).wrong == []
     processes.web = False
-    [code] = processes.look(instance, NOON + timedelta(seconds=3))
+    [code] = processes.look(instance, NOON + timedelta(seconds=3)).wrong
     assert (code.what, code.since) == ("the code server does not answer", NOON)
-    assert len(processes.look(instance, NOON + timedelta(seconds=6))) == 2
+    assert len(processes.look(instance, NOON + timedelta(seconds=6)).wrong) == 2
     processes.code = True
-    [web] = processes.look(instance, NOON + timedelta(seconds=9))
+    [web] = processes.look(instance, NOON + timedelta(seconds=9)).wrong
     assert (web.what, web.severity) == ("Dagster's web server does not answer", Severity.ERROR)
 
 
@@ -90,9 +93,36 @@ def test_a_server_has_the_time_to_start(instance: dg.DagsterInstance) -> None:
     beat(instance, NOON + timedelta(seconds=170))
     processes.code = False
     for seconds in (0, 3, 179):
-        assert processes.look(instance, NOON + timedelta(seconds=seconds)) == []
+        assert processes.look(instance, NOON + timedelta(seconds=seconds)).wrong == []
     processes.look(instance, NOON + timedelta(seconds=180))
-    assert [alert.fingerprint for alert in processes.look(instance, NOON + timedelta(seconds=183))] == ["process:code"]
+    assert [alert.fingerprint for alert in processes.look(instance, NOON + timedelta(seconds=183)).wrong] == [
+        "process:code"
+    ]
+
+
+def test_what_cannot_be_judged_after_a_restart_stays_open(
+    instance: dg.DagsterInstance, watched: Watched, began: datetime
+) -> None:
+    def look(processes: Processes, seconds: int) -> set[str]:
+        found = processes.look(instance, NOON + timedelta(seconds=seconds))
+        watched.book.observe("watchdog", found.wrong, found.undecided)
+        return {alert.fingerprint for alert in watched.open()}
+
+    beat(instance, NOON - timedelta(hours=1))
+    before = Answering(watched.settings, began)
+    before.code = before.web = False
+    look(before, 0)
+    all_three = {"process:daemon", "process:code", "process:dagster"}
+    assert look(before, 3) == all_three
+    restarted = Answering(watched.settings, NOON + timedelta(seconds=6))
+    restarted.code = False
+    assert look(restarted, 6) == all_three - {"process:dagster"}
+    # The first that counts is one look that a server does not answer.
+    assert look(restarted, 186) == all_three - {"process:dagster"}
+    assert look(restarted, 189) == all_three - {"process:dagster"}
+    restarted.code = True
+    beat(instance, NOON + timedelta(seconds=190))
+    assert look(restarted, 191) == set()
 
 
 def test_servers_that_nobody_started_do_not_answer(
@@ -102,4 +132,4 @@ def test_servers_that_nobody_started_do_not_answer(
     processes = Processes(chosen, began)
     beat(instance, NOON)
     processes.look(instance, NOON)
-    assert {alert.fingerprint for alert in processes.look(instance, NOON)} == {"process:code", "process:dagster"}
+    assert {alert.fingerprint for alert in processes.look(instance, NOON).wrong} == {"process:code", "process:dagster"}

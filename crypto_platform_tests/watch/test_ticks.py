@@ -119,6 +119,9 @@ def test_a_sensor_that_stopped_ticking_is_told(
     assert look(NOW + timedelta(seconds=46), began=NOW + timedelta(seconds=40)) == []
     assert look(NOW + timedelta(seconds=46)) == ["ERROR: sensor hears has stopped ticking"]
     assert watched.open()[0].since == NOW + timedelta(seconds=15)
+    # Nothing has had the time to tick since the code was loaded anew.
+    assert look(NOW + timedelta(seconds=47), began=NOW + timedelta(seconds=46)) == []
+    assert len(watched.open()) == 1
     put(state(SENSOR, last_tick_start_timestamp=(NOW + timedelta(seconds=47)).timestamp()))
     assert [title[:9] for title in look(NOW + timedelta(seconds=50))] == ["RECOVERED"]
 
