@@ -25,18 +25,23 @@ class Trouble:
 
 
 class Teller:
-    """Keeps since when each trouble of one source lasts."""
+    """Keeps since when each trouble of one source lasts, from before a restart on."""
 
     def __init__(self, settings: Settings, source: str) -> None:
-        self._book = Book(settings)
+        self._settings = settings
         self._source = source
-        self._since: dict[str, datetime] = {}
+        self._since: dict[str, datetime] | None = None
 
     def observe(self, troubles: Sequence[Trouble]) -> None:
         """Take all that is wrong now; what is gone has recovered. Posts what is due."""
         now = datetime.now(UTC)
+        # Opened at each look: a store that is away when the program starts is no reason to stay silent.
+        book = Book(self._settings)
+        if self._since is None:
+            told = [episode.alert for episode in book.open() if episode.source == self._source]
+            self._since = {alert.fingerprint.removeprefix(f"{self._source}:"): alert.since for alert in told}
         self._since = {t.name: self._since.get(t.name, now) for t in troubles}
-        self._book.observe(
+        book.observe(
             self._source,
             [
                 Alert(
@@ -53,4 +58,4 @@ class Teller:
                 if (now - self._since[t.name]).total_seconds() >= t.patience
             ],
         )
-        self._book.deliver()
+        book.deliver()

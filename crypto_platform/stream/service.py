@@ -82,7 +82,7 @@ class Service:
 
     async def _alert_forever(self) -> None:
         """Tell of silence and of what waits; that telling fails is no reason to stop streaming."""
-        teller = await asyncio.to_thread(Teller, self._settings, "stream")
+        teller = Teller(self._settings, "stream")
         while True:
             try:
                 await asyncio.to_thread(teller.observe, self._troubles())
