@@ -69,6 +69,30 @@ def test_at_the_days_end_the_views_are_the_facts(live: Warehouse) -> None:
         pd.testing.assert_frame_equal(of_day(live, view), of_day(live, fact), check_exact=True, obj=view)
 
 
+@pytest.fixture(scope="module")
+def next_day(new_warehouse: Callable[[str], Warehouse]) -> Warehouse:
+    """Bitcoin built to the noon of a day, then streamed into the day after it; ether's last day was the one before."""
+    warehouse = new_warehouse("NEXT_DAY")
+    bitcoin = recording("BTC-USD_1Min").query("'2026-04-18' <= bar_start < '2026-04-21 00:10'")
+    ether = bitcoin[bitcoin["bar_start"] < DAY].assign(symbol="ETH/USD")
+    warehouse.load("crypto", pd.concat([bitcoin[bitcoin["bar_start"] < NOON], ether]), NOON)
+    warehouse.dbt("build", "--select", "+live_prices", "--exclude-resource-type", "test", "unit_test")
+    warehouse.load("crypto", bitcoin[bitcoin["bar_start"] >= NOON], DAY + pd.Timedelta(hours=24.2), source="stream")
+    return warehouse
+
+
+def test_after_midnight_the_day_before_is_the_whole_one(next_day: Warehouse) -> None:
+    """The facts still have the day as it was at noon."""
+    price = next_day.table("MARTS.LIVE_PRICES").set_index("symbol").loc["BTC/USD"]
+    close = recording("BTC-USD_1Min").set_index("bar_start")["close"]
+    midnight = DAY + pd.Timedelta(days=1)
+    assert price["bar_date"] == midnight.date()
+    assert price["last_price"] == close[midnight + pd.Timedelta(minutes=9)]
+    assert close[midnight - pd.Timedelta(minutes=1)] != close[NOON - pd.Timedelta(minutes=1)]
+    expected = price["last_price"] / close[midnight - pd.Timedelta(minutes=1)] - 1
+    assert price["change_today"] == pytest.approx(expected, rel=1e-12)
+
+
 def test_what_came_by_stream_is_compared_with_rest(live: Warehouse) -> None:
     """The evening by stream, ten bars updated, one dropped; then REST's day, in which one bar is another."""
     bitcoin = recording("BTC-USD_1Min").query("'2026-04-20' <= bar_start < '2026-04-21'")

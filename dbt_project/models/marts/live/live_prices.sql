@@ -20,6 +20,8 @@ before_today as (
         bar_date,
         close
     from {{ ref('fct_bars_1d') }}
+    -- The facts have the live days only as they were when they were built.
+    where bar_date < {{ live_from() }}
     union all
     select
         feed,
