@@ -1,5 +1,7 @@
 """Dagster's own processes: what a sensor cannot tell, because it would not run."""
 
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -24,6 +26,8 @@ START = timedelta(seconds=180)
 MISSES = 2
 PROBE_SECONDS = 2.0
 
+logger = logging.getLogger("crypto_platform.watchdog")
+
 
 @dataclass(frozen=True)
 class Found:
@@ -34,7 +38,7 @@ class Found:
 
 
 class Processes:
-    """Looks at the daemon, the code server and the web server; `began` is when they were started at the earliest."""
+    """Looks at Dagster's storage, daemon and servers; `began` is when they were started at the earliest."""
 
     def __init__(self, settings: Settings, began: datetime) -> None:
         self._settings = settings
@@ -43,10 +47,21 @@ class Processes:
         self._missed: dict[str, list[datetime]] = {}
         self._came_up: set[str] = set()
 
-    def look(self, instance: dg.DagsterInstance, now: datetime) -> Found:
-        """What is wrong now."""
+    def look(self, instance: Callable[[], dg.DagsterInstance], now: datetime) -> Found:
+        """What is wrong now; `instance` opens Dagster's storage, which may be away."""
         found = Found()
-        self._daemon(found, instance, now)
+        try:
+            self._daemon(found, instance(), now)
+            read = True
+        except Exception as error:
+            # Each storage of Dagster raises errors of its own.
+            logger.warning("Dagster's storage does not answer: %s", type(error).__name__)
+            found.undecided.add(_fingerprint("daemon"))
+            read = False
+        self._server(found, "storage", "Dagster's storage", self._links.health(), read, now)
+        if found.wrong and not read:
+            # The daemon could not show itself either: when the storage is back it has the time of a start.
+            self._began = now
         self._server(found, "code", "the code server", self._links.locations(), self._code_answers(), now)
         self._server(found, "dagster", "Dagster's web server", self._settings.ui_url, self._web_answers(), now)
         return found
@@ -84,6 +99,7 @@ class Processes:
             found.undecided.add(_fingerprint(name))
             return
         effect = {
+            "storage": "no run, schedule or sensor goes on; whether the daemon runs is not known",
             "code": "no schedule and no sensor is evaluated, no run starts; its runs ended with it",
             "dagster": "nobody sees the UI; runs, schedules and sensors go on",
         }[name]
@@ -100,7 +116,7 @@ class Processes:
             effect=effect,
             cause=cause,
             link=link,
-            command=f"crypto-platform restart {name}",
+            command=f"crypto-platform restart {name}" if name != "storage" else "",
         )
 
     def _code_answers(self) -> bool:

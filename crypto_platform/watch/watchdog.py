@@ -2,10 +2,12 @@
 
 import logging
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import cache
 
 import dagster as dg
-from sqlalchemy.exc import SQLAlchemyError
 
 from crypto_platform.alerts.book import Book
 from crypto_platform.settings import Settings
@@ -21,20 +23,32 @@ logger = logging.getLogger("crypto_platform.watchdog")
 
 def watch(settings: Settings) -> None:
     """Look at Dagster's processes and deliver alerts every few seconds, until the process is ended."""
-    book = Book(settings)
-    last = datetime.now(UTC)
-    processes = Processes(settings, last)
-    with dg.DagsterInstance.get() as instance:
-        while True:
-            now = datetime.now(UTC)
-            if now - last > SLEPT:
-                processes = Processes(settings, now)
-            last = now
-            try:
-                found = processes.look(instance, now)
-                book.observe(SOURCE, found.wrong, found.undecided)
-                book.deliver()
-            except SQLAlchemyError as error:
-                # A storage that is away comes back; ending would leave nobody to tell of it.
-                logger.warning("a storage does not answer: %s", type(error).__name__)
-            time.sleep(INTERVAL_SECONDS)
+    instance = cache(dg.DagsterInstance.get)
+    rested = datetime.now(UTC)
+    processes = Processes(settings, rested)
+    while True:
+        now = datetime.now(UTC)
+        if now - rested > SLEPT:
+            processes = Processes(settings, now)
+        turn(settings, processes, instance, now)
+        # Without the look itself: it takes long when a storage is away.
+        rested = datetime.now(UTC)
+        time.sleep(INTERVAL_SECONDS)
+
+
+def turn(settings: Settings, processes: Processes, instance: Callable[[], dg.DagsterInstance], now: datetime) -> None:
+    """Look once and deliver once. What fails is logged: ending would leave nobody to tell of it."""
+    with _going_on("look"):
+        found = processes.look(instance, now)
+        Book(settings).observe(SOURCE, found.wrong, found.undecided)
+    with _going_on("deliver"):
+        Book(settings).deliver()
+
+
+@contextmanager
+def _going_on(what: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        # By its name alone: a driver's message may have the address with its password.
+        logger.warning("could not %s: %s", what, type(error).__name__)

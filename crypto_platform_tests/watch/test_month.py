@@ -120,7 +120,7 @@ class Month:
             ticks.watch(instance, watched.book, watched.settings, now, wanted, at(FIRST, "00:00"))
         self.processes.code = self.processes.web = "servers" not in self.broken
         for _ in range(2):
-            found = self.processes.look(instance, now)
+            found = self.processes.look(lambda: instance, now)
             watched.book.observe("watchdog", found.wrong, found.undecided)
         watched.book.deliver()
 

@@ -8,10 +8,12 @@ import dagster as dg
 import pytest
 from dagster._daemon.types import DaemonHeartbeat
 
+from crypto_platform.alerts import store
 from crypto_platform.alerts.alert import Severity
 from crypto_platform.settings import Settings
+from crypto_platform.watch import watchdog
 from crypto_platform.watch.processes import Processes
-from crypto_platform_tests.alerts.conftest import NOON
+from crypto_platform_tests.alerts.conftest import NOON, alert
 from crypto_platform_tests.watch.conftest import Watched
 from crypto_platform_tests.watch.test_ticks import SENSOR, state
 
@@ -48,19 +50,19 @@ def test_a_daemon_that_is_gone_is_told_until_it_is_back(instance: dg.DagsterInst
     processes = Answering(Settings(), began)
     beat(instance, NOON)
     beat(instance, NOON - timedelta(hours=1), "BACKFILL")
-    assert processes.look(instance, NOON + timedelta(seconds=45)).wrong == []
-    [alert] = processes.look(instance, NOON + timedelta(seconds=46)).wrong
+    assert processes.look(lambda: instance, NOON + timedelta(seconds=45)).wrong == []
+    [alert] = processes.look(lambda: instance, NOON + timedelta(seconds=46)).wrong
     assert (alert.what, alert.since, alert.severity) == ("the daemon does not run", NOON, Severity.CRITICAL)
     assert alert.command == "crypto-platform restart daemon"
     beat(instance, NOON + timedelta(seconds=50))
-    assert processes.look(instance, NOON + timedelta(seconds=51)).wrong == []
+    assert processes.look(lambda: instance, NOON + timedelta(seconds=51)).wrong == []
 
 
 def test_a_daemon_has_the_time_to_start(instance: dg.DagsterInstance) -> None:
     beat(instance, NOON - timedelta(days=7))
     processes = Answering(Settings(), NOON)
-    assert processes.look(instance, NOON + timedelta(seconds=179)).wrong == []
-    [alert] = processes.look(instance, NOON + timedelta(seconds=181)).wrong
+    assert processes.look(lambda: instance, NOON + timedelta(seconds=179)).wrong == []
+    [alert] = processes.look(lambda: instance, NOON + timedelta(seconds=181)).wrong
     assert alert.since == NOON
 
 
@@ -68,8 +70,8 @@ def test_a_daemon_whose_sensors_all_hang_is_told(instance: dg.DagsterInstance, b
     processes = Answering(Settings(), began)
     instance.add_instigator_state(state(SENSOR, last_tick_start_timestamp=NOON.timestamp()))
     beat(instance, NOON + timedelta(seconds=85))
-    assert processes.look(instance, NOON + timedelta(seconds=89)).wrong == []
-    assert [a.what for a in processes.look(instance, NOON + timedelta(seconds=91)).wrong] == [
+    assert processes.look(lambda: instance, NOON + timedelta(seconds=89)).wrong == []
+    assert [a.what for a in processes.look(lambda: instance, NOON + timedelta(seconds=91)).wrong] == [
         "the daemon runs no sensors"
     ]
 
@@ -78,13 +80,13 @@ def test_a_server_is_down_when_it_does_not_answer_twice(instance: dg.DagsterInst
     processes = Answering(Settings(), began)
     beat(instance, NOON)
     processes.code = False
-    assert processes.look(instance, NOON).wrong == []
+    assert processes.look(lambda: instance, NOON).wrong == []
     processes.web = False
-    [code] = processes.look(instance, NOON + timedelta(seconds=3)).wrong
+    [code] = processes.look(lambda: instance, NOON + timedelta(seconds=3)).wrong
     assert (code.what, code.since) == ("the code server does not answer", NOON)
-    assert len(processes.look(instance, NOON + timedelta(seconds=6)).wrong) == 2
+    assert len(processes.look(lambda: instance, NOON + timedelta(seconds=6)).wrong) == 2
     processes.code = True
-    [web] = processes.look(instance, NOON + timedelta(seconds=9)).wrong
+    [web] = processes.look(lambda: instance, NOON + timedelta(seconds=9)).wrong
     assert (web.what, web.severity) == ("Dagster's web server does not answer", Severity.ERROR)
 
 
@@ -93,9 +95,9 @@ def test_a_server_has_the_time_to_start(instance: dg.DagsterInstance) -> None:
     beat(instance, NOON + timedelta(seconds=170))
     processes.code = False
     for seconds in (0, 3, 179):
-        assert processes.look(instance, NOON + timedelta(seconds=seconds)).wrong == []
-    processes.look(instance, NOON + timedelta(seconds=180))
-    assert [alert.fingerprint for alert in processes.look(instance, NOON + timedelta(seconds=183)).wrong] == [
+        assert processes.look(lambda: instance, NOON + timedelta(seconds=seconds)).wrong == []
+    processes.look(lambda: instance, NOON + timedelta(seconds=180))
+    assert [alert.fingerprint for alert in processes.look(lambda: instance, NOON + timedelta(seconds=183)).wrong] == [
         "process:code"
     ]
 
@@ -104,7 +106,7 @@ def test_what_cannot_be_judged_after_a_restart_stays_open(
     instance: dg.DagsterInstance, watched: Watched, began: datetime
 ) -> None:
     def look(processes: Processes, seconds: int) -> set[str]:
-        found = processes.look(instance, NOON + timedelta(seconds=seconds))
+        found = processes.look(lambda: instance, NOON + timedelta(seconds=seconds))
         watched.book.observe("watchdog", found.wrong, found.undecided)
         return {alert.fingerprint for alert in watched.open()}
 
@@ -125,11 +127,73 @@ def test_what_cannot_be_judged_after_a_restart_stays_open(
     assert look(restarted, 191) == set()
 
 
+class Away(Exception):  # noqa: N818
+    """As a storage of Dagster raises it."""
+
+
+def test_a_storage_that_is_away_is_told_and_the_others_are_watched_on(
+    instance: dg.DagsterInstance, watched: Watched, began: datetime
+) -> None:
+    processes = Answering(watched.settings, began)
+    is_away = False
+
+    def opened() -> dg.DagsterInstance:
+        if is_away:
+            raise Away
+        return instance
+
+    def turn(seconds: int) -> set[str]:
+        watchdog.turn(watched.settings, processes, opened, NOON + timedelta(seconds=seconds))
+        return {alert.fingerprint for alert in watched.open()}
+
+    beat(instance, NOON - timedelta(hours=1))
+    assert turn(0) == {"process:daemon"}
+    beat(instance, NOON + timedelta(seconds=2))
+    assert turn(3) == set()
+    is_away, processes.code = True, False
+    assert turn(6) == set()
+    assert turn(9) == {"process:storage", "process:code"}
+    [storage] = [alert for alert in watched.open() if alert.fingerprint == "process:storage"]
+    assert (storage.severity, storage.command) == (Severity.CRITICAL, "")
+    is_away, processes.code = False, True
+    # The daemon could not write that it lives.
+    assert turn(100) == set()
+
+
+def test_a_look_that_fails_keeps_nothing_from_being_delivered(
+    instance: dg.DagsterInstance, watched: Watched, began: datetime, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Failing(Answering):
+        def _web_answers(self) -> bool:
+            raise Away("user:password@host")
+
+    watched.book.raise_("here", alert("a"))
+    watchdog.turn(watched.settings, Failing(watched.settings, began), lambda: instance, NOON)
+    log = watched.settings.crypto_platform_home / "alerts.log"
+    assert "a is wrong" in log.read_text()
+    assert "could not look: Away" in caplog.text
+    assert "password" not in caplog.text
+
+
+def test_a_book_that_is_away_ends_nothing(
+    instance: dg.DagsterInstance, began: datetime, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def away(settings: Settings) -> None:
+        raise Away
+
+    monkeypatch.setattr(store, "engine", away)
+    watchdog.turn(Settings(), Answering(Settings(), began), lambda: instance, NOON)
+    assert [record.getMessage() for record in caplog.records] == ["could not look: Away", "could not deliver: Away"]
+
+
 def test_servers_that_nobody_started_do_not_answer(
     instance: dg.DagsterInstance, began: datetime, nothing_listens: int
 ) -> None:
     chosen = Settings(dagster_code_port=nothing_listens, dagster_ui_port=nothing_listens)
     processes = Processes(chosen, began)
     beat(instance, NOON)
-    processes.look(instance, NOON)
-    assert {alert.fingerprint for alert in processes.look(instance, NOON).wrong} == {"process:code", "process:dagster"}
+    processes.look(lambda: instance, NOON)
+    assert {alert.fingerprint for alert in processes.look(lambda: instance, NOON).wrong} == {
+        "process:code",
+        "process:dagster",
+    }
