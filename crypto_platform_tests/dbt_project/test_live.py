@@ -93,6 +93,17 @@ def test_after_midnight_the_day_before_is_the_whole_one(next_day: Warehouse) -> 
     assert price["change_today"] == pytest.approx(expected, rel=1e-12)
 
 
+def test_a_symbol_that_trades_no_more_keeps_its_last_price(next_day: Warehouse) -> None:
+    prices = next_day.table("MARTS.LIVE_PRICES").set_index("symbol")
+    assert sorted(prices.index) == ["BTC/USD", "ETH/USD"]
+    ether, bars = prices.loc["ETH/USD"], recording("BTC-USD_1Min").set_index("bar_start")
+    day, before = bars[DAY - pd.Timedelta(days=1) : DAY - pd.Timedelta(minutes=1)], bars[: DAY - pd.Timedelta(days=1)]
+    assert (ether["last_price"], ether["last_price_at"]) == (day["close"].iloc[-1], DAY)
+    assert (ether["source"], ether["observed_at"]) == ("rest", NOON)
+    assert (ether["open_today"], ether["bars_today"]) == (day["open"].iloc[0], 1440)
+    assert ether["change_today"] == pytest.approx(ether["last_price"] / before["close"].iloc[-2] - 1, rel=1e-12)
+
+
 def test_what_came_by_stream_is_compared_with_rest(live: Warehouse) -> None:
     """The evening by stream, ten bars updated, one dropped; then REST's day, in which one bar is another."""
     bitcoin = recording("BTC-USD_1Min").query("'2026-04-20' <= bar_start < '2026-04-21'")

@@ -38,6 +38,8 @@ last_24_hours as (
         last_bar_end,
         max(bar_date) as last_bar_date,
         max_by(close, bar_start) as last_price,
+        max_by(source, bar_start) as last_source,
+        max_by(observed_at, bar_start) as last_observed_at,
         max_by(close, iff(bar_end <= dateadd('hour', -24, last_bar_end), bar_start, null)) as price_24h_ago,
         max(iff(bar_end > dateadd('hour', -24, last_bar_end), high, null)) as high_24h,
         min(iff(bar_end > dateadd('hour', -24, last_bar_end), low, null)) as low_24h,

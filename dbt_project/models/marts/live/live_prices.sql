@@ -3,22 +3,52 @@ with
 
 bars as (
     select
-        *,
-        dateadd('second', timeframe_seconds, bar_start) as bar_end
+        feed,
+        asset_class,
+        symbol,
+        bar_date,
+        timeframe_seconds,
+        dateadd('second', timeframe_seconds, bar_start) as bar_end,
+        close,
+        source,
+        observed_at
     from {{ ref('live_bars') }}
+    union all
+    -- A symbol that has not traded since has no live bar.
+    select
+        feed,
+        asset_class,
+        symbol,
+        last_bar_date as bar_date,
+        null as timeframe_seconds,
+        last_bar_end as bar_end,
+        last_price as close,
+        last_source as source,
+        last_observed_at as observed_at
+    from {{ ref('int_market_state') }}
 ),
 
 newest as (
     select * from bars
-    qualify row_number() over (partition by feed, symbol order by bar_end desc, timeframe_seconds asc) = 1
+    qualify
+        row_number() over (
+            partition by feed, symbol
+            order by bar_end desc, timeframe_seconds asc nulls last
+        ) = 1
 ),
 
-before_today as (
+days as (
     select
         feed,
         symbol,
         bar_date,
-        close
+        open,
+        high,
+        low,
+        close,
+        volume,
+        vwap,
+        actual_bars
     from {{ ref('fct_bars_1d') }}
     -- The facts have the live days only as they were when they were built.
     where bar_date < {{ live_from() }}
@@ -27,7 +57,13 @@ before_today as (
         feed,
         symbol,
         bar_date,
-        close
+        open,
+        high,
+        low,
+        close,
+        volume,
+        vwap,
+        actual_bars
     from {{ ref('live_bars_1d') }}
 ),
 
@@ -36,7 +72,7 @@ previous as (
         days.feed,
         days.symbol,
         max_by(days.close, days.bar_date) as close
-    from before_today as days
+    from days
     inner join newest
         on days.feed = newest.feed and days.symbol = newest.symbol and days.bar_date < newest.bar_date
     group by days.feed, days.symbol
@@ -60,6 +96,6 @@ select
     today.vwap as vwap_today,
     today.actual_bars as bars_today
 from newest
-left join {{ ref('live_bars_1d') }} as today
+left join days as today
     on newest.feed = today.feed and newest.symbol = today.symbol and newest.bar_date = today.bar_date
 left join previous on newest.feed = previous.feed and newest.symbol = previous.symbol
