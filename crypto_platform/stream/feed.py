@@ -4,10 +4,10 @@ import asyncio
 import logging
 import os
 import random
+import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,14 @@ from websockets.exceptions import WebSocketException
 from crypto_platform import bars, calendar
 from crypto_platform.alpaca.client import AlpacaClient, Traffic
 from crypto_platform.alpaca.errors import AlpacaConfigError, AlpacaError, Stopped, UnknownSymbolError
+from crypto_platform.alpaca.page import Page
 from crypto_platform.alpaca.plan import LONGEST_GROUP
 from crypto_platform.alpaca.request import BarsRequest
 from crypto_platform.feeds.spec import FeedSpec
 from crypto_platform.settings import Settings
 from crypto_platform.stream.client import live_stream
 from crypto_platform.stream.clock import MarketClock
+from crypto_platform.stream.known import Known, Place, Version, values
 from crypto_platform.stream.metrics import StreamMetrics
 from crypto_platform.stream.outbox import Outbox
 from crypto_platform.stream.refusals import Refusal
@@ -43,15 +45,6 @@ _TICK = 0.25
 
 class Mute(Exception):  # noqa: N818
     """The connection is open and says nothing although the market trades."""
-
-
-@dataclass(frozen=True)
-class _Known:
-    """A bar as it was published last: its values, when they were observed, and whether they were an update."""
-
-    values: dict[str, Any]
-    observed_at: datetime
-    is_update: bool
 
 
 class LiveFeed:
@@ -81,10 +74,12 @@ class LiveFeed:
         self._timeframe = bars.Timeframe.parse(spec.timeframe)
         self._rollup = None if self._timeframe.seconds == MINUTE else RollUp(self._timeframe)
         self._prefixes = {s: bars.line_prefix(s, self._timeframe.name) for s in spec.symbols}
-        self._known: dict[str, dict[int, _Known]] = {s: {} for s in spec.symbols}
-        # The stream's bars come in the event loop, REST's in a thread.
+        # What the spool took. The stream's bars come in the event loop, REST's in a thread.
+        self._known = Known(spec.symbols)
         self._lock = threading.Lock()
+        # Of a frame: its messages, and what is known once the spool has them.
         self._inbox: list[Message] = []
+        self._heard_versions: dict[Place, Version] = {}
         self._heard_at: datetime | None = None
         self._since = clock.now()
         self._heard = 0
@@ -234,14 +229,19 @@ class LiveFeed:
     def _take(
         self, symbol: str, start: int, nanoseconds: int, bar: dict[str, Any], observed_at: datetime, is_update: bool
     ) -> None:
+        place = symbol, start
         with self._lock:
-            known = self._known[symbol].get(start)
-            if known and known.is_update and not is_update:
-                # An update tells what came after its bar, whichever of them arrives first.
-                self._metrics.stale.labels(self.name).inc()
-                observed_at = min(observed_at, known.observed_at - timedelta(microseconds=1))
-            else:
-                self._known[symbol][start] = _Known(bar, observed_at, is_update)
+            known = self._heard_versions.get(place) or self._known.get(place)
+            is_final = self._known.is_final(place)
+        if not is_update and (is_final or (known and known.is_update)):
+            self._metrics.stale.labels(self.name).inc()
+            if known is None:
+                # REST has told it for good long since.
+                return
+            # An update tells what came after its bar, whichever of them arrives first.
+            observed_at = min(observed_at, known.observed_at - timedelta(microseconds=1))
+        else:
+            self._heard_versions[place] = Version(values(bar), observed_at, is_update)
         source = "stream_update" if is_update else "stream"
         self._inbox.append(self._message(symbol, _time(start, nanoseconds), bar, source, observed_at))
         self._metrics.last_bar.labels(self.name, symbol).set(start)
@@ -250,19 +250,23 @@ class LiveFeed:
         return Message(self.name, symbol, bars.encode(self._prefixes[symbol], {"t": start, **bar}), source, observed_at)
 
     def _flush(self) -> None:
-        if self._inbox:
-            messages, self._inbox = self._inbox, []
-            self._put(messages)
+        messages, self._inbox = self._inbox, []
+        heard, self._heard_versions = self._heard_versions, {}
+        if messages:
+            with self._lock:
+                if self._put(messages):
+                    self._known.add(heard)
 
     def _put(self, messages: Sequence[Message]) -> bool:
-        """Whether the spool took them."""
+        """Whether the spool took them; what it did not take must not count as known."""
         try:
             self._outbox.put(messages)
-        except SpoolFull as full:
+        except (SpoolFull, sqlite3.Error) as error:
             self._metrics.dropped.labels(self.name).inc(len(messages))
-            if self.problem != str(full):
-                log.error("%s: %s; REST will be asked for what is left out", self.name, full)
-                self.problem = str(full)
+            problem = str(error) if isinstance(error, SpoolFull) else f"the spool cannot be written: {error}"
+            if self.problem != problem:
+                log.error("%s: %s; REST will be asked for what is left out", self.name, problem)
+                self.problem = problem
             return False
         for source in bars.SOURCES:
             if count := sum(m.source == source for m in messages):
@@ -312,40 +316,43 @@ class LiveFeed:
             self.problem = f"REST gives no bars: {error}"
             log.warning("%s: %s", self.name, self.problem)
             return False
+        finally:
+            self._forget()
         self._metrics.sweeps.labels(self.name, "done").inc()
         if self.connected and found is not None:
             self.problem = None
         return found is not None
 
     def _sweep(self) -> int | None:
-        """How many bars were published; None: the spool is full."""
+        """How many bars were published; None: the spool did not take them."""
         now = self._clock.now()
         end = self._floor(now)
+        final = self._floor(now - SETTLED)
         start = max(self.verified, end - timedelta(days=self._settings.stream_fill_days))
         published = 0
         if start < end:
             with AlpacaClient(self._settings) as client:
-                for page, observed_at in self._pages(client, start, end):
-                    missed = self._missed(page, observed_at)
-                    published += len(missed)
-                    if missed and not self._put(missed):
+                for page in self._pages(client, start, end):
+                    missed = self._publish_missed(page, int(final.timestamp()))
+                    if missed is None:
                         return None
+                    published += missed
         if published:
             log.info(
                 "%s: %d bars by REST that the stream had not given, from %s to %s", self.name, published, start, end
             )
-        self.verified = max(self.verified, self._floor(now - SETTLED))
+        self.verified = max(self.verified, final)
         self._write_state()
-        before = self.verified.timestamp() - self._timeframe.seconds
-        with self._lock:
-            for of_symbol in self._known.values():
-                for old in [t for t in of_symbol if t < before]:
-                    del of_symbol[old]
         return published
 
-    def _pages(
-        self, client: AlpacaClient, start: datetime, end: datetime
-    ) -> Iterator[tuple[dict[str, list[dict[str, Any]]], datetime]]:
+    def _forget(self) -> None:
+        """Let go of what will not be compared again: what REST was asked for, and, while it fails, what is old."""
+        longest = SETTLED + timedelta(seconds=2 * self._settings.stream_sweep_seconds)
+        before = max(self.verified, self._floor(self._clock.now() - longest)) - self._timeframe.delta
+        with self._lock:
+            self._known.forget(before.timestamp())
+
+    def _pages(self, client: AlpacaClient, start: datetime, end: datetime) -> Iterator[Page]:
         symbols = [s for s in self.spec.symbols if s not in self._unknown]
         groups = [tuple(symbols[n : n + LONGEST_GROUP]) for n in range(0, len(symbols), LONGEST_GROUP)]
         for group in groups:
@@ -360,28 +367,45 @@ class LiveFeed:
                 self.spec.adjustment,
             )
             try:
-                for page in client.pages(request, group, start, end, Traffic(), self._stop):
-                    yield page.bars, page.observed_at
+                yield from client.pages(request, group, start, end, Traffic(), self._stop)
             except UnknownSymbolError as error:
                 log.error("%s: %s; the other symbols go on at the next look", self.name, error)
                 self._unknown.add(error.symbol)
                 raise
 
-    def _missed(self, page: dict[str, list[dict[str, Any]]], observed_at: datetime) -> list[Message]:
-        """The page's bars that were not published, or with other values and longer ago."""
-        missed = []
+    def _publish_missed(self, page: Page, final: int) -> int | None:
+        """Publish the page's bars that were not published, or with other values and longer ago.
+
+        What began before `final` (epoch seconds) REST has told for good: it is not kept to be compared, as a day of it
+        would fill the memory, but each symbol's last one is noted, so that no look publishes it twice. Returns how many
+        bars were published; None: the spool did not take them.
+        """
+        missed: list[Message] = []
+        told: dict[Place, Version] = {}
+        done: dict[str, int] = {}
         with self._lock:
-            for symbol, found in page.items():
-                known_bars = self._known[symbol]
+            for symbol, found in page.bars.items():
                 for bar in found:
-                    start = int(datetime.fromisoformat(bar["t"]).timestamp())
-                    values = {name: value for name, value in bar.items() if name != "t"}
-                    known = known_bars.get(start)
-                    if known and (known.values == values or known.observed_at > observed_at):
+                    place = symbol, int(datetime.fromisoformat(bar["t"]).timestamp())
+                    if self._known.is_final(place):
                         continue
-                    known_bars[start] = _Known(values, observed_at, True)
-                    missed.append(self._message(symbol, bar["t"], values, "rest", observed_at))
-        return missed
+                    version = Version(values(bar), page.observed_at, True)
+                    known = self._known.get(place)
+                    if not known or (known.values != version.values and known.observed_at <= page.observed_at):
+                        missed.append(
+                            Message(
+                                self.name, symbol, bars.encode(self._prefixes[symbol], bar), "rest", page.observed_at
+                            )
+                        )
+                        if place[1] >= final - self._timeframe.seconds:
+                            told[place] = version
+                    if place[1] < final:
+                        done[symbol] = place[1]
+            if missed and not self._put(missed):
+                return None
+            self._known.add(told)
+            self._known.settle(done)
+        return len(missed)
 
     def _floor(self, moment: datetime) -> datetime:
         """The start of the bar that is running."""

@@ -95,19 +95,22 @@ class Spool:
 
     def remove(self, numbers: Iterable[int]) -> None:
         """Forget messages that are in Kafka."""
-        with self._lock, self._transaction():
-            for number in numbers:
-                self._remove(number)
+        with self._lock:
+            with self._transaction():
+                removed = [size for number in numbers for size in self._remove(number)]
+            self._count_off(removed)
 
     def refuse(self, number: int, reason: str) -> None:
         """Put a message aside for good."""
-        with self._lock, self._transaction():
-            self._database.execute(
-                f"INSERT INTO refused (number, {_COLUMNS}, reason, refused_at) "
-                f"SELECT number, {_COLUMNS}, ?, ? FROM messages WHERE number = ?",
-                (reason, format_time(datetime.now(UTC)), number),
-            )
-            self._remove(number)
+        with self._lock:
+            with self._transaction():
+                self._database.execute(
+                    f"INSERT INTO refused (number, {_COLUMNS}, reason, refused_at) "
+                    f"SELECT number, {_COLUMNS}, ?, ? FROM messages WHERE number = ?",
+                    (reason, format_time(datetime.now(UTC)), number),
+                )
+                removed = self._remove(number)
+            self._count_off(removed)
 
     def refused(self) -> list[Refused]:
         """What was put aside, the oldest first."""
@@ -126,12 +129,14 @@ class Spool:
         with self._lock:
             self._database.close()
 
-    def _remove(self, number: int) -> None:
-        for (size,) in self._database.execute(
-            "DELETE FROM messages WHERE number = ? RETURNING length(value)", (number,)
-        ).fetchall():
-            self.messages -= 1
-            self.bytes -= size
+    def _remove(self, number: int) -> list[int]:
+        removed = self._database.execute("DELETE FROM messages WHERE number = ? RETURNING length(value)", (number,))
+        return [size for (size,) in removed.fetchall()]
+
+    def _count_off(self, removed: Sequence[int]) -> None:
+        """Once it is committed: what was rolled back is still there."""
+        self.messages -= len(removed)
+        self.bytes -= sum(removed)
 
     def _transaction(self) -> "_Transaction":
         return _Transaction(self._database)
@@ -145,7 +150,13 @@ class _Transaction:
         self._database.execute("BEGIN IMMEDIATE")
 
     def __exit__(self, kind: object, *_: object) -> None:
-        self._database.execute("COMMIT" if kind is None else "ROLLBACK")
+        try:
+            if kind is None:
+                self._database.execute("COMMIT")
+        finally:
+            # A full disk may end it by itself, or leave it open, which the next one would stumble over.
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
 
 
 def _message(row: Sequence[object]) -> Message:

@@ -1,0 +1,272 @@
+"""A feed beside a stream and a REST that do as the test says, in a time that the test moves."""
+
+import asyncio
+import sqlite3
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import orjson
+import pytest
+
+from crypto_platform.alpaca.client import AlpacaClient
+from crypto_platform.alpaca.errors import AlpacaUnavailableError
+from crypto_platform.alpaca.page import Page
+from crypto_platform.feeds.spec import FeedSpec
+from crypto_platform.stream import feed as live
+from crypto_platform.stream.clock import MarketClock
+from crypto_platform.stream.feed import LiveFeed
+from crypto_platform.stream.metrics import StreamMetrics
+from crypto_platform.stream.spool import Message, Spool
+from crypto_platform_tests.alpaca.conftest import settings_for
+from crypto_platform_tests.stream.conftest import crypto
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+PAGE = 100
+LIMIT = 10**8
+
+
+class Clock(MarketClock):
+    """Stands still until it is moved."""
+
+    def __init__(self, now: datetime) -> None:
+        super().__init__()
+        self.time = now
+        self.speed = 1e6
+
+    def now(self) -> datetime:
+        return self.time
+
+
+class Wire:
+    """The stream's end of a connection."""
+
+    def __init__(self, hear: Callable[[dict[str, Any]], None], subscribed: Callable[[dict[str, Any]], None]) -> None:
+        self.hear = hear
+        self.subscribed = subscribed
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def open(self) -> None:
+        """It always can be."""
+
+    async def listen(self) -> None:
+        await self.ended
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+    def cut(self) -> None:
+        if not self.ended.done():
+            self.ended.set_exception(OSError("cut"))
+
+
+@dataclass
+class Market:
+    """A feed with both ends in the test's hands."""
+
+    feed: LiveFeed
+    clock: Clock
+    spool: Spool
+    metrics: StreamMetrics
+    rest: dict[str, dict[datetime, dict[str, Any]]] = field(default_factory=dict)
+    fails_after: int | None = None
+    asked: list[tuple[datetime, datetime]] = field(default_factory=list)
+    wires: list[Wire] = field(default_factory=list)
+    most_known: int = 0
+
+    def trade(self, start: datetime, close: float = 1.5, symbol: str = "BTC/USD") -> dict[str, Any]:
+        """A bar that REST has from now on."""
+        bar = {"o": 1.0, "h": 2.0, "l": 0.5, "c": close, "v": 3, "n": 2, "vw": 1.25}
+        self.rest.setdefault(symbol, {})[start] = bar
+        return bar
+
+    def pages(self, symbols: tuple[str, ...], start: datetime, end: datetime) -> Iterator[Page]:
+        self.asked.append((start, end))
+        for number, (symbol, bars) in enumerate((s, b) for s in symbols for b in self._parts(s, start, end)):
+            if number == self.fails_after:
+                raise AlpacaUnavailableError("away")
+            yield Page({symbol: bars}, datetime.now(UTC), last=False)
+            self.most_known = max(self.most_known, len(self.feed._known))
+        if self.fails_after == 0:
+            raise AlpacaUnavailableError("away")
+
+    def _parts(self, symbol: str, start: datetime, end: datetime) -> Iterator[list[dict[str, Any]]]:
+        bars = sorted((t, bar) for t, bar in self.rest.get(symbol, {}).items() if start <= t < end)
+        told = [{"t": t.strftime("%Y-%m-%dT%H:%M:%SZ"), **bar} for t, bar in bars]
+        yield from (told[n : n + PAGE] for n in range(0, len(told), PAGE))
+
+    def sweep(self) -> bool:
+        return asyncio.run(self.feed.sweep())
+
+    @asynccontextmanager
+    async def streaming(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self.feed.run())
+        try:
+            await until(lambda: self.feed.connected)
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def hear(self, start: datetime, bar: dict[str, Any], kind: str = "b", symbol: str = "BTC/USD") -> None:
+        await until(lambda: self.feed.connected)
+        self.wires[-1].hear({"T": kind, "S": symbol, "t": msgpack.Timestamp.from_datetime(start), **bar})
+        await asyncio.sleep(0)
+
+    def published(self, source: str | None = None) -> Counter[datetime]:
+        """How often each bar was."""
+        told = [m for _, m in self.spool.after(0, 10**6) if m.feed == self.feed.name and source in (None, m.source)]
+        return Counter(datetime.fromisoformat(orjson.loads(m.value)["t"]) for m in told)
+
+
+class Box:
+    """An outbox that sends nothing."""
+
+    def __init__(self, spool: Spool) -> None:
+        self.put = spool.put
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+@pytest.fixture
+def market(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Market]]:
+    spool = Spool(tmp_path / "spool.sqlite", LIMIT)
+
+    def make(spec: FeedSpec | None = None, now: datetime = NOON, spool: Spool = spool, **changes: Any) -> Market:
+        settings = settings_for("http://127.0.0.1:1", crypto_platform_home=tmp_path, **changes)
+        clock, metrics = Clock(now), StreamMetrics()
+        feed = LiveFeed("made", spec or crypto("BTC/USD"), settings, Box(spool), clock, metrics)  # type: ignore[arg-type]
+        made = Market(feed, clock, spool, metrics)
+
+        def wire(_settings: Any, _spec: Any, hear: Any, subscribed: Any) -> Wire:
+            made.wires.append(Wire(hear, subscribed))
+            return made.wires[-1]
+
+        def pages(_client: Any, _request: Any, symbols: Any, start: datetime, end: datetime, *_: Any) -> Iterator[Page]:
+            return made.pages(symbols, start, end)
+
+        monkeypatch.setattr(live, "live_stream", wire)
+        monkeypatch.setattr(live, "_TICK", 0.002)
+        monkeypatch.setattr(live, "LONGEST_BACKOFF", 0.002)
+        monkeypatch.setattr(AlpacaClient, "pages", pages)
+        return made
+
+    yield make
+    spool.close()
+
+
+def filler(size: int) -> Message:
+    return Message("other", "BTC/USD", b"x" * size, "stream", NOON)
+
+
+def test_a_bar_that_found_the_spool_full_is_given_by_rest_once_there_is_room(
+    market: Callable[..., Market], tmp_path: Path
+) -> None:
+    made = market(spool=Spool(tmp_path / "small.sqlite", 1000))
+    made.spool.put([filler(950)])
+    start = NOON - MINUTE
+
+    async def heard() -> None:
+        async with made.streaming():
+            bar = made.trade(start)
+            await made.hear(start, bar)
+            made.clock.time += 5 * MINUTE
+            # REST's own way is closed as well.
+            assert not await made.feed.sweep()
+
+    asyncio.run(heard())
+    assert made.published() == {}
+    assert "STREAM_SPOOL_MB" in (made.feed.problem or "")
+    made.spool.remove([number for number, _ in made.spool.after(0, 10)])
+    assert made.sweep()
+    assert made.published() == {start: 1}
+    assert made.feed.verified == NOON + 3 * MINUTE
+
+
+def test_a_bar_that_the_disk_did_not_take_is_given_by_rest(
+    market: Callable[..., Market], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = market()
+    start = NOON - MINUTE
+
+    def put(_messages: Any) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    async def heard() -> None:
+        async with made.streaming():
+            await until(lambda: made.asked)
+            with monkeypatch.context() as broken:
+                broken.setattr(made.feed._outbox, "put", put)
+                await made.hear(start, made.trade(start))
+                assert "disk is full" in (made.feed.problem or "")
+            assert await made.feed.sweep()
+
+    asyncio.run(heard())
+    assert made.published() == {start: 1}
+
+
+def test_a_day_of_bars_is_published_once_and_not_kept(market: Callable[..., Market]) -> None:
+    made = market(crypto("BTC/USD", "ETH/USD"))
+    for symbol in ("BTC/USD", "ETH/USD"):
+        for n in range(720):
+            made.trade(NOON - n * MINUTE - MINUTE, symbol=symbol)
+    # It comes as far as ETH/USD's second page, then again as far.
+    for fails_after in (10, 10, None):
+        made.fails_after = fails_after
+        assert made.sweep() == (fails_after is None)
+    assert set(made.published().values()) == {2}
+    assert len(made.published()) == 720
+    assert made.most_known < 10
+    made.clock.time += MINUTE
+    assert made.sweep()
+    assert sum(made.published().values()) == 1440
+
+
+def test_while_rest_is_away_the_streams_bars_are_not_kept_for_ever(market: Callable[..., Market]) -> None:
+    made = market(stream_sweep_seconds=300)
+    made.sweep()
+    made.fails_after = 0
+
+    async def hours() -> None:
+        async with made.streaming():
+            for n in range(180):
+                made.clock.time = NOON + n * MINUTE
+                start = made.clock.time - MINUTE
+                await made.hear(start, made.trade(start))
+                assert not await made.feed.sweep()
+
+    asyncio.run(hours())
+    assert len(made.feed._known) < 20
+    made.fails_after = None
+    made.clock.time += MINUTE
+    assert made.sweep()
+    told = made.published()
+    assert len(told) == 180
+    made.clock.time += MINUTE
+    assert made.sweep()
+    assert made.published() == told
+
+
+def test_a_bar_that_comes_long_after_rest_told_it_for_good_is_no_news(market: Callable[..., Market]) -> None:
+    made = market()
+    start = NOON - 30 * MINUTE
+    made.trade(start)
+
+    async def late() -> None:
+        async with made.streaming():
+            await until(lambda: made.published())
+            await made.hear(start, {**made.rest["BTC/USD"][start], "v": 1})
+
+    asyncio.run(late())
+    assert made.published("rest") == {start: 1}
+    assert made.published("stream") == {}
