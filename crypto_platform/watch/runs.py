@@ -56,7 +56,8 @@ def watch_backfills(instance: dg.DagsterInstance, book: Book, settings: Settings
         known: list[str] = orjson.loads(changes.cursor or "[]")
         recent = {b.backfill_id: b for b in instance.get_backfills(limit=AT_ONCE) if _ended(b) > now - LOOK_BACK}
         for name, backfill in recent.items():
-            if backfill.status in _FAILED and name not in known:
+            failed = backfill.status in _FAILED and name not in known
+            if failed and not _backfill_is_mended(instance, backfill):
                 changes.raise_(_backfill_alert(instance, backfill, settings, now))
         changes.cursor = orjson.dumps([name for name, b in recent.items() if b.status in _FAILED]).decode()
         for episode in changes.open():
@@ -255,23 +256,44 @@ def _backfill_alert(
 
 def _backfill_days(backfill: PartitionBackfill) -> Days | None:
     """From its first day to its last; days in between that it leaves out are free to run again."""
-    keys = set(backfill.partition_names or ())
-    data = backfill.asset_backfill_data
-    if data is not None:
-        for subset in data.target_subset.partitions_subsets_by_asset_key.values():
-            keys |= set(subset.get_partition_keys())
+    keys = set(backfill.partition_names or ()).union(*_of_assets(backfill).values())
     return Days.from_keys(min(keys), max(keys)) if keys else None
 
 
+def _of_assets(backfill: PartitionBackfill) -> dict[dg.AssetKey, set[str]]:
+    """The partitions that a backfill of assets was to make, by asset; empty for an asset without partitions."""
+    data = backfill.asset_backfill_data
+    if data is None:
+        return {key: set(backfill.partition_names or ()) for key in backfill.asset_selection or ()}
+    of = data.target_subset
+    ranged = {key: set(subset.get_partition_keys()) for key, subset in of.partitions_subsets_by_asset_key.items()}
+    return {key: set[str]() for key in of.non_partitioned_asset_keys} | ranged
+
+
 def _backfill_is_mended(instance: dg.DagsterInstance, backfill: PartitionBackfill) -> bool:
-    """Whether what it was to make has been made since it began."""
-    assets, days = backfill.asset_selection or (), _backfill_days(backfill)
-    if not assets or days is None:
-        return False
-    began = backfill.backfill_timestamp
-    for key in assets:
-        wanted = dg.AssetRecordsFilter(asset_key=key, asset_partitions=sorted(days.keys()), after_timestamp=began)
-        made = {r.partition_key for r in instance.fetch_materializations(wanted, limit=10_000).records}
-        if not days.keys() <= made:
-            return False
-    return True
+    """Whether what it was to make has been made since it began; of a job without assets, whether it ran."""
+    if wanted := _of_assets(backfill):
+        return all(_was_made(instance, key, keys, backfill) for key, keys in wanted.items())
+    keys = set(backfill.partition_names or ())
+    # Its oldest run is of the whole job; a later one may repeat what failed of it.
+    of_it = dg.RunsFilter(tags={BACKFILL_ID_TAG: backfill.backfill_id})
+    oldest = instance.get_runs(of_it, limit=1, ascending=True)
+    if assets := {key for run in oldest for key in _assets(instance, run)}:
+        return all(_was_made(instance, key, keys, backfill) for key in assets)
+    return bool(keys) and keys <= _days_run(instance, backfill)
+
+
+def _was_made(instance: dg.DagsterInstance, key: dg.AssetKey, keys: set[str], backfill: PartitionBackfill) -> bool:
+    wanted = dg.AssetRecordsFilter(
+        asset_key=key, asset_partitions=sorted(keys) or None, after_timestamp=backfill.backfill_timestamp
+    )
+    made = instance.fetch_materializations(wanted, limit=10_000 if keys else 1).records
+    return keys <= {record.partition_key for record in made} if keys else bool(made)
+
+
+def _days_run(instance: dg.DagsterInstance, backfill: PartitionBackfill) -> set[str]:
+    """The days over which the backfill's job ran well since it began."""
+    since = datetime.fromtimestamp(backfill.backfill_timestamp, UTC)
+    succeeded = dg.RunsFilter(job_name=backfill.job_name, statuses=[dg.DagsterRunStatus.SUCCESS], created_after=since)
+    found = (Days.of(run.tags) for run in instance.get_runs(succeeded))
+    return set[str]().union(*(days.keys() for days in found if days))

@@ -5,12 +5,19 @@ from datetime import UTC, datetime
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.assets.graph.asset_graph_subset import AssetGraphSubset
+from dagster._core.execution.asset_backfill import AssetBackfillData
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
+from dagster._core.remote_origin import (
+    GrpcServerCodeLocationOrigin,
+    RemotePartitionSetOrigin,
+    RemoteRepositoryOrigin,
+)
 from dagster._core.storage.tags import BACKFILL_ID_TAG, WILL_RETRY_TAG
 from dagster._utils.error import SerializableErrorInfo
 
 from crypto_platform.watch import runs
-from crypto_platform_tests.watch.conftest import KAFKA, RAW, Pipeline, Watched
+from crypto_platform_tests.watch.conftest import DAILY, KAFKA, RAW, Pipeline, Watched
 
 
 @pytest.fixture
@@ -184,3 +191,68 @@ def test_a_backfill_whose_run_failed_is_told_with_it(
         "part of backfill abcdefgh",
         "1 of its 1 runs failed",
     }
+
+
+def job_backfill(job: str, status: BulkActionStatus = BulkActionStatus.COMPLETED_FAILED) -> PartitionBackfill:
+    location = GrpcServerCodeLocationOrigin("127.0.0.1", 1, location_name="crypto_platform")
+    origin = RemotePartitionSetOrigin(
+        repository_origin=RemoteRepositoryOrigin(location, "__repository__"),
+        partition_set_name=f"{job}_partition_set",
+    )
+    return backfill(status, asset_selection=None, partition_set_origin=origin)
+
+
+def test_a_backfill_of_a_job_recovers_when_its_days_were_made(
+    instance: dg.DagsterInstance, pipeline: Pipeline, look: Callable[[], list[str]]
+) -> None:
+    instance.add_backfill(job_backfill("crypto"))
+    pipeline.run(instance, "2026-03-01", **{BACKFILL_ID_TAG: "abcdefgh"})
+    pipeline.broken = "kafka"
+    pipeline.run(instance, "2026-03-02", **{BACKFILL_ID_TAG: "abcdefgh"})
+    assert sorted(title.split(" ")[1] for title in look()) == ["backfill", "the"]
+    pipeline.broken = ""
+    pipeline.run(instance, "2026-03-02", only=[KAFKA, RAW])
+    assert look() == []
+    pipeline.run(instance, "2026-03-02", only=[dg.AssetKey("marts")])
+    assert [title[:9] for title in look()] == ["RECOVERED", "RECOVERED"]
+
+
+def test_a_backfill_of_a_job_without_assets_recovers_when_it_ran_over_the_days(
+    instance: dg.DagsterInstance, pipeline: Pipeline, look: Callable[[], list[str]]
+) -> None:
+    instance.add_backfill(job_backfill("housekeeping", BulkActionStatus.FAILED))
+    assert look() == ["ERROR: backfill abcdefgh failed · [2026-03-01, 2026-03-03)"]
+    pipeline.run(instance, "2026-03-01", job="housekeeping")
+    assert look() == []
+    pipeline.run(instance, "2026-03-02", job="housekeeping")
+    assert [title[:9] for title in look()] == ["RECOVERED"]
+
+
+def test_a_backfill_of_some_days_recovers_when_these_were_made(
+    instance: dg.DagsterInstance, watched: Watched, pipeline: Pipeline, look: Callable[[], list[str]]
+) -> None:
+    began = datetime.now(UTC).timestamp()
+    marts = dg.AssetKey("marts")
+    wanted = {KAFKA: ["2026-03-01", "2026-03-04"], RAW: ["2026-03-04"]}
+    target = AssetGraphSubset(
+        {key: DAILY.empty_subset().with_partition_keys(days) for key, days in wanted.items()}, {marts}
+    )
+    data = AssetBackfillData.empty(target, began, instance)
+    instance.add_backfill(
+        backfill(BulkActionStatus.FAILED, partition_names=None, asset_backfill_data=data, backfill_timestamp=began)
+    )
+    assert look() == ["ERROR: backfill abcdefgh failed · crypto, [2026-03-01, 2026-03-05)"]
+    assert watched.open()[0].command.endswith("--from 2026-03-01 --to 2026-03-05")
+    pipeline.run(instance, "2026-03-01", only=[KAFKA])
+    pipeline.run(instance, "2026-03-04", only=[KAFKA, RAW])
+    assert look() == []
+    instance.report_runless_asset_event(dg.AssetMaterialization(marts))
+    assert [title[:9] for title in look()] == ["RECOVERED"]
+
+
+def test_a_backfill_that_is_mended_before_anybody_looked_is_not_told(
+    instance: dg.DagsterInstance, pipeline: Pipeline, look: Callable[[], list[str]]
+) -> None:
+    instance.add_backfill(backfill(BulkActionStatus.COMPLETED_FAILED))
+    pipeline.run(instance, "2026-03-01", "2026-03-02")
+    assert look() == []
