@@ -17,6 +17,7 @@ from dagster._utils.error import SerializableErrorInfo
 from crypto_platform.alerts.alert import Alert, Severity
 from crypto_platform.alerts.book import Book, Changes
 from crypto_platform.settings import Settings
+from crypto_platform.transform.results import TestsFailedError
 from crypto_platform.watch.scope import Days, command_in, feed_of, first_line, origin, rerun
 from crypto_platform.watch.ui import Links
 
@@ -28,19 +29,22 @@ LOOK_BACK = timedelta(days=1)
 AT_ONCE = 100
 # Dagster says a moment after the failure whether it will run it again.
 SETTLES = timedelta(seconds=5)
-BLOCKING_CHECK = "DagsterAssetCheckFailedError"
+# Errors of steps that failed checks ended, which are told as these.
+BY_CHECKS = {"DagsterAssetCheckFailedError", TestsFailedError.__name__}
+# What dagster-dbt puts before dbt's own words, which come after how dbt was called.
+DBT_SAYS = "Errors parsed from dbt logs:"
 _FAILED = (BulkActionStatus.FAILED, BulkActionStatus.COMPLETED_FAILED, BulkActionStatus.FAILING)
 
 
 def watch(instance: dg.DagsterInstance, book: Book, settings: Settings, now: datetime) -> None:
     """Open an alert for each run that failed since the last look, and close those that are mended.
 
-    One that Dagster runs again by itself is a warning, and worse when that fails, too. A run that ended at a blocking
-    check is told as that check.
+    One that Dagster runs again by itself is a warning, and worse when that fails, too. A run that nothing but failed
+    checks ended is told as these.
     """
     with book.changes(SOURCE) as changes:
         for failure in _new_failures(instance, changes, now):
-            if failure.stopped_by_a_check or _is_mended(instance, failure.run, failure.storage_id):
+            if failure.stopped_by_checks or _is_mended(instance, failure.run, failure.storage_id):
                 continue
             changes.raise_(_alert(instance, failure, settings))
         for episode in changes.open():
@@ -67,35 +71,52 @@ def watch_backfills(instance: dg.DagsterInstance, book: Book, settings: Settings
 
 
 @dataclass(frozen=True)
+class Step:
+    """A step that failed, and its errors, each followed by its cause."""
+
+    key: str
+    errors: list[SerializableErrorInfo]
+
+    @property
+    def stopped_by_checks(self) -> bool:
+        return any(error.cls_name in BY_CHECKS for error in self.errors)
+
+
+@dataclass(frozen=True)
 class Failure:
-    """A run that failed: the id of its event, when (UTC), and the errors of its steps, else its own."""
+    """A run that failed: the id of its event, when (UTC), what it says, and its steps that failed, the first first."""
 
     run: DagsterRun
     storage_id: int
     at: datetime
-    step: str
-    error: SerializableErrorInfo | None
     message: str
+    steps: list[Step]
 
     @property
-    def stopped_by_a_check(self) -> bool:
-        return self.error is not None and self.error.cls_name == BLOCKING_CHECK
+    def stopped_by_checks(self) -> bool:
+        return bool(self.steps) and all(step.stopped_by_checks for step in self.steps)
+
+    @property
+    def _step(self) -> Step:
+        """The one to tell of."""
+        return next((step for step in self.steps if not step.stopped_by_checks), Step("", []))
+
+    @property
+    def step(self) -> str:
+        return self._step.key
 
     @property
     def cause(self) -> str:
-        error = self.error
-        while error is not None and error.cause is not None:
-            error = error.cause
-        text = error.message if error is not None else self.message
-        return first_line(text)
+        errors = self._step.errors
+        text = errors[-1].message if errors else self.message
+        dbt_says = text.partition(DBT_SAYS)[2]
+        return first_line(" ".join(dbt_says.split()) or text)
 
     @property
     def mend(self) -> str:
         """The command that an error of the chain names."""
-        error, found = self.error, ""
-        while error is not None and not found:
-            found, error = command_in(error.message), error.cause
-        return found
+        commands = (command_in(error.message) for error in self._step.errors)
+        return next((command for command in commands if command), "")
 
 
 def _new_failures(instance: dg.DagsterInstance, changes: Changes, now: datetime) -> Iterator[Failure]:
@@ -112,18 +133,22 @@ def _new_failures(instance: dg.DagsterInstance, changes: Changes, now: datetime)
             if undecided and now - at < SETTLES:
                 return
             event = record.event_log_entry.dagster_event
-            yield _failure(instance, run, record.storage_id, at, (event.message if event else None) or "")
+            message = (event.message if event else None) or ""
+            yield Failure(run, record.storage_id, at, message, _failed_steps(instance, run))
         changes.cursor = EventLogCursor.from_storage_id(record.storage_id).to_string()
 
 
-def _failure(instance: dg.DagsterInstance, run: DagsterRun, storage_id: int, at: datetime, message: str) -> Failure:
-    steps = instance.get_records_for_run(run.run_id, of_type=DagsterEventType.STEP_FAILURE, limit=1).records
-    event = steps[0].event_log_entry.dagster_event if steps else None
-    if event is None:
-        return Failure(run, storage_id, at, "", None, message)
-    data = event.event_specific_data
+def _failed_steps(instance: dg.DagsterInstance, run: DagsterRun) -> list[Step]:
+    records = instance.get_records_for_run(run.run_id, of_type=DagsterEventType.STEP_FAILURE).records
+    events = [event for record in records if (event := record.event_log_entry.dagster_event)]
+    return [Step(event.step_key or "", list(_errors(event.event_specific_data))) for event in events]
+
+
+def _errors(data: object) -> Iterator[SerializableErrorInfo]:
     error = data.error if isinstance(data, StepFailureData) else None
-    return Failure(run, storage_id, at, event.step_key or "", error, message)
+    while error is not None:
+        yield error
+        error = error.cause
 
 
 def _alert(instance: dg.DagsterInstance, failure: Failure, settings: Settings) -> Alert:

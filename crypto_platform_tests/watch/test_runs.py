@@ -1,7 +1,8 @@
 """Failed runs and backfills become alerts, and recover when what they were to make is there."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -15,8 +16,10 @@ from dagster._core.remote_origin import (
 )
 from dagster._core.storage.tags import BACKFILL_ID_TAG, WILL_RETRY_TAG
 from dagster._utils.error import SerializableErrorInfo
+from dagster_dbt.errors import DagsterDbtCliRuntimeError
 
-from crypto_platform.watch import runs
+from crypto_platform.transform.results import TestsFailedError
+from crypto_platform.watch import checks, runs
 from crypto_platform_tests.watch.conftest import DAILY, KAFKA, RAW, Pipeline, Watched
 
 
@@ -124,6 +127,52 @@ def test_a_run_that_ends_at_a_blocking_check_is_told_as_the_check(
     pipeline.failing = {"blocks"}
     pipeline.run(instance, "2026-03-01")
     assert look() == []
+
+
+def run_of_two(instance: dg.DagsterInstance, error: Exception | None) -> None:
+    """A run of a step that a failed test of dbt ends, and of another that raises the error or ends at a check."""
+
+    @dg.asset(check_specs=[dg.AssetCheckSpec("looks_good", asset="first")])
+    def first() -> Iterator[Any]:
+        yield dg.AssetCheckResult(passed=False)
+        raise TestsFailedError("test.looks_good")
+
+    @dg.asset(check_specs=[dg.AssetCheckSpec("adds_up", asset="second", blocking=True)])
+    def second() -> dg.MaterializeResult:
+        if error:
+            raise error
+        return dg.MaterializeResult(check_results=[dg.AssetCheckResult(passed=False)])
+
+    defs = dg.Definitions(assets=[first, second], jobs=[dg.define_asset_job("both")], executor=dg.in_process_executor)
+    assert not defs.resolve_job_def("both").execute_in_process(instance=instance, raise_on_error=False).success
+
+
+def test_a_run_whose_steps_all_end_at_checks_is_told_as_these(
+    instance: dg.DagsterInstance, watched: Watched, look: Callable[[], list[str]]
+) -> None:
+    run_of_two(instance, None)
+    assert look() == []
+    checks.watch(instance, watched.book, watched.settings, watched.clock())
+    assert [title.split()[2] for title in watched.titles()] == ["looks_good", "adds_up"]
+
+
+def test_a_check_that_ends_a_step_hides_no_error_of_another(
+    instance: dg.DagsterInstance, watched: Watched, look: Callable[[], list[str]]
+) -> None:
+    run_of_two(instance, RuntimeError("no broom: crypto-platform doctor"))
+    assert look() == ["ERROR: the run of both failed at second"]
+    [alert] = watched.open()
+    assert (alert.cause, alert.command) == ("RuntimeError: no broom: crypto-platform doctor", "crypto-platform doctor")
+
+
+def test_of_dbt_s_own_error_its_words_are_the_cause(
+    instance: dg.DagsterInstance, watched: Watched, look: Callable[[], list[str]]
+) -> None:
+    called = "The dbt CLI process with command\n\n`dbt build`\n\nfailed with exit code `2`."
+    said = "Errors parsed from dbt logs:\n\nEncountered an error:\n\nCompilation Error\n  no macro"
+    run_of_two(instance, DagsterDbtCliRuntimeError(description=f"{called}\n\n{said}"))
+    look()
+    assert watched.open()[0].cause == "Encountered an error: Compilation Error no macro"
 
 
 def test_a_cancelled_run_is_no_failure(
