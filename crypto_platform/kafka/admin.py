@@ -131,9 +131,11 @@ def _offsets(
 
 def _check_config(settings: Settings, admin: AdminClient, topic: str) -> None:
     resource = ConfigResource(ResourceType.TOPIC, topic)
-    config = admin.describe_configs([resource], request_timeout=settings.kafka_request_timeout_seconds)[
-        resource
-    ].result()
+    try:
+        described = admin.describe_configs([resource], request_timeout=settings.kafka_request_timeout_seconds)
+        config = described[resource].result()
+    except KafkaException as error:
+        raise _unreachable(settings, f"topic {topic} could not be looked at", error) from error
     wrong = [
         f"{name}={config[name].value}, needed {needed}"
         for name, needed in (("message.timestamp.type", "LogAppendTime"), ("cleanup.policy", "delete"))
