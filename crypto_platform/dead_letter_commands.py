@@ -1,6 +1,5 @@
 """`crypto-platform dead-letters`: what was refused, why, and once more."""
 
-from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
@@ -8,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from crypto_platform.dead_letters import DeadLetter
     from crypto_platform.settings import Settings
 
 FAILURE, USAGE = 1, 2
@@ -28,16 +26,16 @@ def list_(feed: Feeds = None, reason: Reason = "", all_: All = False) -> None:
 
     Example: crypto-platform dead-letters list
     """
-    with _letters(feed, reason, all_) as (_, letters):
-        counted: dict[tuple[str, str, str], list[DeadLetter]] = defaultdict(list)
-        for letter in letters:
-            counted[letter.feed, letter.origin, letter.reason].append(letter)
-        for (name, origin, why), of_kind in sorted(counted.items()):
+    from crypto_platform import dead_letters
+
+    with _systems(feed) as (effective, names):
+        kinds = dead_letters.count(effective, names, reason, all_)
+        for kind in kinds:
             typer.echo(
-                f"{name}\trefused by {'the load' if origin == 'load' else 'Kafka'}\t{len(of_kind)}\t{why}\t"
-                f"{of_kind[0].refused_at:%Y-%m-%d %H:%M:%S} to {of_kind[-1].refused_at:%Y-%m-%d %H:%M:%S} UTC"
+                f"{kind.feed}\trefused by {'the load' if kind.origin == 'load' else 'Kafka'}\t{kind.letters}\t"
+                f"{kind.reason}\t{kind.first_at:%Y-%m-%d %H:%M:%S} to {kind.last_at:%Y-%m-%d %H:%M:%S} UTC"
             )
-        if not counted:
+        if not kinds:
             typer.echo("Nothing was refused.")
 
 
@@ -52,8 +50,12 @@ def show(
 
     Example: crypto-platform dead-letters show --reason "high is below low"
     """
-    with _letters(feed, reason, all_, limit) as (_, letters):
-        for letter in letters:
+    from crypto_platform import dead_letters
+
+    with _systems(feed) as (effective, names):
+        # One more than is shown tells whether that is all.
+        letters = dead_letters.find(effective, names, reason, all_, limit + 1)
+        for letter in letters[:limit]:
             place = f"partition {letter.partition}, offset" if letter.origin == "load" else "spool number"
             replayed = f", replayed {letter.replayed_at:%Y-%m-%d %H:%M:%S} UTC" if letter.replayed_at else ""
             key, value = (part[:2000].decode(errors="replace") for part in (letter.key, letter.value))
@@ -61,6 +63,8 @@ def show(
                 f"{letter.feed}, {place} {letter.offset}, {letter.refused_at:%Y-%m-%d %H:%M:%S} UTC{replayed}: "
                 f"{letter.reason}\n  {key}\t{value}"
             )
+        if len(letters) > limit:
+            typer.echo(f"There are more: show them with a higher --limit than {limit}.")
 
 
 @app.command()
@@ -70,28 +74,30 @@ def replay(feed: Feeds = None, reason: Reason = "", all_: All = False) -> None:
     Example: crypto-platform dead-letters replay --feed crypto --reason "in the future"
     """
     from crypto_platform import dead_letters
+    from crypto_platform.kafka.admin import TopicError
     from crypto_platform.kafka.producer import PublishError
 
-    with _letters(feed, reason, all_) as (settings, letters):
+    with _systems(feed) as (effective, names):
+        left = sum(kind.letters for kind in dead_letters.count(effective, names, reason, all_))
+        letters = dead_letters.find(effective, names, reason, all_)
         if not letters:
             typer.echo("Nothing to replay.")
             return
         try:
-            run_id = dead_letters.replay(settings, letters)
-        except PublishError as error:
+            run_id = dead_letters.replay(effective, letters)
+        except (TopicError, PublishError) as error:
             typer.echo(str(error), err=True)
             raise typer.Exit(FAILURE) from None
         typer.echo(f"{len(letters)} messages published again by {run_id}.")
+        if left > len(letters):
+            typer.echo(f"{left - len(letters)} more are left: narrow them with --reason, or run it again.")
 
 
 @contextmanager
-def _letters(
-    feed: list[str] | None, reason: str, all_: bool, limit: int = 100_000
-) -> "Iterator[tuple[Settings, list[DeadLetter]]]":
-    """What is asked for, with Kafka and Snowflake up."""
+def _systems(feed: list[str] | None) -> "Iterator[tuple[Settings, list[str]]]":
+    """Kafka and Snowflake, up, and the names of the feeds that are asked for."""
     from rich.console import Console
 
-    from crypto_platform import dead_letters
     from crypto_platform.feeds.spec import feeds
     from crypto_platform.runs import feed_named
     from crypto_platform.sandbox import display, supervise
@@ -104,4 +110,4 @@ def _letters(
         raise typer.Exit(USAGE) from None
     progress = display.starting(Console(stderr=True))
     with supervise.sandbox(settings(), {"kafka", "snowflake"}, progress) as effective:
-        yield effective, dead_letters.find(effective, names, reason, all_, limit)
+        yield effective, names

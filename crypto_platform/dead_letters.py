@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from crypto_platform import bars
-from crypto_platform.kafka.admin import TopicError, topic_state
+from crypto_platform.kafka.admin import topic_state
 from crypto_platform.kafka.producer import Outgoing, message_headers, send
 from crypto_platform.kafka.reader import messages_at
 from crypto_platform.settings import Settings
@@ -25,6 +25,20 @@ if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
 
 Origin = Literal["load", "kafka"]
+# Messages that are held together, and rows of one statement.
+AT_ONCE = 10_000
+_ROWS = 1_000
+
+# A feed's messages that loads refused, with their last replay; one from before a refusal was of another message, at the
+# same place of a topic that was deleted since. Bound: the feed twice, a part of the reason, whether also the replayed.
+_CHOSEN = f"""
+SELECT r.*, p.replayed_at FROM {REJECTED} r
+LEFT JOIN (
+    SELECT kafka_partition, kafka_offset, max(replayed_at) AS replayed_at FROM {REPLAYS}
+    WHERE feed = %s AND origin = 'load' GROUP BY kafka_partition, kafka_offset
+) p ON p.kafka_partition = r.kafka_partition AND p.kafka_offset = r.kafka_offset AND p.replayed_at >= r.rejected_at
+WHERE r.feed = %s AND contains(lower(r.reason), lower(%s)) AND (%s OR p.replayed_at IS NULL)
+"""
 
 
 @dataclass(frozen=True)
@@ -45,8 +59,41 @@ class DeadLetter:
     replayed_at: datetime | None
 
 
+@dataclass(frozen=True)
+class Kind:
+    """How many messages of a feed were refused for one reason, by the load or by Kafka, and between when (UTC)."""
+
+    feed: str
+    origin: Origin
+    reason: str
+    letters: int
+    first_at: datetime
+    last_at: datetime
+
+
+def count(settings: Settings, feeds: Iterable[str], reason: str = "", replayed: bool = False) -> list[Kind]:
+    """What `find` finds without a limit, counted by feed, origin and reason, in their order."""
+    found: list[Kind] = []
+    with connect(settings) as connection:
+        for feed in feeds:
+            ensure_schema(connection, feed)
+            counted = rows(
+                connection.cursor(),
+                f"SELECT reason, count(*), min(rejected_at), max(rejected_at) FROM ({_CHOSEN}) GROUP BY reason",
+                (feed, feed, reason, replayed),
+            )
+            found += [Kind(feed, "load", str(why), int(n), _utc(first), _utc(last)) for why, n, first, last in counted]
+            by_reason: dict[str, list[DeadLetter]] = defaultdict(list)
+            for letter in _of_kafka(settings, connection, feed, reason, replayed):
+                by_reason[letter.reason].append(letter)
+            for why, letters in by_reason.items():
+                at = [letter.refused_at for letter in letters]
+                found.append(Kind(feed, "kafka", why, len(letters), min(at), max(at)))
+    return sorted(found, key=lambda kind: (kind.feed, kind.origin, kind.reason))
+
+
 def find(
-    settings: Settings, feeds: Iterable[str], reason: str = "", replayed: bool = False, limit: int = 100_000
+    settings: Settings, feeds: Iterable[str], reason: str = "", replayed: bool = False, limit: int = AT_ONCE
 ) -> list[DeadLetter]:
     """The refused messages of `feeds`, the oldest first, at most `limit`; `reason` is a part of theirs.
 
@@ -56,10 +103,9 @@ def find(
     with connect(settings) as connection:
         for feed in feeds:
             ensure_schema(connection, feed)
-            found += _of_loads(connection, feed)
-            found += _of_kafka(settings, connection, feed)
-    chosen = [f for f in found if reason.lower() in f.reason.lower() and (replayed or f.replayed_at is None)]
-    return sorted(chosen, key=lambda f: (f.refused_at, f.partition or 0, f.offset))[:limit]
+            found += _of_loads(connection, feed, reason, replayed, limit)
+            found += _of_kafka(settings, connection, feed, reason, replayed)
+    return sorted(found, key=lambda f: (f.refused_at, f.partition or 0, f.offset))[:limit]
 
 
 def replay(settings: Settings, letters: Sequence[DeadLetter]) -> str:
@@ -68,6 +114,7 @@ def replay(settings: Settings, letters: Sequence[DeadLetter]) -> str:
     Where it has not, a message counts as REST's, observed when it was refused.
 
     Raises:
+        crypto_platform.kafka.admin.TopicError: the topic is gone, or Kafka does not answer; nothing was published.
         crypto_platform.kafka.producer.PublishError: not every message is known to be in the topic; nothing is recorded.
     """
     run_id = f"replay-{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
@@ -78,11 +125,12 @@ def replay(settings: Settings, letters: Sequence[DeadLetter]) -> str:
         send(settings, feed, _outgoing(settings, feed, chosen, run_id))
         with connect(settings) as connection:
             ensure_schema(connection, feed)
-            for letter in chosen:
-                connection.cursor().execute(
+            for first in range(0, len(chosen), _ROWS):
+                # Sent as one statement of so many rows.
+                connection.cursor().executemany(
                     f"INSERT INTO {REPLAYS} (feed, origin, kafka_partition, kafka_offset, run_id, replayed_at) "
-                    "SELECT %s, %s, %s, %s, %s, SYSDATE()",
-                    (feed, letter.origin, letter.partition, letter.offset, run_id),
+                    "VALUES (%s, %s, %s, %s, %s, SYSDATE())",
+                    [(feed, c.origin, c.partition, c.offset, run_id) for c in chosen[first : first + _ROWS]],
                 )
     return run_id
 
@@ -92,10 +140,7 @@ def _outgoing(settings: Settings, feed: str, letters: Sequence[DeadLetter], run_
     for letter in letters:
         if letter.partition is not None:
             places[letter.partition].append(letter.offset)
-    try:
-        earliest = topic_state(settings, feed).earliest
-    except TopicError:
-        earliest = {}
+    earliest = topic_state(settings, feed).earliest if places else {}
     there = {p: [o for o in offsets if o >= earliest.get(p, o + 1)] for p, offsets in places.items()}
     originals = messages_at(settings, bars.topic(feed), there)
     spool = {}
@@ -107,7 +152,8 @@ def _outgoing(settings: Settings, feed: str, letters: Sequence[DeadLetter], run_
     for letter in letters:
         message = spool.get(letter.offset) if letter.origin == "kafka" else None
         original = originals.get((letter.partition, letter.offset)) if letter.partition is not None else None
-        if original is not None:
+        # At its place may lie another by now, of a topic that was created anew.
+        if original is not None and (original.key, original.value) == (letter.key, letter.value):
             # The run is another one now; all else is as it came.
             headers = [
                 (name, run_id.encode() if name == bars.HEADER_RUN_ID else value) for name, value in original.headers
@@ -120,14 +166,14 @@ def _outgoing(settings: Settings, feed: str, letters: Sequence[DeadLetter], run_
     return outgoing
 
 
-def _of_loads(connection: "SnowflakeConnection", feed: str) -> list[DeadLetter]:
+def _of_loads(
+    connection: "SnowflakeConnection", feed: str, reason: str, replayed: bool, limit: int
+) -> list[DeadLetter]:
     found = rows(
         connection.cursor(),
-        "SELECT r.kafka_partition, r.kafka_offset, r.reason, r.raw_key, r.raw_value, r.rejected_at, "
-        f"max(p.replayed_at) FROM {REJECTED} r LEFT JOIN {REPLAYS} p ON p.feed = r.feed AND p.origin = 'load' "
-        "AND p.kafka_partition = r.kafka_partition AND p.kafka_offset = r.kafka_offset WHERE r.feed = %s "
-        "GROUP BY 1, 2, 3, 4, 5, 6",
-        (feed,),
+        "SELECT kafka_partition, kafka_offset, reason, raw_key, raw_value, rejected_at, replayed_at "
+        f"FROM ({_CHOSEN}) ORDER BY rejected_at, kafka_partition, kafka_offset LIMIT %s",
+        (feed, feed, reason, replayed, limit),
     )
     return [
         DeadLetter(
@@ -137,15 +183,17 @@ def _of_loads(connection: "SnowflakeConnection", feed: str) -> list[DeadLetter]:
     ]
 
 
-def _of_kafka(settings: Settings, connection: "SnowflakeConnection", feed: str) -> list[DeadLetter]:
+def _of_kafka(
+    settings: Settings, connection: "SnowflakeConnection", feed: str, reason: str, replayed: bool
+) -> list[DeadLetter]:
     spool = open_spool(settings)
     try:
-        refused = [r for r in spool.refused() if r.message.feed == feed]
+        refused = [r for r in spool.refused() if r.message.feed == feed and reason.lower() in r.reason.lower()]
     finally:
         spool.close()
     if not refused:
         return []
-    replayed = {
+    replays = {
         int(number): _utc(at)
         for number, at in rows(
             connection.cursor(),
@@ -163,9 +211,10 @@ def _of_kafka(settings: Settings, connection: "SnowflakeConnection", feed: str) 
             r.message.symbol.encode(),
             r.message.value,
             r.refused_at,
-            replayed.get(r.number),
+            replays.get(r.number),
         )
         for r in refused
+        if replayed or r.number not in replays
     ]
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from crypto_platform import bars
+from crypto_platform.kafka.admin import TopicError, ensure_topic, topic_state
 from crypto_platform.lake import LakeDay, Section
 from crypto_platform.settings import Settings
 from crypto_platform.snowflake.connection import connect
@@ -54,6 +55,17 @@ def day(
 
 
 DATA_COLUMNS = (*(f.column for f in bars.FIELDS), "source", "observed_at")
+
+
+def await_another_topic(settings: Settings, feed: str, before: str) -> None:
+    """Create the feed's deleted topic anew, once Kafka lets go of the one with the id `before`."""
+    while True:
+        try:
+            ensure_topic(settings, feed)
+            if topic_state(settings, feed).topic_id != before:
+                return
+        except TopicError:
+            continue
 
 
 def ledger(settings: Settings, feed: str) -> list[Row]:

@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka.admin import AdminClient
 
 from crypto_platform import bars, dead_letters, raw
-from crypto_platform.kafka.admin import topic_state
+from crypto_platform.kafka.admin import client_config, topic_state
 from crypto_platform.kafka.producer import Outgoing, message_headers, send
+from crypto_platform.kafka.reader import messages_at
 from crypto_platform.settings import Settings
 from crypto_platform.stream.service import open_spool
 from crypto_platform.stream.spool import Message
@@ -40,6 +42,13 @@ def test_a_replay_goes_through_the_front_door_and_is_recorded(settings: Settings
         ("high is below low", inverted, "load"),
         ("unreadable", b"poison\xff", "load"),
     ]
+    kinds = dead_letters.count(settings, [feed])
+    assert [(kind.origin, kind.reason, kind.letters) for kind in kinds] == [
+        ("load", "high is below low", 1),
+        ("load", "unreadable", 1),
+    ]
+    assert kinds[0].first_at == kinds[0].last_at == found[0].refused_at
+    assert dead_letters.find(settings, [feed], limit=1) == found[:1]
     (chosen,) = dead_letters.find(settings, [feed], reason="Below Low")
     run_id = dead_letters.replay(settings, [chosen])
     assert sum(topic_state(settings, feed).end.values()) == 4
@@ -54,8 +63,6 @@ def test_a_replay_goes_through_the_front_door_and_is_recorded(settings: Settings
 
 def test_a_replayed_message_keeps_its_source_and_its_time(settings: Settings) -> None:
     """A message that was too early for the broker's clock is none any more when it is replayed."""
-    from crypto_platform.kafka.reader import messages_at
-
     feed = made.feed_name()
     tomorrow = made.bar(0, t=f"{datetime.now(UTC).year + 1}-01-01T00:00:00Z")
     send(settings, feed, [outgoing(made.line("BTC/USD", tomorrow), "stream_update")])
@@ -84,3 +91,28 @@ def test_what_kafka_refused_lies_in_the_spool_until_it_is_replayed(settings: Set
     assert raw.load(settings, feed, "run").loaded == 1
     (row,) = made.ledger(settings, feed)
     assert row[-2:] == ("stream", SEEN.replace(tzinfo=None))
+
+
+def test_a_topic_that_was_created_anew_has_other_messages_at_the_same_places(settings: Settings) -> None:
+    feed = made.feed_name()
+    send(settings, feed, [outgoing(b"first")])
+    raw.load(settings, feed, "run")
+    dead_letters.replay(settings, dead_letters.find(settings, [feed]))
+    topic = bars.topic(feed)
+    before = topic_state(settings, feed).topic_id
+    admin = AdminClient(client_config(settings))
+    admin.delete_topics([topic])[topic].result()
+    made.await_another_topic(settings, feed, before)
+    send(settings, feed, [outgoing(b"second")])
+    raw.accept_loss(settings, feed, "refill")
+    assert raw.load(settings, feed, "run").rejected == 1
+    # The replay was of the first, and the first's headers are not there any more.
+    (second,) = dead_letters.find(settings, [feed])
+    first, _ = dead_letters.find(settings, [feed], replayed=True)
+    assert (first.partition, first.offset) == (second.partition, second.offset)
+    assert (first.value, second.value) == (b"first", b"second")
+    dead_letters.replay(settings, [first])
+    assert second.partition is not None
+    places = {second.partition: [0, 1]}
+    sources = [dict(m.headers)[bars.HEADER_SOURCE] for m in messages_at(settings, topic, places).values()]
+    assert sources == [b"stream", b"rest"]

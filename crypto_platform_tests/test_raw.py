@@ -19,7 +19,7 @@ from confluent_kafka.admin import AdminClient
 
 from crypto_platform import bars, raw
 from crypto_platform.crash_points import CRASH_POINTS
-from crypto_platform.kafka.admin import client_config, ensure_topic, topic_state
+from crypto_platform.kafka.admin import client_config, topic_state
 from crypto_platform.kafka.producer import publish
 from crypto_platform.lake import LakeDay
 from crypto_platform.sandbox import supervise
@@ -310,13 +310,7 @@ def test_a_topic_that_was_created_anew_stops_the_load_and_a_refill_mends_it(
     before = topic_state(sandbox, feed)
     admin = AdminClient(client_config(sandbox))
     admin.delete_topics([before.topic])[before.topic].result()
-    while True:
-        try:
-            ensure_topic(sandbox, feed)
-            if topic_state(sandbox, feed).topic_id != before.topic_id:
-                break
-        except RuntimeError:
-            continue
+    made.await_another_topic(sandbox, feed, before.topic_id)
     publish(sandbox, feed, days()[1:], "run")
     with pytest.raises(
         raw.TopicRecreatedError, match=rf"created anew.*{re.escape(before.topic_id)}.*refill --feed {feed}"
