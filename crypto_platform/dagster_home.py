@@ -4,6 +4,7 @@
 """
 
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from crypto_platform.settings import PROJECT_ROOT, Settings
 
@@ -21,7 +22,10 @@ def dagster_home(settings: Settings) -> Path:
     content = f"{_MADE}{(PROJECT_ROOT / 'dagster.yaml').read_text()}{_storage(settings, folder)}"
     present = path.read_text() if path.exists() else _MADE
     if present.startswith(_MADE) and present != content:
-        path.write_text(content)
+        # Whole at once: several programs may be starting.
+        with NamedTemporaryFile("w", dir=folder, prefix=".dagster.yaml.", delete=False) as file:
+            file.write(content)
+        Path(file.name).replace(path)
     return folder
 
 
