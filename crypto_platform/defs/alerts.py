@@ -72,6 +72,6 @@ def alerts() -> dg.Definitions:
             _sensor("alert_on_runs", "Tells of runs and backfills that failed, until they are mended.", _runs),
             _sensor("alert_on_checks", "Tells of checks that failed, blocking or not, until they pass.", _checks),
             _sensor("alert_on_freshness", "Tells of assets that are late by their policy.", _freshness),
-            _sensor("alert_on_ticks", "Tells of sensors and schedules that fail, hang or are off.", _ticks),
+            _sensor(ticks.ITSELF.name, ticks.ITSELF.purpose, _ticks),
         ]
     )

@@ -14,6 +14,7 @@ from dagster._grpc.client import DagsterGrpcClient
 from crypto_platform.alerts.alert import Alert, Severity
 from crypto_platform.sandbox.ports import LOOPBACK
 from crypto_platform.settings import Settings
+from crypto_platform.watch import ticks
 from crypto_platform.watch.ui import Links
 
 # The daemon writes a heartbeat every 30 s; so long after the last one it is taken for gone.
@@ -38,7 +39,10 @@ class Found:
 
 
 class Processes:
-    """Looks at Dagster's storage, daemon and servers; `began` is when they were started at the earliest."""
+    """Looks at Dagster's storage, daemon, servers and the sensor that tells of all others.
+
+    `began` is when they were started at the earliest.
+    """
 
     def __init__(self, settings: Settings, began: datetime) -> None:
         self._settings = settings
@@ -52,14 +56,15 @@ class Processes:
         found = Found()
         try:
             self._daemon(found, instance(), now)
+            self._alert_on_ticks(found, instance(), now)
             read = True
         except Exception as error:
             # Each storage of Dagster raises errors of its own.
             logger.warning("Dagster's storage does not answer: %s", type(error).__name__)
-            found.undecided.add(_fingerprint("daemon"))
+            found.undecided.update([_fingerprint("daemon"), ticks.ITSELF.fingerprint])
             read = False
         self._server(found, "storage", "Dagster's storage", self._links.health(), read, now)
-        if found.wrong and not read:
+        if not read and found.wrong:
             # The daemon could not show itself either: when the storage is back it has the time of a start.
             self._began = now
         self._server(found, "code", "the code server", self._links.locations(), self._code_answers(), now)
@@ -86,6 +91,17 @@ class Processes:
             return
         effect = "no schedule, sensor, queue, backfill or monitoring; runs that were started go on"
         found.wrong.append(self._alert("daemon", what, max(since, self._began), effect, cause, self._links.health()))
+
+    def _alert_on_ticks(self, found: Found, instance: dg.DagsterInstance, now: datetime) -> None:
+        """The sensor that tells of all others; with the daemon gone none ticks, which is told already."""
+        if found.wrong or found.undecided:
+            found.undecided.add(ticks.ITSELF.fingerprint)
+            return
+        wrong, undecided = ticks.judge(
+            instance, self._settings, now, [ticks.ITSELF], self._began + START, grace=SENSOR_SILENCE
+        )
+        found.wrong.extend(wrong)
+        found.undecided.update(undecided)
 
     def _server(self, found: Found, name: str, what: str, link: str, answers: bool, now: datetime) -> None:
         if answers:

@@ -45,6 +45,14 @@ class Declared:
     def kind(self) -> str:
         return "schedule" if self.cron else "sensor"
 
+    @property
+    def fingerprint(self) -> str:
+        return f"{self.kind}:{self.name}"
+
+
+# The sensor that calls `watch`. Whether it does tells the watchdog.
+ITSELF = Declared("alert_on_ticks", "Tells of sensors and schedules that fail, hang or are off.")
+
 
 def declared(repository: dg.RepositoryDefinition) -> list[Declared]:
     """What of the repository runs unless somebody switches it off."""
@@ -70,11 +78,27 @@ def watch(
     wanted: Collection[Declared],
     began: datetime,
 ) -> None:
-    """Take what is wrong with those that are `wanted`; `began` is since when anything could tick (UTC)."""
+    """Take what is wrong with those that are `wanted`, but for the sensor that does this itself: see `judge`."""
+    wrong, undecided = judge(instance, settings, now, [one for one in wanted if one.name != ITSELF.name], began)
+    book.observe(SOURCE, wrong, undecided)
+
+
+def judge(
+    instance: dg.DagsterInstance,
+    settings: Settings,
+    now: datetime,
+    wanted: Collection[Declared],
+    began: datetime,
+    grace: timedelta = GRACE,
+) -> tuple[list[Alert], set[str]]:
+    """What is wrong with those that are `wanted`, and the fingerprints of what cannot be judged now.
+
+    `began` is since when anything could tick (UTC); `grace` after that, or after its time, one is silent.
+    """
     states = {(_type(state), state.instigator_name): state for state in instance.all_instigator_state()}
     present = [(one, states[one.kind, one.name]) for one in wanted if (one.kind, one.name) in states]
     ticks = _newest(instance, [state for _, state in present])
-    found: dict[str, Alert] = {}
+    wrong: list[Alert] = []
     undecided: set[str] = set()
     for one, state in present:
         finished = list(_finished(ticks.get(state.selector_id, ())))
@@ -82,19 +106,19 @@ def watch(
         if not state.is_running:
             alert = _off(one, settings, now)
         elif error is not None and error.cls_name == UNREACHABLE:
-            undecided.add(_fingerprint(one))
+            undecided.add(one.fingerprint)
             continue
         elif finished and finished[0].status is TickStatus.FAILURE:
             alert = _failing(one, finished[0], settings)
-        elif (due := _due(one, state, finished, now)) and now > due + GRACE:
-            if now <= began + GRACE:
-                undecided.add(_fingerprint(one))
+        elif (due := _due(one, state, finished, now)) and now > due + grace:
+            if now <= began + grace:
+                undecided.add(one.fingerprint)
                 continue
             alert = _silent(one, due, settings)
         else:
             continue
-        found[alert.fingerprint] = alert
-    book.observe(SOURCE, list(found.values()), undecided)
+        wrong.append(alert)
+    return wrong, undecided
 
 
 def _newest(instance: dg.DagsterInstance, states: Sequence[InstigatorState]) -> dict[str, Sequence[InstigatorTick]]:
@@ -178,7 +202,7 @@ def _alert(
 ) -> Alert:
     links = Links(settings)
     return Alert(
-        fingerprint=_fingerprint(one),
+        fingerprint=one.fingerprint,
         kind=one.kind,
         what=what,
         since=since,
@@ -188,10 +212,6 @@ def _alert(
         link=links.schedule(one.name) if one.kind == "schedule" else links.sensor(one.name),
         command=command,
     )
-
-
-def _fingerprint(one: Declared) -> str:
-    return f"{one.kind}:{one.name}"
 
 
 def _type(state: InstigatorState) -> str:

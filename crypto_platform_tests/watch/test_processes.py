@@ -6,16 +6,17 @@ from datetime import datetime, timedelta
 
 import dagster as dg
 import pytest
+from dagster._core.scheduler.instigation import InstigatorState, TickStatus
 from dagster._daemon.types import DaemonHeartbeat
 
 from crypto_platform.alerts import store
 from crypto_platform.alerts.alert import Severity
 from crypto_platform.settings import Settings
-from crypto_platform.watch import watchdog
+from crypto_platform.watch import ticks, watchdog
 from crypto_platform.watch.processes import Processes
 from crypto_platform_tests.alerts.conftest import NOON, alert
 from crypto_platform_tests.watch.conftest import Watched
-from crypto_platform_tests.watch.test_ticks import SENSOR, state
+from crypto_platform_tests.watch.test_ticks import SENSOR, state, tick
 
 
 class Answering(Processes):
@@ -125,6 +126,40 @@ def test_what_cannot_be_judged_after_a_restart_stays_open(
     restarted.code = True
     beat(instance, NOON + timedelta(seconds=190))
     assert look(restarted, 191) == set()
+
+
+def test_the_sensor_that_tells_of_sensors_is_watched_from_outside(
+    instance: dg.DagsterInstance, watched: Watched, began: datetime
+) -> None:
+    processes = Answering(watched.settings, began)
+    other, of = state(SENSOR, last_tick_start_timestamp=NOON.timestamp()), state(ticks.ITSELF)
+    instance.add_instigator_state(other)
+    instance.add_instigator_state(of)
+
+    def look(seconds: int, now: InstigatorState) -> list[tuple[str, str]]:
+        """Of what is open, what is wrong and what mends it; the daemon lives."""
+        at = NOON + timedelta(seconds=seconds)
+        beat(instance, at)
+        instance.update_instigator_state(now)
+        instance.update_instigator_state(state(SENSOR, last_tick_start_timestamp=at.timestamp()))
+        found = processes.look(lambda: instance, at)
+        watched.book.observe("watchdog", found.wrong, found.undecided)
+        return [(alert.what, alert.command) for alert in watched.open()]
+
+    assert look(0, state(ticks.ITSELF, running=False)) == [
+        ("sensor alert_on_ticks is switched off", "crypto-platform switch-on alert_on_ticks")
+    ]
+    ticking = state(ticks.ITSELF, last_tick_start_timestamp=NOON.timestamp())
+    assert look(3, ticking) == []
+    tick(instance, of, NOON, TickStatus.FAILURE, "no ears")
+    assert look(6, ticking) == [("sensor alert_on_ticks fails", "crypto-platform restart code")]
+    tick(instance, of, NOON + timedelta(seconds=1), TickStatus.SKIPPED)
+    assert look(105, ticking) == []
+    assert look(106, ticking) == [("sensor alert_on_ticks has stopped ticking", "crypto-platform restart daemon")]
+    # Without a daemon none ticks: that is told instead, and this stays as it is.
+    found = processes.look(lambda: instance, NOON + timedelta(seconds=160))
+    assert [alert.fingerprint for alert in found.wrong] == ["process:daemon"]
+    assert found.undecided == {ticks.ITSELF.fingerprint}
 
 
 class Away(Exception):  # noqa: N818

@@ -18,7 +18,7 @@ from dagster._core.scheduler.instigation import (
 from dagster._utils.error import SerializableErrorInfo
 
 from crypto_platform.definitions import defs
-from crypto_platform.watch.ticks import Declared, declared, watch
+from crypto_platform.watch.ticks import ITSELF, Declared, declared, watch
 from crypto_platform_tests.watch.conftest import Watched
 
 SENSOR = Declared("hears", "Hears what happens.")
@@ -160,6 +160,14 @@ def test_one_that_is_switched_off_is_told(
     assert watched.open()[0].command == "crypto-platform switch-on crypto_daily"
     put(state(SCHEDULE))
     assert [title[:9] for title in look()] == ["RECOVERED"]
+
+
+def test_the_sensor_that_looks_leaves_itself_to_the_watchdog(
+    instance: dg.DagsterInstance, watched: Watched, put: Callable[[InstigatorState], None]
+) -> None:
+    put(state(ITSELF, running=False))
+    watch(instance, watched.book, watched.settings, NOW, [ITSELF], LONG_AGO)
+    assert watched.open() == []
 
 
 def test_what_the_code_has_running_is_watched() -> None:
