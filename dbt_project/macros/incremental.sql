@@ -1,14 +1,14 @@
 {#
-  The names of the columns that the table has, joined. Fails where the contract has others: then the table is to be made
-  anew.
+  The names of the columns that the table has, joined. Fails where the model's YAML has others: then the table is to be
+  made anew.
 #}
 {% macro columns_to_write(existing) %}
   {% set found = adapter.get_columns_in_relation(existing) | map(attribute='name') | map('lower') | list %}
   {% set wanted = model.columns.keys() | map('lower') | list %}
-  {% if config.get('contract').enforced and found | sort != wanted | sort %}
+  {% if found | sort != wanted | sort %}
     {% do exceptions.raise_compiler_error(
-      this ~ " has other columns than its contract: build it once with --full-refresh (only the table: "
-      ~ found | reject('in', wanted) | join(', ') ~ "; only the contract: " ~ wanted | reject('in', found) | join(', ') ~ ")"
+      this ~ " has other columns than its YAML: build it once with --full-refresh (only the table: "
+      ~ found | reject('in', wanted) | join(', ') ~ "; only the YAML: " ~ wanted | reject('in', found) | join(', ') ~ ")"
     ) %}
   {% endif %}
   {{ return(found | join(', ')) }}
