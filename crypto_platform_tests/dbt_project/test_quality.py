@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from crypto_platform.snowflake import connection
+from crypto_platform.snowflake.asked import Asked, record
 from crypto_platform_tests.dbt_project.test_increment import assert_equals_full_refresh, days
 from crypto_platform_tests.dbt_project.warehouse import Warehouse, recording
 
@@ -142,6 +143,14 @@ def test_bars_not_asked_for_again_are_missed_by_us(new_warehouse: Callable[[str]
     assert gaps[["gap_start", "missing_bars", "gap_class"]].to_numpy().tolist() == [
         [pd.Timestamp("2026-03-01 12:00"), 5, "missed_by_us"]
     ]
+
+    # Asked again, Alpaca had no bar that is new: nothing but this is loaded.
+    with connection.connect(warehouse.settings) as session:
+        until = pd.Timestamp("2026-03-01 18:00", tz="UTC").to_pydatetime()
+        record(session, "crypto", "1Min", [Asked("BTC/USD", date(2026, 3, 1), until, 1075)], "run")
+    warehouse.dbt("build")
+    assert warehouse.table("MARTS.FCT_GAPS")["gap_class"].tolist() == ["missing_at_vendor"]
+    assert_equals_full_refresh(warehouse)
 
 
 def test_anomalies_are_far_out_of_their_own_history(recorded: Warehouse) -> None:

@@ -9,14 +9,3 @@ select
     from {{ source('raw', 'asked_days') }}
     group by feed, symbol, timeframe, day
 {%- endmacro %}
-
-
-{# SQL: why bars are missing from a session, up to `gap_end`; `asked_until`: columns, NULL when nobody asked. #}
-{% macro gap_class(asset_class, gap_end, asked_until) -%}
-case
-                when {% for column in asked_until %}coalesce({{ column }} < {{ gap_end }}, true)
-                {%- if not loop.last %} and {% endif %}{% endfor %} then 'missed_by_us'
-                when {{ asset_class }} = 'crypto' then 'missing_at_vendor'
-                else 'no_trade'
-            end
-{%- endmacro %}

@@ -93,10 +93,6 @@ holes as (
         on {{ calendar_of_feed('days.feed') }} = sessions.calendar and days.bar_date = sessions.session_date
 ),
 
-asked as (
-    {{ asked_days() }}
-),
-
 spans as (
     {%- for place, in_session in [(1, 'false'), (2, 'true'), (3, 'false')] %}
     select
@@ -133,37 +129,22 @@ pieces as (
     inner join {{ ref('dim_sessions') }} as sessions
         on {{ calendar_of_feed('holes.feed') }} = sessions.calendar and holes.bar_date = sessions.session_date
     inner join spans on sessions.is_open or spans.place = 1
-),
-
-gaps as (
-    select
-        pieces.feed,
-        pieces.asset_class,
-        pieces.symbol,
-        pieces.bar_date,
-        pieces.first_bar_start,
-        pieces.gap_start,
-        pieces.gap_end,
-        cast(
-            ceil(datediff('second', pieces.gap_start, pieces.gap_end) / pieces.timeframe_seconds) as integer
-        ) as missing_bars,
-        case
-            when not pieces.in_session then 'market_closed'
-            else {{ gap_class('pieces.asset_class', 'pieces.gap_end', ['pieces.asked_until', 'asked.asked_until']) }}
-        end as gap_class,
-        pieces.loaded_at
-    from pieces
-    -- A session lies in one UTC day.
-    left join asked
-        on
-            pieces.feed = asked.feed
-            and pieces.symbol = asked.symbol
-            and pieces.timeframe_seconds = asked.timeframe_seconds
-            and cast(pieces.gap_start as date) = asked.day
-    where pieces.gap_start < pieces.gap_end
 )
 
-select * from gaps
+select
+    feed,
+    asset_class,
+    symbol,
+    bar_date,
+    timeframe_seconds,
+    first_bar_start,
+    asked_until,
+    in_session,
+    gap_start,
+    gap_end,
+    loaded_at
+from pieces
+where gap_start < gap_end
 union all
 -- A row of every day that was looked at, so that a day whose last gap was filled is replaced as well.
 select
@@ -171,10 +152,11 @@ select
     asset_class,
     symbol,
     bar_date,
+    timeframe_seconds,
     first_bar_start,
+    asked_until,
+    null as in_session,
     null as gap_start,
     null as gap_end,
-    0 as missing_bars,
-    'none' as gap_class,
     loaded_at
 from days

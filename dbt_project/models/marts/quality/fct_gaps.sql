@@ -20,10 +20,6 @@ timeframes as (
     from {{ ref('int_symbols') }}
 ),
 
-asked as (
-    {{ asked_days() }}
-),
-
 -- Days without a single bar.
 empty_days as (
     select
@@ -35,8 +31,7 @@ empty_days as (
         sessions.day_starts_at,
         sessions.opens_at,
         sessions.closes_at,
-        sessions.day_ends_at,
-        asked.asked_until
+        sessions.day_ends_at
     from symbols
     inner join {{ ref('dim_sessions') }} as sessions
         on
@@ -44,18 +39,12 @@ empty_days as (
             and symbols.first_bar_date < sessions.session_date
             and symbols.last_bar_date > sessions.session_date
     inner join timeframes on symbols.feed = timeframes.feed and symbols.symbol = timeframes.symbol
-    left join asked
-        on
-            symbols.feed = asked.feed
-            and symbols.symbol = asked.symbol
-            and timeframes.timeframe_seconds = asked.timeframe_seconds
-            and sessions.session_date = asked.day
     left join {{ ref('int_day_gaps') }} as days
         on
             symbols.feed = days.feed
             and symbols.symbol = days.symbol
             and sessions.session_date = days.bar_date
-            and days.gap_class = 'none'
+            and days.gap_start is null
     where days.bar_date is null
 ),
 
@@ -64,30 +53,63 @@ pieces as (
         gaps.feed,
         gaps.asset_class,
         gaps.symbol,
+        gaps.timeframe_seconds,
         gaps.gap_start,
         gaps.gap_end,
-        gaps.missing_bars,
-        gaps.gap_class
+        gaps.in_session,
+        gaps.asked_until
     from {{ ref('int_day_gaps') }} as gaps
     inner join symbols on gaps.feed = symbols.feed and gaps.symbol = symbols.symbol
     where gaps.gap_start >= symbols.first_bar_start
-    {%- for start, end, class in [
-        ('day_starts_at', 'coalesce(opens_at, day_ends_at)', "'market_closed'"),
-        ('opens_at', 'closes_at', gap_class('asset_class', 'closes_at', ['asked_until'])),
-        ('closes_at', 'day_ends_at', "'market_closed'"),
+    {%- for start, end, in_session in [
+        ('day_starts_at', 'coalesce(opens_at, day_ends_at)', 'false'),
+        ('opens_at', 'closes_at', 'true'),
+        ('closes_at', 'day_ends_at', 'false'),
     ] %}
     union all
     select
         feed,
         asset_class,
         symbol,
+        timeframe_seconds,
         {{ start }} as gap_start,
         {{ end }} as gap_end,
-        cast(ceil(datediff('second', {{ start }}, {{ end }}) / timeframe_seconds) as integer) as missing_bars,
-        {{ class }} as gap_class
+        {{ in_session }} as in_session,
+        null as asked_until
     from empty_days
     where {{ start }} < {{ end }}
     {%- endfor %}
+),
+
+asked as (
+    {{ asked_days() }}
+),
+
+-- Here and not day by day: Alpaca may be asked for a day again and have no new bar of it.
+classified as (
+    select
+        pieces.feed,
+        pieces.asset_class,
+        pieces.symbol,
+        pieces.gap_start,
+        pieces.gap_end,
+        cast(
+            ceil(datediff('second', pieces.gap_start, pieces.gap_end) / pieces.timeframe_seconds) as integer
+        ) as missing_bars,
+        case
+            when not pieces.in_session then 'market_closed'
+            when pieces.asked_until >= pieces.gap_end or asked.asked_until >= pieces.gap_end
+                then iff(pieces.asset_class = 'crypto', 'missing_at_vendor', 'no_trade')
+            else 'missed_by_us'
+        end as gap_class
+    from pieces
+    -- A session lies in one UTC day.
+    left join asked
+        on
+            pieces.feed = asked.feed
+            and pieces.symbol = asked.symbol
+            and pieces.timeframe_seconds = asked.timeframe_seconds
+            and cast(pieces.gap_start as date) = asked.day
 ),
 
 starts as (
@@ -99,7 +121,7 @@ starts as (
             0,
             1
         ) as is_start
-    from pieces
+    from classified
 ),
 
 runs as (
