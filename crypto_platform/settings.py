@@ -169,9 +169,15 @@ class Settings(BaseSettings):
     sandbox_start_seconds: float = Field(120.0, gt=0, description="Until every service must answer")
     dagster_ui_port: Port = 3000
     dagster_ui_url: str | None = Field(None, description="Where people open it, for links; unset: on loopback")
+    dagster_server_url: str | None = Field(
+        None, description="Where programs reach it, such as past a proxy with a login; unset: DAGSTER_UI_URL"
+    )
     dagster_code_port: Port = 3030
     dagster_code_module: str = Field("crypto_platform.definitions", description="What the code server serves")
     dagster_code_server: str | None = Field(None, description="host:port of another one, for the watchdog")
+    restart_command: str = Field(
+        "crypto-platform restart", description="What alerts name to restart code, daemon or dagster, which follows it"
+    )
     superset_port: Port = 8088
     superset_venv: Path = Field(PROJECT_ROOT / ".venv-superset", description="What `make dashboard` installs it into")
 
@@ -251,6 +257,10 @@ class Settings(BaseSettings):
     @property
     def ui_url(self) -> str:
         return (self.dagster_ui_url or f"http://127.0.0.1:{self.dagster_ui_port}").rstrip("/")
+
+    @property
+    def server_url(self) -> str:
+        return (self.dagster_server_url or self.ui_url).rstrip("/")
 
     @property
     def jars(self) -> Path:

@@ -15,6 +15,8 @@ from crypto_platform.alerts.alert import Alert, Severity
 from crypto_platform.sandbox.ports import LOOPBACK
 from crypto_platform.settings import Settings
 from crypto_platform.watch import ticks
+from crypto_platform.watch.graphql import session
+from crypto_platform.watch.scope import restart
 from crypto_platform.watch.ui import Links
 
 # The daemon writes a heartbeat every 30 s; so long after the last one it is taken for gone.
@@ -132,7 +134,7 @@ class Processes:
             effect=effect,
             cause=cause,
             link=link,
-            command=f"crypto-platform restart {name}" if name != "storage" else "",
+            command=restart(self._settings, name) if name != "storage" else "",
         )
 
     def _code_answers(self) -> bool:
@@ -145,13 +147,13 @@ class Processes:
         return True
 
     def _web_answers(self) -> bool:
-        with requests.Session() as session:
-            session.trust_env = self._settings.dagster_ui_url is not None
-            try:
-                answer = session.get(f"{self._settings.ui_url}/server_info", timeout=PROBE_SECONDS)
-            except requests.RequestException:
-                return False
-            return answer.ok
+        try:
+            with session(self._settings) as asking:
+                answer = asking.get(f"{self._settings.server_url}/server_info", timeout=PROBE_SECONDS).json()
+        except requests.RequestException:
+            return False
+        # A proxy's own page is no answer of Dagster's.
+        return isinstance(answer, dict) and "dagster_version" in answer
 
 
 def _fingerprint(name: str) -> str:

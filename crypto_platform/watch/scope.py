@@ -66,6 +66,11 @@ def rerun(feed: str, days: Days | None) -> str:
     return f"crypto-platform materialize --feed {feed} --from {days.start} --to {days.end}" if feed and days else ""
 
 
+def restart(settings: Settings, name: str) -> str:
+    """The command that restarts a part of Dagster: code, daemon or dagster, the web server."""
+    return f"{settings.restart_command} {name}"
+
+
 def command_in(text: str) -> str:
     """The command of ours that an error names, if it names one."""
     found = _COMMAND.search(text)

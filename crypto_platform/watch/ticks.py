@@ -18,7 +18,7 @@ from dagster._utils.schedules import cron_string_iterator
 from crypto_platform.alerts.alert import Alert, Severity
 from crypto_platform.alerts.book import Book
 from crypto_platform.settings import Settings
-from crypto_platform.watch.scope import first_line
+from crypto_platform.watch.scope import first_line, restart
 from crypto_platform.watch.ui import Links
 
 SOURCE = "ticks"
@@ -28,8 +28,6 @@ GRACE = timedelta(seconds=30)
 UNREACHABLE = "DagsterUserCodeUnreachableError"
 # Ticks to look at: the newest may be running still.
 NEWEST = 3
-RESTART_CODE = "crypto-platform restart code"
-RESTART_DAEMON = "crypto-platform restart daemon"
 
 
 @dataclass(frozen=True)
@@ -163,7 +161,7 @@ def _failing(one: Declared, tick: InstigatorTick, settings: Settings) -> Alert:
         what=f"{one.kind} {one.name} fails",
         since=datetime.fromtimestamp(tick.timestamp, UTC),
         cause=first_line(error.message) if error else "it gave no error",
-        command=RESTART_CODE,
+        command=restart(settings, "code"),
     )
 
 
@@ -174,7 +172,7 @@ def _silent(one: Declared, due: datetime, settings: Settings) -> Alert:
         what=f"{one.kind} {one.name} has stopped ticking",
         since=due,
         cause="the daemon hangs or is overloaded",
-        command=RESTART_DAEMON,
+        command=restart(settings, "daemon"),
     )
 
 

@@ -83,7 +83,7 @@ def test_a_dbt_test_that_sees_the_run_s_days_and_failed_over_all_does_not_recove
     unique_id = dbt_test(in_window=True)
 
     def report(passed: bool) -> None:
-        evaluation = dg.AssetCheckEvaluation(RAW, "warns", passed, {"unique_id": unique_id})  # type: ignore[dict-item]
+        evaluation = dg.AssetCheckEvaluation(RAW, "warns", passed, {"unique_id": unique_id})
         instance.report_runless_asset_event(evaluation)
 
     report(passed=False)

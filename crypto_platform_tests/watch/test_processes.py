@@ -1,8 +1,10 @@
 """A daemon, a code server or a web server that is gone."""
 
 import socket
+import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import dagster as dg
 import pytest
@@ -219,6 +221,39 @@ def test_a_book_that_is_away_ends_nothing(
     monkeypatch.setattr(store, "engine", away)
     watchdog.turn(Settings(), Answering(Settings(), began), lambda: instance, NOON)
     assert [record.getMessage() for record in caplog.records] == ["could not look: Away", "could not deliver: Away"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "answers"),
+    [(b'{"dagster_version": "1.13.0"}', True), (b"<html>Log in</html>", False), (b'"no"', False), (b"{}", False)],
+)
+def test_a_web_server_is_what_answers_as_dagster_where_programs_reach_it(
+    began: datetime, nothing_listens: int, answer: bytes, answers: bool
+) -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Nothing on the test's output."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        chosen = Settings(
+            dagster_ui_url=f"http://127.0.0.1:{nothing_listens}",
+            dagster_server_url=f"http://127.0.0.1:{server.server_port}",
+        )
+        assert Processes(chosen, began)._web_answers() is answers
+        server.shutdown()
+
+
+def test_the_command_that_restarts_is_the_one_that_is_set(instance: dg.DagsterInstance, began: datetime) -> None:
+    processes = Answering(Settings(restart_command="./again"), began)
+    beat(instance, NOON - timedelta(hours=1))
+    [daemon] = processes.look(lambda: instance, NOON).wrong
+    assert daemon.command == "./again daemon"
 
 
 def test_servers_that_nobody_started_do_not_answer(
