@@ -66,7 +66,8 @@ class LiveFeed:
         self.name = name
         self.spec = spec
         self.connected = False
-        self.problem: str | None = None
+        # By its cause, so that one that is over takes no other with it.
+        self._problems: dict[str, str] = {}
         self._settings = settings
         self._outbox = outbox
         self._clock = clock
@@ -80,8 +81,8 @@ class LiveFeed:
         # Of a frame: its messages, and what is known once the spool has them.
         self._inbox: list[Message] = []
         self._heard_versions: dict[Place, Version] = {}
-        self._heard_at: datetime | None = None
-        self._since = clock.now()
+        # The last bar of the stream, at first the start; `_since`: the connection's.
+        self._heard_at = self._since = clock.now()
         self._heard = 0
         self._sweep_soon = asyncio.Event()
         self._stop = threading.Event()
@@ -106,10 +107,21 @@ class LiveFeed:
         return {
             "connected": self.connected,
             "market_open": self._open_since() is not None,
-            "silence_seconds": round(self._silence(), 1),
+            "silence_seconds": round(self._silence(self._heard_at), 1),
             "verified_until": self.verified.isoformat(),
             "problem": self.problem,
         }
+
+    @property
+    def problem(self) -> str | None:
+        """What is wrong, until what it was about has gone well: a connection is well by the bars that it brings."""
+        found = self._problems.copy()
+        if self.connected and self._open_since() is None:
+            # There is no bar to come.
+            found.pop("connection", None)
+        if (silence := self._silence(self._heard_at)) > self.spec.mute_seconds:
+            found.setdefault("connection", f"no bar for {silence:.0f} s although the market is open")
+        return "; ".join(found.values()) or None
 
     @property
     def is_well(self) -> bool:
@@ -138,8 +150,10 @@ class LiveFeed:
             failures = 1 if self._heard > heard else failures + 1
             backoff = min(LONGEST_BACKOFF, 2.0 ** min(failures - 1, 10)) * random.uniform(0.5, 1)  # noqa: S311
             wait = max(wait, backoff)
-            # A connection that was cut once is nothing to tell a person; one that cannot be had again is.
-            self.problem = text if wait > 1 or failures > 1 else self.problem
+            # A connection that was cut once is nothing to tell a person; one that cannot be had again is. Of a mute one
+            # the silence tells.
+            if reason != "mute" and (wait > 1 or failures > 1):
+                self._problems["connection"] = text
             log.warning("%s: %s; connecting again in %.1f s", self.name, text, wait)
             await asyncio.sleep(wait)
 
@@ -172,28 +186,34 @@ class LiveFeed:
 
     def _subscribed(self, told: dict[str, Any]) -> None:
         """Alpaca's answer is the full list: what is not in it will never come."""
+        self._problems.pop("subscription", None)
         missing = sorted(set(self.spec.symbols) - set(told.get("bars", ())))
         if missing:
-            self.problem = f"Alpaca's stream does not give {len(missing)} of the symbols: {', '.join(missing[:10])}"
-            log.error("%s: %s", self.name, self.problem)
+            self._say(
+                "subscription",
+                f"Alpaca's stream does not give {len(missing)} of the symbols: {', '.join(missing[:10])}",
+            )
 
     async def _watch(self) -> None:
         """Raise when the market trades and nothing comes."""
         while True:
             await asyncio.sleep(_TICK)
-            if self._silence() > self.spec.mute_seconds:
-                raise Mute(
-                    f"no bar for {self._silence():.0f} s although the market is open: the connection is taken for mute"
-                )
+            # A new connection is given its own time.
+            if (silence := self._silence(max(self._since, self._heard_at))) > self.spec.mute_seconds:
+                raise Mute(f"no bar for {silence:.0f} s although the market is open: the connection is taken for mute")
 
-    def _silence(self) -> float:
-        """Seconds of market time in which a bar should have come and none did; 0 while the market is closed."""
+    def _silence(self, since: datetime) -> float:
+        """Seconds of market time since then in which a bar should have come; 0 while the market is closed."""
         opened = self._open_since()
         if opened is None:
             return 0.0
         # A market's first bar comes a minute after its opening.
-        since = max(self._since, opened + timedelta(minutes=1), self._heard_at or self._since)
-        return max(0.0, (self._clock.now() - since).total_seconds())
+        return max(0.0, (self._clock.now() - max(since, opened + timedelta(minutes=1))).total_seconds())
+
+    def _say(self, cause: str, problem: str) -> None:
+        if self._problems.get(cause) != problem:
+            log.error("%s: %s", self.name, problem)
+        self._problems[cause] = problem
 
     def _open_since(self) -> datetime | None:
         return calendar.open_since(self.spec.asset_class, self._clock.now())
@@ -209,6 +229,7 @@ class LiveFeed:
             asyncio.get_running_loop().call_soon(self._flush)
         self._heard += 1
         self._heard_at = self._clock.now()
+        self._problems.pop("connection", None)
         observed_at = datetime.now(UTC)
         is_update = message["T"] == "u"
         bar = {name: value for name, value in message.items() if name not in ("T", "S", "t")}
@@ -263,11 +284,10 @@ class LiveFeed:
             self._outbox.put(messages)
         except (SpoolFull, sqlite3.Error) as error:
             self._metrics.dropped.labels(self.name).inc(len(messages))
-            problem = str(error) if isinstance(error, SpoolFull) else f"the spool cannot be written: {error}"
-            if self.problem != problem:
-                log.error("%s: %s; REST will be asked for what is left out", self.name, problem)
-                self.problem = problem
+            why = str(error) if isinstance(error, SpoolFull) else f"the spool cannot be written: {error}"
+            self._say("spool", f"{why}; REST will be asked for what is left out")
             return False
+        self._problems.pop("spool", None)
         for source in bars.SOURCES:
             if count := sum(m.source == source for m in messages):
                 self._metrics.bars.labels(self.name, source).inc(count)
@@ -277,7 +297,7 @@ class LiveFeed:
         """What time brings by itself: bars that are over, and the gauges."""
         while True:
             await asyncio.sleep(_TICK)
-            self._metrics.silence.labels(self.name).set(self._silence())
+            self._metrics.silence.labels(self.name).set(self._silence(self._heard_at))
             if self._rollup is not None:
                 now = self._clock.now().timestamp()
                 for symbol, start, bar in self._rollup.due(now, PATIENCE):
@@ -311,16 +331,14 @@ class LiveFeed:
             found = await asyncio.to_thread(self._sweep)
         except Stopped:
             return False
-        except AlpacaError as error:
+        except (AlpacaError, OSError) as error:
             self._metrics.sweeps.labels(self.name, "failed").inc()
-            self.problem = f"REST gives no bars: {error}"
-            log.warning("%s: %s", self.name, self.problem)
+            self._say("REST", f"the look by REST failed: {error}")
             return False
         finally:
             self._forget()
         self._metrics.sweeps.labels(self.name, "done").inc()
-        if self.connected and found is not None:
-            self.problem = None
+        self._problems.pop("REST", None)
         return found is not None
 
     def _sweep(self) -> int | None:
@@ -369,8 +387,8 @@ class LiveFeed:
             try:
                 yield from client.pages(request, group, start, end, Traffic(), self._stop)
             except UnknownSymbolError as error:
-                log.error("%s: %s; the other symbols go on at the next look", self.name, error)
                 self._unknown.add(error.symbol)
+                self._say("symbols", f"{error} (without bars: {', '.join(sorted(self._unknown))})")
                 raise
 
     def _publish_missed(self, page: Page, final: int) -> int | None:

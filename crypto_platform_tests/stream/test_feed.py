@@ -15,7 +15,7 @@ import orjson
 import pytest
 
 from crypto_platform.alpaca.client import AlpacaClient
-from crypto_platform.alpaca.errors import AlpacaUnavailableError
+from crypto_platform.alpaca.errors import AlpacaUnavailableError, UnknownSymbolError
 from crypto_platform.alpaca.page import Page
 from crypto_platform.feeds.spec import FeedSpec
 from crypto_platform.stream import feed as live
@@ -24,7 +24,7 @@ from crypto_platform.stream.feed import LiveFeed
 from crypto_platform.stream.metrics import StreamMetrics
 from crypto_platform.stream.spool import Message, Spool
 from crypto_platform_tests.alpaca.conftest import settings_for
-from crypto_platform_tests.stream.conftest import crypto
+from crypto_platform_tests.stream.conftest import crypto, stocks
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -76,9 +76,12 @@ class Market:
     metrics: StreamMetrics
     rest: dict[str, dict[datetime, dict[str, Any]]] = field(default_factory=dict)
     fails_after: int | None = None
+    unknown: str | None = None
     asked: list[tuple[datetime, datetime]] = field(default_factory=list)
     wires: list[Wire] = field(default_factory=list)
     most_known: int = 0
+    looks: int = 0
+    looked: bool = False
 
     def trade(self, start: datetime, close: float = 1.5, symbol: str = "BTC/USD") -> dict[str, Any]:
         """A bar that REST has from now on."""
@@ -88,6 +91,8 @@ class Market:
 
     def pages(self, symbols: tuple[str, ...], start: datetime, end: datetime) -> Iterator[Page]:
         self.asked.append((start, end))
+        if self.unknown in symbols:
+            raise UnknownSymbolError(str(self.unknown), f"Alpaca does not know the symbol {self.unknown!r}")
         for number, (symbol, bars) in enumerate((s, b) for s in symbols for b in self._parts(s, start, end)):
             if number == self.fails_after:
                 raise AlpacaUnavailableError("away")
@@ -118,6 +123,16 @@ class Market:
         await until(lambda: self.feed.connected)
         self.wires[-1].hear({"T": kind, "S": symbol, "t": msgpack.Timestamp.from_datetime(start), **bar})
         await asyncio.sleep(0)
+
+    async def swept(self) -> bool:
+        """Wait for a look by REST that begins from now on; whether it came to its end."""
+        begun = self.looks
+        await until(lambda: self.looks > begun + 1)
+        return self.looked
+
+    async def connected_again(self) -> None:
+        before = len(self.wires)
+        await until(lambda: len(self.wires) > before and self.feed.connected)
 
     def published(self, source: str | None = None) -> Counter[datetime]:
         """How often each bar was."""
@@ -155,6 +170,13 @@ def market(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
         def pages(_client: Any, _request: Any, symbols: Any, start: datetime, end: datetime, *_: Any) -> Iterator[Page]:
             return made.pages(symbols, start, end)
 
+        async def sweep(feed: LiveFeed) -> bool:
+            made.looked = await a_sweep(feed)
+            made.looks += 1
+            return made.looked
+
+        a_sweep = LiveFeed.sweep
+        monkeypatch.setattr(LiveFeed, "sweep", sweep)
         monkeypatch.setattr(live, "live_stream", wire)
         monkeypatch.setattr(live, "_TICK", 0.002)
         monkeypatch.setattr(live, "LONGEST_BACKOFF", 0.002)
@@ -182,7 +204,7 @@ def test_a_bar_that_found_the_spool_full_is_given_by_rest_once_there_is_room(
             await made.hear(start, bar)
             made.clock.time += 5 * MINUTE
             # REST's own way is closed as well.
-            assert not await made.feed.sweep()
+            assert not await made.swept()
 
     asyncio.run(heard())
     assert made.published() == {}
@@ -209,7 +231,7 @@ def test_a_bar_that_the_disk_did_not_take_is_given_by_rest(
                 broken.setattr(made.feed._outbox, "put", put)
                 await made.hear(start, made.trade(start))
                 assert "disk is full" in (made.feed.problem or "")
-            assert await made.feed.sweep()
+            assert await made.swept()
 
     asyncio.run(heard())
     assert made.published() == {start: 1}
@@ -243,7 +265,7 @@ def test_while_rest_is_away_the_streams_bars_are_not_kept_for_ever(market: Calla
                 made.clock.time = NOON + n * MINUTE
                 start = made.clock.time - MINUTE
                 await made.hear(start, made.trade(start))
-                assert not await made.feed.sweep()
+                assert not await made.swept()
 
     asyncio.run(hours())
     assert len(made.feed._known) < 20
@@ -270,3 +292,78 @@ def test_a_bar_that_comes_long_after_rest_told_it_for_good_is_no_news(market: Ca
     asyncio.run(late())
     assert made.published("rest") == {start: 1}
     assert made.published("stream") == {}
+
+
+def test_a_stream_that_connects_and_says_nothing_is_unwell_until_a_bar_comes(market: Callable[..., Market]) -> None:
+    made = market()
+
+    async def hours() -> None:
+        async with made.streaming():
+            assert made.feed.is_well
+            for _ in range(60):
+                made.clock.time += timedelta(minutes=3)
+                await made.connected_again()
+                assert await made.swept()
+                assert not made.feed.is_well
+                assert made.feed.problem
+            assert made.feed.health()["silence_seconds"] == 180 * 60
+            await made.hear(made.clock.time - MINUTE, made.trade(made.clock.time - MINUTE))
+            assert made.feed.is_well
+            assert made.feed.health()["silence_seconds"] == 0
+
+    asyncio.run(hours())
+
+
+def test_a_stream_that_is_cut_again_and_again_is_unwell_whatever_rest_gives(market: Callable[..., Market]) -> None:
+    made = market()
+
+    async def cuts() -> None:
+        async with made.streaming():
+            for n in range(5):
+                made.wires[-1].cut()
+                await made.connected_again()
+                assert await made.swept()
+                # Once is nothing to tell.
+                assert made.feed.is_well == (n == 0)
+            await made.hear(NOON - MINUTE, made.trade(NOON - MINUTE))
+            assert made.feed.is_well
+
+    asyncio.run(cuts())
+
+
+def test_a_cut_at_night_is_over_with_the_next_connection(market: Callable[..., Market]) -> None:
+    made = market(stocks(), now=NOON.replace(hour=2))
+
+    async def cuts() -> None:
+        async with made.streaming():
+            for _ in range(3):
+                made.wires[-1].cut()
+                await made.connected_again()
+            assert made.feed.is_well
+
+    asyncio.run(cuts())
+
+
+def test_symbols_that_never_come_stay_said(market: Callable[..., Market]) -> None:
+    made = market(crypto("BTC/USD", "ETH/USD"))
+
+    async def subscribed() -> None:
+        async with made.streaming():
+            made.wires[-1].subscribed({"T": "subscription", "bars": ["BTC/USD"]})
+            assert await made.swept()
+            await made.hear(NOON - MINUTE, made.trade(NOON - MINUTE))
+            assert made.feed.problem == "Alpaca's stream does not give 1 of the symbols: ETH/USD"
+            made.wires[-1].subscribed({"T": "subscription", "bars": ["BTC/USD", "ETH/USD"]})
+            assert made.feed.is_well
+
+    asyncio.run(subscribed())
+
+
+def test_a_symbol_that_rest_does_not_know_stays_said_and_holds_up_no_other(market: Callable[..., Market]) -> None:
+    made = market(crypto("BTC/USD", "NO/USD"))
+    made.trade(NOON - MINUTE)
+    made.unknown = "NO/USD"
+    assert not made.sweep()
+    assert made.sweep()
+    assert made.published() == {NOON - MINUTE: 1}
+    assert "NO/USD" in (made.feed.problem or "")
