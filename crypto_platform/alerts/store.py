@@ -4,7 +4,7 @@ from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
 from crypto_platform.settings import Settings
 
@@ -90,8 +90,8 @@ def _engine(url: str) -> sa.Engine:
         sa.event.listen(made, "begin", _begin)
     try:
         metadata.create_all(made)
-    except (OperationalError, ProgrammingError):
-        # Another process made them at the same time.
+    except (IntegrityError, OperationalError, ProgrammingError):
+        # Another process made them at the same time; Postgres says so by a name that is in its catalogue twice.
         metadata.create_all(made)
     return made
 

@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy.exc import IntegrityError
 
 from crypto_platform.alerts import store
 from crypto_platform.alerts.alert import Severity
@@ -357,3 +358,19 @@ def test_the_check_sees_what_is_wrong(clock: Clock, memory: Memory, book: Book) 
     twice = [*memory.posts, *memory.posts]
     with pytest.raises(AssertionError, match="repeated"):
         check([lived], replace(memory, posts=twice))
+
+
+def test_tables_that_another_process_makes_at_the_same_time_are_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make, tries = store.metadata.create_all, []
+
+    def lost_the_race(engine: sa.Engine) -> None:
+        tries.append(engine)
+        if len(tries) == 1:
+            raise IntegrityError("", None, Exception("duplicate key value in pg_type_typname_nsp_index"))
+        make(engine)
+
+    monkeypatch.setattr(store.metadata, "create_all", lost_the_race)
+    assert Book(Settings(crypto_platform_home=tmp_path)).open() == []
+    assert len(tries) == 2
