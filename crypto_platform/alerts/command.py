@@ -1,5 +1,6 @@
 """`crypto-platform alerts`: try the channels, see what is open."""
 
+import shlex
 from datetime import UTC, datetime
 
 import typer
@@ -56,7 +57,7 @@ def list_() -> None:
     episodes = book.open()
     for episode in episodes:
         message = Message([Item(Event.ALERT, episode.alert, episode.opened_at)], key="")
-        typer.echo(f"{message.text}\n  fingerprint  {episode.alert.fingerprint}\n")
+        typer.echo(f"{message.text}\n  fingerprint  {shlex.quote(episode.alert.fingerprint)}\n")
     typer.echo(f"{len(episodes)} open." if episodes else "Nothing is open.")
     for channel in book.waiting():
         if channel.messages or channel.error:
@@ -68,9 +69,10 @@ def list_() -> None:
 def close(fingerprint: str = typer.Argument(help="As `crypto-platform alerts list` shows it.")) -> None:
     """Close an alert that nothing will mend any more, such as of a run that nobody needs again.
 
-    It is told as recovered. What is still wrong is opened again by whoever watches it.
+    It is told as recovered. A process, sensor, schedule, freshness or the live path is opened again while it is still
+    wrong; a run, backfill or check only when it fails again.
 
-    Example: crypto-platform alerts close run:crypto:2026-03-01
+    Example: crypto-platform alerts close 'run:crypto:[2026-03-01, 2026-03-04):'
     """
     from crypto_platform.alerts.book import Book
     from crypto_platform.settings import settings
