@@ -16,8 +16,9 @@ from crypto_platform.feeds.spec import feeds
 from crypto_platform.settings import Settings
 from crypto_platform.sources import moves_on
 
-# A command that an error names.
-_COMMAND = re.compile(r"crypto-platform(?: [a-z][a-z-]*)+(?: --?[a-z-]+(?: [^\s-][^\s]*)?)*")
+# A command that an error names: in backticks, else up to the end of the sentence or the line.
+_IN_BACKTICKS = re.compile(r"`(crypto-platform [^`]+)`")
+_BARE = re.compile(r"""(crypto-platform(?:[ ](?:"[^"\n]*"|'[^'\n]*'|[^\s"'`]*[^\s"'`.,;:)]))+)""")
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,8 @@ def restart(settings: Settings, name: str) -> str:
 
 def command_in(text: str) -> str:
     """The command of ours that an error names, if it names one."""
-    found = _COMMAND.search(text)
-    return found.group().rstrip(".,;:`") if found else ""
+    found = _IN_BACKTICKS.search(text) or _BARE.search(text)
+    return found[1] if found else ""
 
 
 def origin(settings: Settings) -> str:
