@@ -44,7 +44,9 @@ def test_correlations_of_every_pair(recorded: Warehouse) -> None:
         ("AAPL", "NVDA"), ("AAPL", "SPY"), ("NVDA", "SPY"),
     }  # fmt: skip
     for one, other in facts.index.droplevel("bar_date").unique():
-        returns = pd.DataFrame({symbol: np.log(closes(recorded, symbol)).diff() for symbol in (one, other)}).dropna()
+        # Returns between the days that both have: a coin's weekend is in its Monday, as a stock's is.
+        both = pd.concat({symbol: closes(recorded, symbol) for symbol in (one, other)}, axis=1, join="inner")
+        returns = np.log(both.sort_index()).diff().dropna()
         expected = returns[one].rolling(30).corr(returns[other]).dropna()
         actual = facts.loc[one, other].sort_index()
         assert actual.index.tolist() == expected.index.tolist()
@@ -63,6 +65,7 @@ def test_the_usual_week_of_a_stock_is_new_yorks(recorded: Warehouse) -> None:
     volume, change = hours["volume"].sum(), np.log(hours["close"].last() / hours["open"].first())
     monday_ten = (volume.index.dayofweek == 0) & (volume.index.hour == 10)
     row = profile.set_index("hour_of_week").loc[10]
+    assert row["volume_share"] == pytest.approx(volume[monday_ten].sum() / volume.sum(), rel=1e-12)
     assert row["bars"] == monday_ten.sum()
     assert row["mean_volume"] == pytest.approx(volume[monday_ten].mean(), rel=1e-12)
     assert row["hourly_volatility"] == pytest.approx(change[monday_ten].std(), rel=1e-9)

@@ -1,39 +1,44 @@
 with
 
-returns as (
+closes as (
     select
         feed,
         symbol,
         bar_date,
-        log_return
-    from {{ ref('fct_returns_1d') }}
-    where log_return is not null
+        close
+    from {{ ref('fct_bars_1d') }}
 ),
 
 -- Days that both have: a stock and a coin meet on the stock's sessions.
 pairs as (
     select
-        first_returns.feed || ' ' || second_returns.feed as feed,
-        first_returns.symbol || ' ' || second_returns.symbol as symbol,
-        first_returns.feed as feed_a,
-        first_returns.symbol as symbol_a,
-        second_returns.feed as feed_b,
-        second_returns.symbol as symbol_b,
-        first_returns.bar_date,
-        first_returns.log_return as return_a,
-        second_returns.log_return as return_b,
-        row_number() over (
-            partition by first_returns.feed, first_returns.symbol, second_returns.feed, second_returns.symbol
-            order by first_returns.bar_date
-        ) as bar_number
-    from returns as first_returns
-    inner join returns as second_returns
+        first_closes.feed || ' ' || second_closes.feed as feed,
+        first_closes.symbol || ' ' || second_closes.symbol as symbol,
+        first_closes.feed as feed_a,
+        first_closes.symbol as symbol_a,
+        second_closes.feed as feed_b,
+        second_closes.symbol as symbol_b,
+        first_closes.bar_date,
+        first_closes.close as close_a,
+        second_closes.close as close_b
+    from closes as first_closes
+    inner join closes as second_closes
         on
-            first_returns.bar_date = second_returns.bar_date
+            first_closes.bar_date = second_closes.bar_date
             and (
-                first_returns.feed < second_returns.feed
-                or first_returns.feed = second_returns.feed and first_returns.symbol < second_returns.symbol
+                first_closes.feed < second_closes.feed
+                or first_closes.feed = second_closes.feed and first_closes.symbol < second_closes.symbol
             )
+),
+
+-- From one common day to the next, so that a coin's Monday has its weekend as the stock's does.
+returns as (
+    select
+        *,
+        row_number() over (partition by feed, symbol order by bar_date) as bar_number,
+        ln(close_a / lag(close_a) over (partition by feed, symbol order by bar_date)) as return_a,
+        ln(close_b / lag(close_b) over (partition by feed, symbol order by bar_date)) as return_b
+    from pairs
 ),
 
 windows as (
@@ -44,7 +49,7 @@ windows as (
         {{ window_sum('return_a * return_a', 30, decimals=24) }} as sum_aa,
         {{ window_sum('return_b * return_b', 30, decimals=24) }} as sum_bb,
         {{ window_sum('return_a * return_b', 30, decimals=24) }} as sum_ab
-    from pairs
+    from returns
 )
 
 select
@@ -58,4 +63,5 @@ select
         sqrt(greatest(30 * sum_aa - sum_a * sum_a, 0)) * sqrt(greatest(30 * sum_bb - sum_b * sum_b, 0)), 0
     ) as correlation_30d
 from windows
-where bar_number >= 30
+-- The first common day has no return.
+where bar_number > 30
