@@ -19,7 +19,7 @@ by_hour as (
         dayofweekiso(local_start) as day_of_week,
         hour(local_start) as hour_of_day,
         count(*) as bars,
-        {{ exact_sum('volume') }} / count(*) as mean_volume,
+        {{ exact_sum('volume') }} as volume,
         {{ exact_sum('log_return', 24) }} as sum_return,
         {{ exact_sum('log_return * log_return', 24) }} as sum_square
     from hours
@@ -34,10 +34,8 @@ select
     day_of_week,
     hour_of_day,
     bars,
-    mean_volume,
-    mean_volume
-    / nullif(
-        cast(sum(cast(mean_volume as number(38, 9))) over (partition by feed, symbol) as float), 0
-    ) as volume_share,
+    volume / bars as mean_volume,
+    volume
+    / nullif(cast(sum(cast(volume as number(38, 9))) over (partition by feed, symbol) as float), 0) as volume_share,
     sqrt(greatest(sum_square - sum_return * sum_return / bars, 0) / nullif(bars - 1, 0)) as hourly_volatility
 from by_hour
