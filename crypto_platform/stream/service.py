@@ -91,7 +91,6 @@ class Service:
             await asyncio.sleep(EVERY_SECONDS)
 
     def _troubles(self) -> list[Trouble]:
-        logs = "crypto-platform status, then look at its log"
         found = [
             Trouble(
                 feed.name,
@@ -99,7 +98,7 @@ class Service:
                 feed.problem or "the stream is not connected although the market is open",
                 feed=feed.name,
                 effect="bars come minutes late by REST, or not at all",
-                command=logs,
+                command="crypto-platform doctor",
             )
             for feed in self._feeds
             if not feed.is_well

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import time_machine
@@ -11,6 +12,8 @@ from crypto_platform.alerts import store
 from crypto_platform.alerts.book import Book
 from crypto_platform.settings import Settings
 from crypto_platform.stream.alerting import Teller, Trouble
+from crypto_platform.stream.service import Service
+from crypto_platform.watch.scope import command_in
 
 
 def test_a_trouble_that_lasts_is_an_alert_until_it_is_over(fresh_settings: Settings, tmp_path: Path) -> None:
@@ -55,3 +58,10 @@ def test_a_store_that_is_away_at_the_start_is_asked_again(
             teller.observe([trouble])
     teller.observe([trouble])
     assert [episode.alert.fingerprint for episode in Book(fresh_settings).open()] == ["stream:kafka"]
+
+
+def test_what_mends_a_silent_stream_is_a_command(fresh_settings: Settings) -> None:
+    service = Service(fresh_settings, {})
+    service._feeds = [SimpleNamespace(name="crypto", is_well=False, problem=None)]  # type: ignore[list-item]
+    [trouble] = service._troubles()
+    assert trouble.command == command_in(trouble.command)
