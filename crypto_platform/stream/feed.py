@@ -164,6 +164,8 @@ class LiveFeed:
             await stream.open()
             await asyncio.to_thread(self._clock.sync)
             self.connected, self._since = True, self._clock.now()
+            if self._rollup is not None:
+                self._rollup.connected(self._since.timestamp())
             self._metrics.connections.labels(self.name).inc()
             self._metrics.connected.labels(self.name).set(1)
             # What was missed while there was no connection, and what it missed itself when it was cut.
@@ -369,6 +371,8 @@ class LiveFeed:
         before = max(self.verified, self._floor(self._clock.now() - longest)) - self._timeframe.delta
         with self._lock:
             self._known.forget(before.timestamp())
+        if self._rollup is not None:
+            self._rollup.forget(before.timestamp())
 
     def _pages(self, client: AlpacaClient, start: datetime, end: datetime) -> Iterator[Page]:
         symbols = [s for s in self.spec.symbols if s not in self._unknown]

@@ -1,6 +1,7 @@
 """A feed's bars put together from the stream's minutes, for feeds whose timeframe is longer than a minute.
 
-Only whole bars: one that is not over is no bar yet. Volume and VWAP are rounded to 9 decimals; Alpaca makes its
+Only whole bars: one that is not over is no bar yet, and one that a connection was not there for from its beginning
+on is left to REST. Volume and VWAP are rounded to 9 decimals; Alpaca makes its
 longer bars from trades, so that its VWAP may differ in the last digits until REST has been asked.
 """
 
@@ -30,10 +31,22 @@ class RollUp:
     def __init__(self, timeframe: Timeframe) -> None:
         self._seconds = timeframe.seconds
         self._intervals: dict[tuple[str, int], _Interval] = {}
+        self._whole_from = 0.0
+
+    def __len__(self) -> int:
+        return len(self._intervals)
+
+    def connected(self, at: float) -> None:
+        """Minutes come without a gap from then on: what began earlier and was not told will not be whole."""
+        self._whole_from = max(self._whole_from, at)
+        for key in [key for key, interval in self._intervals.items() if key[1] < at and not interval.told]:
+            del self._intervals[key]
 
     def add(self, symbol: str, start: int, minute: Bar) -> tuple[int, Bar] | None:
         """Take a minute in; the bar it completes, or corrects after it was told, with its start."""
         first = start - start % self._seconds
+        if first < self._whole_from and (symbol, first) not in self._intervals:
+            return None
         interval = self._intervals.setdefault((symbol, first), _Interval())
         interval.minutes[start] = minute
         if not interval.told and start != first + self._seconds - MINUTE:
@@ -51,7 +64,8 @@ class RollUp:
         return found
 
     def forget(self, before: float) -> None:
-        """Let go of what began before then."""
+        """Let go of what began before then; what still comes of it is passed over."""
+        self._whole_from = max(self._whole_from, before)
         for key in [key for key in self._intervals if key[1] < before]:
             del self._intervals[key]
 

@@ -367,3 +367,28 @@ def test_a_symbol_that_rest_does_not_know_stays_said_and_holds_up_no_other(marke
     assert made.sweep()
     assert made.published() == {NOON - MINUTE: 1}
     assert "NO/USD" in (made.feed.problem or "")
+
+
+def test_only_whole_quarters_come_by_the_stream_and_rest_gives_the_others(market: Callable[..., Market]) -> None:
+    made = market(stocks("AAPL"), now=NOON + 180 * MINUTE)
+    began = made.clock.time
+    quarter = 15 * MINUTE
+    made.clock.time += 2 * MINUTE
+    for n in range(-4, 6):
+        made.trade(began + n * quarter, symbol="AAPL")
+
+    async def session() -> None:
+        async with made.streaming():
+            for n in range(3, 63):
+                made.clock.time = began + (n + 1) * MINUTE
+                await made.hear(began + n * MINUTE, made.rest["AAPL"][began], symbol="AAPL")
+                if n == 40:
+                    made.wires[-1].cut()
+                    await made.connected_again()
+            assert made.published("stream") == {began + quarter: 1, began + 3 * quarter: 1}
+            made.clock.time = began + 10 * quarter
+            assert await made.swept()
+            assert len(made.feed._rollup or ()) == 0
+
+    asyncio.run(session())
+    assert set(made.published("rest")) >= {began, began + 2 * quarter}

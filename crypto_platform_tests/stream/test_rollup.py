@@ -70,3 +70,38 @@ def test_a_broken_minute_is_no_part_of_a_bar() -> None:
     assert not is_sound(67, good)
     for spoilt in ({"c": float("nan")}, {"h": 0.1}, {"v": None}, {"v": -1}):
         assert not is_sound(60, good | spoilt)
+
+
+def test_a_bar_that_a_connection_was_not_there_for_is_not_told() -> None:
+    made = minutes("AAPL")
+    rollup = RollUp(QUARTER)
+    rollup.connected(MONDAY + 1)
+    for start, minute in made.items():
+        assert rollup.add("AAPL", start, minute) is None
+    assert rollup.due(MONDAY + 10_000, 0) == []
+    assert len(rollup) == 0
+    rollup.connected(MONDAY + 900)
+    later = {start + 900: minute for start, minute in made.items()}
+    for start, minute in list(later.items())[:7]:
+        rollup.add("AAPL", start, minute)
+    # Cut in its eighth minute.
+    rollup.connected(MONDAY + 900 + 500)
+    for start, minute in list(later.items())[8:]:
+        assert rollup.add("AAPL", start, minute) is None
+    assert rollup.due(MONDAY + 10_000, 0) == []
+
+
+def test_what_was_told_is_corrected_after_a_cut_until_it_is_forgotten() -> None:
+    made = minutes("AAPL")
+    rollup = RollUp(QUARTER)
+    rollup.connected(MONDAY)
+    for start, minute in made.items():
+        told = rollup.add("AAPL", start, minute)
+    assert told == (MONDAY, combine(made))
+    rollup.connected(MONDAY + 901)
+    late = {**made[MONDAY + 840], "h": 1e6}
+    assert rollup.add("AAPL", MONDAY + 840, late) == (MONDAY, combine({**made, MONDAY + 840: late}))
+    rollup.forget(MONDAY + 900)
+    assert len(rollup) == 0
+    assert rollup.add("AAPL", MONDAY + 840, late) is None
+    assert len(rollup) == 0
