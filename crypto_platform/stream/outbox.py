@@ -21,7 +21,10 @@ log = logging.getLogger(__name__)
 IN_FLIGHT = 20_000
 # What the brokers will not take however often it is sent.
 _NEVER = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD)
+_GIVEN_UP = (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT)
 _RETRY_SECONDS = 1.0
+# librdkafka tells nothing of brokers that are gone: that nothing is confirmed does.
+LONGEST_WAIT = 30.0
 
 Confirmed = Callable[[Message, datetime], None]
 
@@ -42,7 +45,7 @@ class Outbox:
         refused: Callable[[Message, str], None] = lambda message, reason: None,
     ) -> None:
         self.spool = spool
-        self.problem: str | None = None
+        self._problem: str | None = None
         self._settings = settings
         self._run_id = run_id
         self._tell_confirmed = confirmed
@@ -66,6 +69,17 @@ class Outbox:
         self.spool.put(messages)
         self._wake.set()
 
+    @property
+    def problem(self) -> str | None:
+        """Why bars do not get into Kafka; None: they do."""
+        if self._problem:
+            return self._problem
+        oldest = self.spool.oldest()
+        waited = (datetime.now(UTC) - oldest).total_seconds() if oldest else 0.0
+        if waited > LONGEST_WAIT:
+            return f"{self._settings.kafka_servers} has not confirmed the oldest bar for {waited:.0f} s"
+        return None
+
     def wait_until_empty(self, seconds: float) -> bool:
         """Whether everything is confirmed, waiting for it up to `seconds`."""
         until = time.monotonic() + seconds
@@ -83,24 +97,29 @@ class Outbox:
         return empty
 
     def _work(self) -> None:
-        producer = new_producer(self._settings, **_ENDLESS)
+        producer: Producer | None = None
         while not self._stopping.is_set():
+            sent = 0
             try:
+                # What is confirmed is not to be read from the spool again.
+                self._settle()
+                if producer is None:
+                    producer = new_producer(self._settings, **_ENDLESS)
                 sent = self._send(producer)
                 # Reports of what is in flight come during the poll.
                 producer.poll(0.02 if self._in_flight else 0)
-                self._settle()
-                if self._resend:
-                    producer = self._start_over(producer)
-            except (KafkaException, admin.TopicError) as error:
-                self._say(str(error))
-                self._stopping.wait(_RETRY_SECONDS)
-                continue
-            if not self._in_flight and not sent:
+            except Exception as error:
+                # Whatever it was, a bar is on disk until it is confirmed: begin anew.
+                self._say(f"{type(error).__name__}: {error}")
+                self._resend = True
+            if self._resend:
+                self._give_up(producer)
+                producer = None
+            elif not self._in_flight and not self._done and not sent:
+                self._say(None)
                 self._wake.wait(0.5)
                 self._wake.clear()
-        producer.purge()
-        producer.flush(1)
+        self._give_up(producer)
         self._settle()
 
     def _send(self, producer: Producer) -> int:
@@ -140,6 +159,9 @@ class Outbox:
             self._tell_confirmed(message, datetime.now(UTC))
         elif error.code() in _NEVER:
             self._refuse(number, message, error)
+        elif error.code() in _GIVEN_UP:
+            # By this program, which has said why.
+            self._resend = True
         else:
             self._say(f"topic {bars.topic(message.feed)}: {error.str()}")
             self._resend = True
@@ -154,30 +176,29 @@ class Outbox:
 
     def _settle(self) -> None:
         if self._done:
-            done, self._done = self._done, []
-            self.spool.remove(done)
+            self.spool.remove(self._done)
+            self._done.clear()
 
-    def _start_over(self, producer: Producer) -> Producer:
-        """A new producer that sends what is not confirmed once more, from the first one on.
+    def _give_up(self, producer: Producer | None) -> None:
+        """Leave it to the next producer to send what is not confirmed once more, from the first one on.
 
         What was written without a confirmation is doubled on the topic; the load drops it.
         """
-        producer.purge()
-        producer.flush(5)
-        self._settle()
+        if producer is not None:
+            producer.purge()
+            producer.flush(1)
         self._in_flight.clear()
         self._topics.clear()
         self._last, self._resend = 0, False
         self._stopping.wait(_RETRY_SECONDS)
-        return new_producer(self._settings, **_ENDLESS)
 
     def _say(self, problem: str | None) -> None:
-        if problem != self.problem:
+        if problem != self._problem:
             if problem:
                 log.warning("Kafka: %s; bars are kept on disk", problem)
             else:
                 log.info("Kafka takes bars again")
-        self.problem = problem
+        self._problem = problem
 
 
 # A message is given up by nobody: while the brokers are away, librdkafka keeps what it has in order and we the rest.

@@ -93,6 +93,10 @@ class Spool:
             ).fetchall()
         return [(number, _message(row)) for number, *row in found]
 
+    def oldest(self) -> datetime | None:
+        """When the first message was observed; None: there is none."""
+        return next((message.observed_at for _, message in self.after(0, 1)), None)
+
     def remove(self, numbers: Iterable[int]) -> None:
         """Forget messages that are in Kafka."""
         with self._lock:
