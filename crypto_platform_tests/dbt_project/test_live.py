@@ -111,7 +111,7 @@ def test_what_came_by_stream_is_compared_with_rest(live: Warehouse) -> None:
     settled = bitcoin.assign(high=bitcoin["high"].where(~other, bitcoin["high"] * 2))
     settled = settled[settled["bar_start"] < DAY + pd.Timedelta(hours=23, minutes=50)]
     live.load("crypto", settled, DAY + pd.Timedelta(hours=30))
-    build = ("build", "--select", "fct_stream_reconciliation", "--exclude-resource-type", "unit_test")
+    build = ("build", "--select", "+fct_stream_reconciliation", "--exclude-resource-type", "unit_test")
     live.dbt(*build)
     (row,) = live.query("select * from MARTS.FCT_STREAM_RECONCILIATION where symbol = 'BTC/USD'").to_dict("records")
     row.pop("loaded_at")
@@ -146,3 +146,36 @@ def test_what_came_by_stream_is_compared_with_rest(live: Warehouse) -> None:
         assert warned == (["settled_days_are_rests"] if settles else [])
         found = live.query("select symbol, is_settled from MARTS.FCT_STREAM_RECONCILIATION order by symbol")
         assert found.to_numpy().tolist() == [["BTC/USD", settles], ["SPY", False]]
+
+
+def test_a_streamed_day_is_compared_when_something_of_it_came(new_warehouse: Callable[[str], Warehouse]) -> None:
+    """A New York day of two UTC days by stream, then by REST, then asked for day by day without a new bar."""
+    warehouse = new_warehouse("STREAM_DAYS")
+    bars = recording("SPY_15Min").query("'2025-12-01' <= bar_start < '2025-12-02'")
+    evening = bars.iloc[-1:].assign(bar_start=pd.Timestamp("2025-12-02 00:30"))
+    before = recording("SPY_15Min").query("'2025-11-28' <= bar_start < '2025-11-29'")
+    warehouse.load("us_equity", pd.concat([bars, evening]), pd.Timestamp("2025-12-02 01:00"), source="stream")
+
+    def reconciled() -> list[object]:
+        results = warehouse.dbt(
+            "build", "--select", "+fct_stream_reconciliation", "--exclude-resource-type", "test", "unit_test"
+        )
+        days = next(result for result in results if result.node.name == "int_stream_days")
+        (row,) = warehouse.table("MARTS.FCT_STREAM_RECONCILIATION").to_dict("records")
+        assert row["bar_date"] == pd.Timestamp("2025-12-01").date()
+        return [str(days.message), row["rest_bars"], row["differing_bars"], row["is_settled"]]
+
+    assert reconciled()[1:] == [0, 0, False]
+    rest = pd.concat([before, bars.assign(close=bars["close"] + 1), evening])
+    warehouse.load("us_equity", rest, pd.Timestamp("2025-12-03"))
+    assert reconciled()[1:] == [len(bars) + 1, len(bars), False]
+    for day, settles in ((1, False), (2, True)):
+        with connection.connect(warehouse.settings) as session:
+            until = pd.Timestamp("2025-12-03", tz="UTC").to_pydatetime()
+            asked = Asked("SPY", pd.Timestamp(f"2025-12-0{day}").date(), until, 1)
+            record(session, "us_equity", "15Min", [asked], "run")
+        assert reconciled() == ["NO NEW DAYS", len(bars) + 1, len(bars), settles]
+    built = warehouse.table("INTERMEDIATE.INT_STREAM_DAYS")
+    assert len(built) == 2
+    warehouse.dbt("run", "--full-refresh", "--select", "int_stream_days")
+    pd.testing.assert_frame_equal(built, warehouse.table("INTERMEDIATE.INT_STREAM_DAYS"), check_exact=True)
