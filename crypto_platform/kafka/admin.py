@@ -14,6 +14,10 @@ class TopicError(RuntimeError):
     """A topic is missing, is not set up as the platform needs it, or Kafka does not answer."""
 
 
+class TopicMissingError(TopicError):
+    """Nobody has made the topic yet."""
+
+
 @dataclass(frozen=True)
 class TopicState:
     """One moment of a topic: its id, and per partition the first offset kept and the next one to be written."""
@@ -71,7 +75,8 @@ def topic_state(settings: Settings, feed: str) -> TopicState:
     """The feed's topic as it is now.
 
     Raises:
-        TopicError: the topic does not exist, or Kafka does not answer.
+        TopicMissingError: the topic does not exist.
+        TopicError: Kafka does not answer.
     """
     topic = bars.topic(feed)
     admin = _admin(settings)
@@ -84,7 +89,7 @@ def topic_state(settings: Settings, feed: str) -> TopicState:
         end = _offsets(settings, admin, partitions, OffsetSpec.latest())
     except KafkaException as error:
         if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-            raise TopicError(
+            raise TopicMissingError(
                 f"topic {topic} does not exist on {settings.kafka_servers}: materialize kafka/{feed}_bars first"
             ) from error
         raise _unreachable(settings, f"topic {topic} could not be read", error) from error
@@ -103,7 +108,8 @@ class EndOffsets:
         """The next offset to be written, per partition of the feed's topic.
 
         Raises:
-            TopicError: the topic does not exist, or Kafka does not answer.
+            TopicMissingError: the topic does not exist.
+            TopicError: Kafka does not answer.
         """
         topic = bars.topic(feed)
         if feed not in self._partitions:

@@ -3,16 +3,18 @@
 import logging
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from crypto_platform import raw
-from crypto_platform.kafka.admin import EndOffsets, TopicError
+from crypto_platform.bars import topic
+from crypto_platform.kafka.admin import EndOffsets, TopicError, TopicMissingError
 from crypto_platform.locks import following
 from crypto_platform.settings import Settings
+from crypto_platform.snowflake import offsets, schema
 from crypto_platform.snowflake.connection import connect
 from crypto_platform.snowflake.offsets import ConcurrentLoadError
 from crypto_platform.stream.alerting import EVERY_SECONDS, Teller, Trouble
@@ -29,7 +31,9 @@ POLL_SECONDS = 0.1
 LONGEST_BACKOFF = 30.0
 # What is lost stays lost until a person refills the topic.
 LOST_SECONDS = 60.0
-# Staged files are gone and the server forgets its plans when the session ends.
+# Messages that wait for longer are told, whatever holds them up: a load that hangs fails with nothing.
+LONGEST_LAG = 60.0
+# Staged files are gone with Snowflake's session, and the plans that Spark's server keeps with its own.
 LOADS_A_SESSION = 500
 
 Loaded = Callable[[str, raw.LoadReport], None]
@@ -77,7 +81,7 @@ class Loader:
                         )
                         for feed, follower in self._feeds.items()
                         # A topic that nobody has published to yet is no trouble.
-                        if (problem := follower.health()["problem"]) and "does not exist" not in problem
+                        if (problem := follower.problem) and not follower.has_no_topic
                     ]
                 )
             except Exception:
@@ -101,16 +105,32 @@ class _Follower:
         self._kept = _Kept(settings)
         self._ends = EndOffsets(settings)
         self._problem: str | None = None
+        self._failed_with: type[Exception] | None = None
+        # When it was first seen that something is on the topic that is not in the ledger.
+        self._behind_since: float | None = None
         self._last_load: datetime | None = None
         self._seconds: deque[float] = deque(maxlen=100)
 
     def health(self) -> dict[str, Any]:
         """The feed's state in plain values."""
         return {
-            "problem": self._problem,
+            "problem": self.problem,
             "last_load": self._last_load and self._last_load.isoformat(),
             "seconds_a_load": round(sorted(self._seconds)[len(self._seconds) // 2], 3) if self._seconds else None,
         }
+
+    @property
+    def problem(self) -> str | None:
+        """Why the ledger stands still; None: it does not."""
+        behind = self._behind_since
+        waited = time.monotonic() - behind if behind is not None else 0.0
+        if self._problem is None and waited > LONGEST_LAG:
+            return f"messages on the topic have waited for {waited:.0f} s"
+        return self._problem
+
+    @property
+    def has_no_topic(self) -> bool:
+        return self._failed_with is TopicMissingError
 
     def run(self, stop: threading.Event) -> None:
         """Follow until `stop` is set; beside another follower, wait for its end."""
@@ -118,25 +138,33 @@ class _Follower:
             with following(self._settings, self._feed) as mine:
                 if mine:
                     self._follow(stop)
-            self._problem = None if stop.is_set() else "another loader follows this topic"
+            self._problem, self._failed_with = None, None
+            if not stop.is_set():
+                self._problem = "another loader follows this topic"
             stop.wait(1)
         self._kept.close()
 
     def _follow(self, stop: threading.Event) -> None:
         failures = 0
         done: dict[int, int] | None = None
+        # A first load looks whether the topic is still the one that the recorded offsets are of.
+        is_first = True
+        self._behind_since = None
         while not stop.is_set():
             try:
                 ends = self._ends.of(self._feed)
-                if self._problem and self._problem.startswith(TopicError.__name__):
-                    self._problem = None
-                if ends == done:
+                if self._failed_with and issubclass(self._failed_with, TopicError):
+                    self._problem, self._failed_with = None, None
+                if done is None:
+                    done = self._recorded()
+                self._see(ends, done)
+                if ends == done and not is_first:
                     stop.wait(POLL_SECONDS)
                     continue
-                self._metrics.lag.labels(self._feed).set(sum(ends.values()) - sum((done or {}).values()))
                 report = self._load()
                 done = {p: report.offsets.get(p, (0, end))[1] for p, end in ends.items()}
-                failures, self._problem = 0, None
+                failures, is_first = 0, False
+                self._problem, self._failed_with, self._behind_since = None, None, None
                 self._metrics.lag.labels(self._feed).set(0)
             except ConcurrentLoadError as error:
                 self._count("lost a race", error)
@@ -155,8 +183,24 @@ class _Follower:
                 self._kept.close()
                 stop.wait(min(LONGEST_BACKOFF, 2.0**failures))
 
+    def _recorded(self) -> dict[int, int]:
+        """How far the ledger has come."""
+        with self._kept.connect() as connection:
+            schema.ensure_schema(connection, self._feed)
+            return offsets.recorded(connection, topic(self._feed)).next_offsets
+
+    def _see(self, ends: dict[int, int], done: dict[int, int]) -> None:
+        """Note how much waits, and since when."""
+        waiting = sum(max(0, end - done.get(partition, 0)) for partition, end in ends.items())
+        self._metrics.lag.labels(self._feed).set(waiting)
+        if not waiting:
+            self._behind_since = None
+        elif self._behind_since is None:
+            self._behind_since = time.monotonic()
+
     def _load(self) -> raw.LoadReport:
         began = time.monotonic()
+        self._kept.renew()
         report = raw.load(self._settings, self._feed, RUN_ID, self._kept.connect, spark=self._kept.spark)
         if report.load_id is None:
             return report
@@ -184,7 +228,7 @@ class _Follower:
         problem = f"{type(error).__name__}: {str(error)[:500]}"
         if problem != self._problem:
             log.warning("%s: %s", self._feed, problem)
-        self._problem = problem
+        self._problem, self._failed_with = problem, type(error)
 
 
 class _Kept:
@@ -195,7 +239,7 @@ class _Kept:
         self._stack = ExitStack()
         self._connection: SnowflakeConnection | None = None
         self._spark: SparkSession | None = None
-        self._uses: Counter[str] = Counter()
+        self._loads = 0
 
     @contextmanager
     def connect(self) -> "Iterator[SnowflakeConnection]":
@@ -210,15 +254,19 @@ class _Kept:
     def spark(self) -> "SparkSession":
         from crypto_platform.spark.session import session
 
-        self._uses["spark"] += 1
-        if self._spark is not None and self._uses["spark"] % LOADS_A_SESSION == 0:
-            self._stop_spark()
         if self._spark is None:
             self._spark = session(self._settings)
         return self._spark
 
+    def renew(self) -> None:
+        """Before each load: end both sessions when they have served enough of them."""
+        if self._loads == LOADS_A_SESSION:
+            self.close()
+        self._loads += 1
+
     def close(self) -> None:
         """Let go of both; the next use opens them again."""
+        self._loads = 0
         stack, self._stack, self._connection = self._stack, ExitStack(), None
         with suppress(Exception):
             stack.close()

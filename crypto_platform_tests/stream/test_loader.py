@@ -13,6 +13,7 @@ from crypto_platform.kafka.admin import topic_state
 from crypto_platform.kafka.producer import publish
 from crypto_platform.locks import is_followed
 from crypto_platform.settings import Settings
+from crypto_platform.stream import loader as loading
 from crypto_platform.stream.loader import Loader
 from crypto_platform_tests import made
 from crypto_platform_tests.stream.conftest import wait_for
@@ -73,3 +74,75 @@ def test_loads_of_all_kinds_side_by_side_take_every_message_once(settings: Setti
         assert second.health()
     places = made.places(settings, feed)
     assert len(places) == len(set(places)) == sum(topic_state(settings, feed).end.values())
+
+
+def test_what_waits_is_told_though_the_load_hangs(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    feed = made.feed_name()
+    publish(settings, feed, [bars(0, 7)], "run")
+    raw.load(settings, feed, "run")
+    publish(settings, feed, [bars(7, 5)], "run")
+    go_on = threading.Event()
+
+    def hangs(*_: Any, **__: Any) -> raw.LoadReport:
+        go_on.wait()
+        raise raw.LostMessagesError("it was stopped")
+
+    monkeypatch.setattr(raw, "load", hangs)
+    monkeypatch.setattr(loading, "LONGEST_LAG", 0.5)
+    monkeypatch.setattr(loading, "LOST_SECONDS", 0.0)
+    with following(settings, feed) as (loader, _):
+        try:
+            wait_for(lambda: "have waited for" in (loader.health()[1]["feeds"][feed]["problem"] or ""))
+            assert loader.metrics.registry.get_sample_value("crypto_platform_loader_lag_messages", {"feed": feed}) == 5
+        finally:
+            go_on.set()
+
+
+def test_a_missing_topic_is_no_trouble_and_a_missing_table_is(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed = made.feed_name()
+    troubles: list[list[str]] = []
+
+    class Heard:
+        def __init__(self, *_: Any) -> None:
+            """Tells nobody."""
+
+        def observe(self, found: Any) -> None:
+            troubles.append([trouble.what for trouble in found])
+
+    def refuses(*_: Any, **__: Any) -> raw.LoadReport:
+        raise RuntimeError("Object 'RAW.BARS' does not exist or not authorized.")
+
+    monkeypatch.setattr(loading, "Teller", Heard)
+    monkeypatch.setattr(loading, "EVERY_SECONDS", 0.01)
+    monkeypatch.setattr(raw, "load", refuses)
+    with following(settings, feed) as (loader, _):
+        wait_for(lambda: "does not exist" in (loader.health()[1]["feeds"][feed]["problem"] or ""))
+        seen = len(troubles)
+        wait_for(lambda: len(troubles) > seen + 2)
+        assert not any(troubles)
+        publish(settings, feed, [bars(0, 1)], "run")
+        (what,) = wait_for(lambda: troubles[-1])
+        assert "not authorized" in what
+
+
+def test_both_sessions_end_once_they_have_served_enough_loads(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+
+    @contextmanager
+    def connect(_settings: Settings) -> Iterator[object]:
+        opened.append("open")
+        yield object()
+        opened.append("closed")
+
+    monkeypatch.setattr(loading, "connect", connect)
+    monkeypatch.setattr(loading, "LOADS_A_SESSION", 2)
+    kept = loading._Kept(settings)
+    for _ in range(5):
+        kept.renew()
+        with kept.connect():
+            pass
+    assert opened == ["open", "closed", "open", "closed", "open"]
