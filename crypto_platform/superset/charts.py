@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,19 +28,31 @@ def ask(client: Client, files: code.Files) -> Iterator[Answer]:
     for uuid, title in code.charts(files).items():
         started = time.monotonic()
         try:
-            rows, error = _rows(client, uuid), ""
+            shown, error = len(rows(client, uuid)), ""
         except SupersetError as refused:
-            rows, error = 0, str(refused)
-        yield Answer(title, rows, time.monotonic() - started, error)
+            shown, error = 0, str(refused)
+        yield Answer(title, shown, time.monotonic() - started, error)
 
 
-def _rows(client: Client, uuid: str) -> int:
+def rows(
+    client: Client, uuid: str, chosen: Mapping[str, str] | None = None, time_range: str = "No filter"
+) -> list[dict[str, Any]]:
+    """What a chart shows where a page's filters chose these values by column, and this time range.
+
+    Raises:
+        SupersetError: the query fails.
+    """
     found = client.get(f"chart/{uuid}").json()["result"]
     params = json.loads(found["params"])
+    question = query(params)
+    for own in question["filters"]:
+        if own["op"] == "TEMPORAL_RANGE":
+            own["val"] = time_range
+    question["filters"] += [{"col": column, "op": "IN", "val": [value]} for column, value in (chosen or {}).items()]
     context = {
         "datasource": {"id": int(params["datasource"].split("__")[0]), "type": "table"},
         "force": True,
-        "queries": [query(params)],
+        "queries": [question | {"time_range": time_range}],
         "form_data": {**params, "slice_id": found["id"]},
         "result_format": "json",
         "result_type": "full",
@@ -48,7 +60,7 @@ def _rows(client: Client, uuid: str) -> int:
     results = client.post("chart/data", json=context).json()["result"]
     if errors := [result["error"] for result in results if result.get("error")]:
         raise SupersetError("; ".join(errors))
-    return sum(result["rowcount"] for result in results)
+    return [row for result in results for row in result["data"]]
 
 
 def query(params: dict[str, Any]) -> dict[str, Any]:

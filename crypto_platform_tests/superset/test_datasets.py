@@ -1,0 +1,74 @@
+"""What datasets make of data that the recordings do not hold, asked of Superset as its pages ask."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from crypto_platform.settings import Settings
+from crypto_platform.superset import charts, code
+from crypto_platform.superset.client import connect
+from crypto_platform_tests.dbt_project.warehouse import Warehouse
+
+# With the set-up of Superset and of the marts.
+pytestmark = pytest.mark.timeout(900)
+FILES = code.read()
+Rows = list[dict[str, Any]]
+Asked = Callable[..., Rows]
+
+
+@pytest.fixture(scope="module")
+def ask(superset: Settings) -> Iterator[Asked]:
+    """Ask a chart by its file's name, with the values that filters chose by column."""
+    with connect(superset) as client:
+
+        def asked(chart: str, time_range: str = "No filter", **chosen: str) -> Rows:
+            return charts.rows(client, FILES[f"charts/{chart}.yaml"]["uuid"], chosen, time_range)
+
+        yield asked
+
+
+@contextmanager
+def inserted(warehouse: Warehouse, table: str, mark: str, *rows: str) -> Iterator[None]:
+    """Rows that are there meanwhile, `select`s by column name; `mark` is what tells them from others."""
+    for row in rows:
+        columns = ", ".join(warehouse.query(f"select * from ({row}) limit 0"))
+        warehouse.query(f"insert into {table} ({columns}) {row}")
+    try:
+        yield
+    finally:
+        warehouse.query(f"delete from {table} where {mark}")
+
+
+def tile(rows: Rows, what: str) -> tuple[str, str]:
+    (found,) = (row for row in rows if row["what"] == what)
+    return found["figure"], found["state"]
+
+
+def test_a_reject_is_told_whatever_its_day_and_filtered_by_asset_class(recorded: Warehouse, ask: Asked) -> None:
+    # A holiday, after the last bar: no day of fct_completeness.
+    rejected = (
+        "select 'us_equity' as feed, 'none' as kafka_topic, 0 as kafka_partition, 1 as kafka_offset, "
+        "'no_symbol' as reason, 'test' as load_id, cast('2026-12-25 12:00:00' as timestamp_ntz) as rejected_at"
+    )
+    with inserted(recorded, "RAW.REJECTED_BARS", "load_id = 'test'", rejected):
+        assert tile(ask("health_summary"), "messages were rejected") == ("1", "bad")
+        assert tile(ask("health_summary", asset_class="us_equity"), "messages were rejected") == ("1", "bad")
+        assert tile(ask("health_summary", asset_class="crypto"), "messages were rejected") == ("0", "good")
+        on_the_day = "2026-12-25 : 2026-12-26"
+        assert tile(ask("health_summary", on_the_day), "messages were rejected") == ("1", "bad")
+        assert tile(ask("health_summary", "2026-12-26 : 2026-12-27"), "messages were rejected") == ("0", "good")
+        assert [r["reason"] for r in ask("rejections", asset_class="us_equity")] == [None, "no_symbol"]
+        assert [r["reason"] for r in ask("rejections", asset_class="crypto")] == [None]
+
+
+def test_loads_are_filtered_by_asset_class(recorded: Warehouse, ask: Asked) -> None:
+    load = (
+        "select 'test' as load_id, '{0}' as feed, '' as topic, '' as topic_id, '' as run_id, '' as from_offsets, "
+        "'' as to_offsets, 1 as messages, 1 as loaded, 0 as unchanged, 0 as rejected, 0 as gaps, "
+        "sysdate() as started_at, sysdate() as finished_at"
+    )
+    with inserted(recorded, "RAW.LOADS", "load_id = 'test'", load.format("crypto"), load.format("us_equity")):
+        assert len(ask("loads")) == 2
+        assert [row["feed"] for row in ask("loads", asset_class="crypto")] == ["crypto"]
