@@ -72,3 +72,25 @@ def test_loads_are_filtered_by_asset_class(recorded: Warehouse, ask: Asked) -> N
     with inserted(recorded, "RAW.LOADS", "load_id = 'test'", load.format("crypto"), load.format("us_equity")):
         assert len(ask("loads")) == 2
         assert [row["feed"] for row in ask("loads", asset_class="crypto")] == ["crypto"]
+
+
+def test_bars_of_a_running_day_are_not_said_to_lack(recorded: Warehouse, ask: Asked) -> None:
+    day = (
+        "select 'crypto' as feed, 'crypto' as asset_class, 'DAYS/USD' as symbol, '1Min' as timeframe, "
+        "cast('2026-06-0{0}' as date) as bar_date, {1} as is_settled, 720 as bars, 720 as stream_bars, "
+        "{2} as rest_bars, 720 - {2} as only_stream_bars, 0 as only_rest_bars, 0 as differing_bars, "
+        "{2} as reconciled_bars, 1 as median_lateness_seconds, 2 as p99_lateness_seconds"
+    )
+    running, settled, lacking = day.format(3, False, 0), day.format(1, True, 720), day.format(2, True, 717)
+    table, mark = "MARTS.fct_stream_reconciliation", "symbol = 'DAYS/USD'"
+
+    def said() -> tuple[str, int, str]:
+        (row,) = (row for row in ask("reconciliation") if row["symbol"] == "DAYS/USD")
+        return row["days_settled"], row["only_stream_bars"], row["reconciled"]
+
+    with inserted(recorded, table, mark, running):
+        assert said() == ("0 of 1", 0, "no day settled")
+    with inserted(recorded, table, mark, running, settled):
+        assert said() == ("1 of 2", 0, "100.00 %")
+    with inserted(recorded, table, mark, running, settled, lacking):
+        assert said() == ("2 of 3", 3, "99.79 %")
