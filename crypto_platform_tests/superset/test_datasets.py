@@ -94,3 +94,13 @@ def test_bars_of_a_running_day_are_not_said_to_lack(recorded: Warehouse, ask: As
         assert said() == ("1 of 2", 0, "100.00 %")
     with inserted(recorded, table, mark, running, settled, lacking):
         assert said() == ("2 of 3", 3, "99.79 %")
+
+
+def test_the_deepest_fall_is_within_the_chosen_time(recorded: Warehouse, ask: Asked) -> None:
+    closes = recorded.query(
+        "select bar_date, close from MARTS.fct_returns_1d where symbol = 'BTC/USD' order by bar_date"
+    )
+    within = closes[closes.close.idxmax() + 1 :]
+    assert len(within) > 3
+    (row,) = (r for r in ask("risk_table", f"{within.bar_date.iloc[0]} : 2040-01-01") if r["symbol"] == "BTC/USD")
+    assert row["Deepest fall"] == pytest.approx((within.close / within.close.cummax() - 1).min())
