@@ -71,20 +71,32 @@ HTML_SANITIZATION_SCHEMA_EXTENSIONS = {
 FEATURE_FLAGS = {"ENABLE_TEMPLATE_PROCESSING": True}
 
 
-def number(expression: str, whole_from: float = 1e12) -> str:
-    """SQL that writes a number for people, with commas: 8 decimals below 1, 2 from there, none from `whole_from` on."""
+def number(expression: str, whole_from: float = 1e12, step: str = "") -> str:
+    """SQL that writes a number for people, with commas.
+
+    It has 8 decimals below 1, 4 below 100, 2 from there and none from `whole_from` on; or, where `step` is what numbers
+    on an axis are apart, as many as tell them apart.
+    """
 
     def fixed(decimals: int) -> str:
         # A cast and not to_char: the emulator takes no format for numbers.
-        text = f"cast(cast({expression} as number(38, {decimals})) as varchar)"
-        thousands = f"regexp_replace({text}, '(\\\\d)(\\\\d{{3}})(\\\\.|$)', '\\\\1,\\\\2\\\\3')"
-        return f"regexp_replace({thousands}, '(\\\\d)(\\\\d{{3}}),', '\\\\1,\\\\2,')"
+        return f"cast(cast({expression} as number(38, {decimals})) as varchar)"
 
-    return (
-        f"case when {expression} = 0 then '0' when abs({expression}) < 1 "
-        f"then cast(cast({expression} as number(38, 8)) as varchar) "
-        f"when abs({expression}) < {whole_from:.0f} then {fixed(2)} else {fixed(0)} end"
-    )
+    def first_of(cases: dict[str, int], otherwise: str) -> str:
+        return f"case {' '.join(f'when {when} then {fixed(n)}' for when, n in cases.items())} else {otherwise} end"
+
+    def commas(text: str) -> str:
+        # Counted from the end; of two decimals at most, none are three digits.
+        backwards = f"regexp_replace(reverse({text}), '(\\\\d{{3}})', '\\\\1,')"
+        return f"regexp_replace(reverse({backwards}), '^(-?),', '\\\\1')"
+
+    if step:
+        fine = {f"{step} < {10.0**-n:.{n}f} * 0.9": n + 1 for n in range(11, 1, -1)}
+        return first_of(fine, commas(first_of({f"{step} > 0.9": 0, f"{step} > 0.09": 1}, fixed(2))))
+    size = f"abs({expression})"
+    small = {f"{size} < {below}": decimals for below, decimals in ((1, 8), (100, 4)) if below <= whole_from}
+    large = first_of({f"{size} >= {whole_from:.0f}": 0}, fixed(2))
+    return f"iff({expression} = 0, '0', {first_of(small, commas(large))})"
 
 
 def plain(text: Any) -> str:

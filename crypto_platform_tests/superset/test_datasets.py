@@ -1,7 +1,10 @@
 """What datasets make of data that the recordings do not hold, asked of Superset as its pages ask."""
 
+import runpy
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -9,6 +12,7 @@ import pytest
 from crypto_platform.settings import Settings
 from crypto_platform.superset import charts, code
 from crypto_platform.superset.client import connect
+from crypto_platform.superset.home import CODE
 from crypto_platform_tests.dbt_project.warehouse import Warehouse
 
 # With the set-up of Superset and of the marts.
@@ -27,6 +31,44 @@ def ask(superset: Settings) -> Iterator[Asked]:
             return charts.rows(client, FILES[f"charts/{chart}.yaml"]["uuid"], chosen, time_range)
 
         yield asked
+
+
+@pytest.fixture(scope="module")
+def number() -> Callable[..., str]:
+    """`number` of `dashboards/superset_config.py`, which only Superset's own Python can import otherwise."""
+    stub = ModuleType("superset")
+    stub.config = ModuleType("config")  # type: ignore[attr-defined]
+    stub.config.TALISMAN_CONFIG = {"content_security_policy": {}}
+    stub.config.THEME_DEFAULT = {"token": {}}
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("snowflake.sqlalchemy", "superset"):
+            patch.setitem(sys.modules, name, stub)
+        patch.setenv("SUPERSET_SECRET_KEY", "none")
+        patch.setenv("SUPERSET_WAREHOUSE", "{}")
+        found: Callable[..., str] = runpy.run_path(str(CODE / "superset_config.py"))["number"]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("0", "0"),
+        ("0.0000123", "0.00001230"),
+        ("0.9998", "0.99980000"),
+        ("2.2314", "2.2314"),
+        ("2.2349", "2.2349"),
+        ("99.5", "99.5000"),
+        ("123.456", "123.46"),
+        ("-1234.5", "-1,234.50"),
+        ("999999.5", "999,999.50"),
+        ("1234567890", "1,234,567,890.00"),
+        ("123456789012", "123,456,789,012.00"),
+        ("1234567890123", "1,234,567,890,123"),
+    ],
+)
+def test_a_number_is_written_for_people(recorded: Warehouse, number: Callable[..., str], value: str, text: str) -> None:
+    (row,) = recorded.query(f"select {number(f'cast({value} as float)')} as text").text
+    assert row == text
 
 
 @contextmanager
