@@ -126,14 +126,19 @@ THEME_DEFAULT["token"] |= {
 }
 # The drawings' colours are made for one background.
 THEME_DARK = None
-# Okabe and Ito's colours, told apart with every kind of colour vision; up is blue and down is vermilion everywhere.
+# Up is blue and down is vermilion everywhere. For ten symbols, Okabe and Ito's eight colours, an indigo of Tol's and a
+# grey: with no kind of colour vision do the two come closer to any than two of the eight to each other. Yellow, pale on
+# white, is last.
 EXTRA_CATEGORICAL_COLOR_SCHEMES = [
     {
         "id": "okabe_ito",
-        "label": "Okabe-Ito",
+        "label": "Okabe-Ito and two more",
         "description": "Colours that are told apart with every kind of colour vision",
         "isDefault": True,
-        "colors": ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#7A5195", "#999933"],
+        "colors": [
+            *["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00"],
+            *["#56B4E9", "#000000", "#332288", "#606060", "#F0E442"],
+        ],
     }
 ]
 EXTRA_SEQUENTIAL_COLOR_SCHEMES = [
