@@ -33,6 +33,88 @@ def ask(superset: Settings) -> Iterator[Asked]:
         yield asked
 
 
+@contextmanager
+def symbol(warehouse: Warehouse, name: str, calendar: str = "24/7", **tables: str) -> Iterator[None]:
+    """A symbol that is there meanwhile: per table a query over the recorded bitcoin's rows, named `bitcoin`."""
+    tables = {"dim_symbols": f"select * replace ('{calendar}' as calendar) from bitcoin"} | tables
+    for table, query in tables.items():
+        warehouse.query(
+            f"insert into MARTS.{table} with bitcoin as (select * from MARTS.{table} where symbol = 'BTC/USD') "
+            f"select * replace ('{name}' as symbol) from ({query})"
+        )
+    try:
+        yield
+    finally:
+        for table in tables:
+            warehouse.query(f"delete from MARTS.{table} where symbol = '{name}'")
+
+
+def part(rows: Rows, name: str) -> Rows:
+    return [row for row in rows if row["part"] == name]
+
+
+def test_across_a_hole_the_newest_candles_the_axis_and_the_lines_are_drawn(recorded: Warehouse, ask: Asked) -> None:
+    # Half a year lies between the newest 8 hours and the 192 before them.
+    hole = (
+        "select * exclude (n) replace (dateadd('hour', iff(n <= 8, 4400, 0), bar_start) as bar_start) from "
+        "(select *, row_number() over (order by bar_start desc) as n from bitcoin) where n <= 200"
+    )
+    with symbol(recorded, "HOLE/USD", fct_bars_1h=hole, fct_indicators_1h=hole):
+        drawn = ask("candles", symbol="HOLE/USD", timeframe="1Hour", candles="200")
+        hours = recorded.query(
+            "select bar_start, close from MARTS.fct_bars_1h where symbol = 'HOLE/USD' order by bar_start desc limit 8"
+        )
+    bars = part(drawn, "bar")
+    assert [bar["label"].split(" UTC")[0] for bar in bars] == [f"{at:%Y-%m-%d %H:%M}" for at in hours.bar_start[::-1]]
+    assert bars[-1]["x"] == 199
+    assert len(part(drawn, "gap")) == 192
+    assert "8 bars" in drawn[0]["label"]
+    assert "192 times without a bar" in drawn[0]["label"]
+    assert len(part(drawn, "price")) >= 3
+    assert len(part(drawn, "line")) == 7
+
+
+def test_minutes_are_read_of_the_week_before_the_newest_day(recorded: Warehouse, ask: Asked) -> None:
+    """Its calendar has no sessions, so that nothing but its bars is drawn."""
+    days = "(select max(bar_date) from bitcoin)"
+    some = f"bar_start = cast(bar_date as timestamp_ntz) and datediff('day', bar_date, {days}) in (0, 6, 8)"
+    midnights = f"select * from bitcoin where {some}"
+    with symbol(recorded, "WEEK/USD", "none", fct_bars=midnights, fct_bars_1h=midnights):
+        (newest,) = recorded.query("select max(bar_date) as day from MARTS.fct_bars where symbol = 'WEEK/USD'").day
+
+        def days_before(time_range: str) -> list[int]:
+            drawn = part(ask("candles", time_range, symbol="WEEK/USD", timeframe="1Min", candles="500"), "bar")
+            return [(newest - type(newest).fromisoformat(bar["label"][:10])).days for bar in drawn]
+
+        assert days_before("No filter") == [6, 0]
+        assert days_before("2020-01-01 : 2040-01-01") == [6, 0]
+        assert days_before(f"2020-01-01 : {newest}") == [8, 6]
+
+
+@pytest.mark.parametrize("scale", [1e-10, 1.3e-5, 3e-5, 1.0, 1e6])
+def test_an_axis_tells_its_prices_apart_and_lines_are_not_rounded(
+    recorded: Warehouse, ask: Asked, scale: float
+) -> None:
+    def times(*columns: str) -> str:
+        return f"select * replace ({', '.join(f'{scale} * {name} as {name}' for name in columns)}) from bitcoin"
+
+    tables = {
+        "fct_bars_1h": times("open", "high", "low", "close"),
+        "fct_indicators_1h": times("macd", "macd_signal", "bollinger_lower", "bollinger_upper"),
+    }
+    with symbol(recorded, "SCALED/USD", **tables):
+        drawn = ask("candles", symbol="SCALED/USD", timeframe="1Hour", candles="200")
+        macd = recorded.query(
+            "select macd from MARTS.fct_indicators_1h where symbol = 'SCALED/USD' "
+            "and macd is not null order by bar_start desc limit 200"
+        ).macd[::-1]
+    prices = part(drawn, "price")
+    assert len({price["label"] for price in prices}) == len(prices) >= 3
+    assert [float(price["label"].replace(",", "")) for price in prices] == pytest.approx([p["low"] for p in prices])
+    (line,) = (row["points"] for row in part(drawn, "line") if row["name"] == "macd")
+    assert [float(point.split(",")[1]) for point in line.split()] == pytest.approx(list(macd), rel=1e-6)
+
+
 @pytest.fixture(scope="module")
 def number() -> Callable[..., str]:
     """`number` of `dashboards/superset_config.py`, which only Superset's own Python can import otherwise."""
