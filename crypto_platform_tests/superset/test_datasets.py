@@ -228,3 +228,11 @@ def test_the_deepest_fall_is_within_the_chosen_time(recorded: Warehouse, ask: As
     assert len(within) > 3
     (row,) = (r for r in ask("risk_table", f"{within.bar_date.iloc[0]} : 2040-01-01") if r["symbol"] == "BTC/USD")
     assert row["Deepest fall"] == pytest.approx((within.close / within.close.cummax() - 1).min())
+
+
+def test_prices_and_volumes_have_their_units(ask: Asked) -> None:
+    units = {row["symbol"]: (row["quote_currency"], row["volume_unit"]) for row in ask("market_overview")}
+    assert units["BTC/USD"] == ("USD", "BTC")
+    assert units["SPY"] == ("USD", "shares")
+    about = ask("candles", symbol="SPY")[0]
+    assert (about["currency"], about["volume_unit"]) == ("USD", "shares")
