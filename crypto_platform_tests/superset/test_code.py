@@ -3,6 +3,7 @@ import json
 import re
 
 import pytest
+import yaml
 
 from crypto_platform.sandbox.supervisord import log_file
 from crypto_platform.settings import Settings
@@ -10,6 +11,7 @@ from crypto_platform.superset import charts, code
 from crypto_platform.superset.client import connect
 from crypto_platform.superset.home import CODE, SupersetError
 from crypto_platform.transform.project import manifest
+from crypto_platform_tests.dbt_project.warehouse import PROJECT
 
 # With the set-up of Superset and of the marts.
 pytestmark = pytest.mark.timeout(900)
@@ -85,13 +87,26 @@ def test_a_dataset_reads_what_it_and_dbts_exposure_say(path: str) -> None:
     read = set(re.findall(r"marts\.(\w+)", dataset["sql"])) - {"fct_bars"} | set(
         re.findall(r"'((?:fct_bars|fct_indicators)\w*)'", dataset["sql"])
     )
-    if not read:
-        return
     exposure = re.search(r"exposure (\w+)", dataset["description"])[1]  # type: ignore[index]
     exposures = {e["name"]: e["depends_on"]["nodes"] for e in manifest()["exposures"].values()}  # type: ignore[attr-defined]
     exposed = {node.split(".")[-1] for node in exposures[exposure]}
     assert read <= exposed
-    assert {name.upper() for name in read} <= set(re.findall(r"MARTS\.(\w+)", dataset["description"]))
+    assert {name.upper() for name in read} == set(re.findall(r"MARTS\.(\w+)", dataset["description"]))
+    assert bool(read) != ("from no mart" in dataset["description"])
+
+
+def test_what_charts_say_of_dbts_settings_is_so() -> None:
+    settings = yaml.safe_load((PROJECT / "dbt_project.yml").read_text())["vars"]
+    assert f"({100 * settings['risk_free_rate']:g} % a year as" in CHARTS["charts/risk_table.yaml"]["description"]
+    assert f" {settings['anomaly_score']} robust deviations" in CHARTS["charts/anomalies.yaml"]["description"]
+
+
+@pytest.mark.parametrize("path", CHARTS)
+def test_a_table_formats_what_it_shows(path: str) -> None:
+    params = CHARTS[path]["params"]
+    shown = {*params.get("all_columns", []), *params.get("groupby", [])}
+    shown |= {metric["label"] for metric in params.get("metrics", [])}
+    assert set(params.get("column_config", {})) <= shown
 
 
 def test_every_dashboard_has_its_exposure() -> None:
