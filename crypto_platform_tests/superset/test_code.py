@@ -7,11 +7,11 @@ import yaml
 
 from crypto_platform.sandbox.supervisord import log_file
 from crypto_platform.settings import Settings
-from crypto_platform.superset import charts, code
+from crypto_platform.superset import charts, code, facts
 from crypto_platform.superset.client import connect
 from crypto_platform.superset.home import CODE, SupersetError
 from crypto_platform.transform.project import manifest
-from crypto_platform_tests.dbt_project.warehouse import PROJECT
+from crypto_platform_tests.dbt_project.warehouse import PROJECT, Warehouse
 
 # With the set-up of Superset and of the marts.
 pytestmark = pytest.mark.timeout(900)
@@ -114,6 +114,10 @@ def test_every_dashboard_has_its_exposure() -> None:
     assert {d["slug"]: f"/superset/dashboard/{d['slug']}/" for d in code.dashboards(FILES)} == {
         name: address.removeprefix("http://127.0.0.1:8088") for name, address in urls.items()
     }
+
+
+def test_views_are_marts_too(recorded: Warehouse) -> None:
+    assert facts.missing(recorded.settings) == []
 
 
 def test_every_chart_is_on_one_dashboard() -> None:
