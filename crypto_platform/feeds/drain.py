@@ -9,12 +9,14 @@ import time
 import dagster as dg
 
 from crypto_platform.bars import topic
+from crypto_platform.feeds.component import FEED_TAG
 from crypto_platform.feeds.resources import KafkaResource, SparkConnectResource
 from crypto_platform.settings import Settings, settings
 
 # A range that was asked for and is still there is asked for again after so long: its run has failed.
 AGAIN_SECONDS = 600
 EVERY_SECONDS = 30
+UNFINISHED = [status for status in dg.DagsterRunStatus if status.name not in ("SUCCESS", "FAILURE", "CANCELED")]
 
 
 def drain_job(feed: str) -> dg.JobDefinition:
@@ -32,7 +34,9 @@ def drain_job(feed: str) -> dg.JobDefinition:
         context.log_event(dg.AssetObservation(dg.AssetKey(["raw", f"{feed}_bars"]), metadata=found))
 
     @dg.job(
-        name=f"drain_{feed}", description=f"Drain {topic(feed)} into RAW.{feed.upper()}_BARS, whatever days are in it."
+        name=f"drain_{feed}",
+        description=f"Drain {topic(feed)} into RAW.{feed.upper()}_BARS, whatever days are in it.",
+        tags={FEED_TAG: feed},
     )
     def job() -> None:
         drain()
@@ -51,6 +55,10 @@ def offsets_sensor(feed: str, job: dg.JobDefinition) -> dg.SensorDefinition:
         description=f"Starts drain_{feed} when {topic(feed)} holds what the ledger does not and no loader follows it.",
     )
     def new_offsets(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        unfinished = dg.RunsFilter(job_name=job.name, statuses=UNFINISHED)
+        if context.instance.get_runs_count(unfinished):
+            # One that waits for the topic's pool takes what has come meanwhile as well.
+            return dg.SkipReason(f"a run of {job.name} is not over")
         return evaluate(settings(), feed, context.cursor)
 
     return new_offsets

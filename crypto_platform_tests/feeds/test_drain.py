@@ -4,15 +4,39 @@ import dagster as dg
 import pytest
 
 from crypto_platform import raw
-from crypto_platform.feeds.drain import evaluate
+from crypto_platform.feeds import drain
+from crypto_platform.feeds.drain import drain_job, evaluate, offsets_sensor
 from crypto_platform.kafka.producer import publish
 from crypto_platform.locks import following
 from crypto_platform.settings import Settings
 from crypto_platform_tests import made
 
-pytestmark = pytest.mark.sandbox
+
+@pytest.mark.parametrize(
+    ("status", "asks"),
+    [
+        (dg.DagsterRunStatus.NOT_STARTED, False),
+        (dg.DagsterRunStatus.STARTED, False),
+        (dg.DagsterRunStatus.SUCCESS, True),
+        (dg.DagsterRunStatus.FAILURE, True),
+    ],
+)
+def test_no_second_run_is_asked_for_while_one_is_not_over(
+    monkeypatch: pytest.MonkeyPatch, status: dg.DagsterRunStatus, asks: bool
+) -> None:
+    monkeypatch.setattr(drain, "evaluate", lambda *_: dg.SensorResult(run_requests=[dg.RunRequest("new")]))
+    job = drain_job("made")
+    assert job.tags["crypto_platform/feed"] == "made"
+    assert dg.DagsterRunStatus.QUEUED in drain.UNFINISHED
+    sensor = offsets_sensor("made", job)
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.create_run_for_job(job, status=status)
+        instance.create_run_for_job(drain_job("other"), status=dg.DagsterRunStatus.STARTED)
+        told = sensor(dg.build_sensor_context(instance))
+    assert isinstance(told, dg.SensorResult) == asks
 
 
+@pytest.mark.sandbox
 def test_what_lies_on_a_topic_is_asked_for_until_it_is_drained(sandbox: Settings) -> None:
     feed = made.feed_name()
     missing = evaluate(sandbox, feed, None)
