@@ -1,5 +1,7 @@
 """Returns, correlations, the usual week and the overview beside pandas, on the recordings."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -35,6 +37,20 @@ def test_returns_and_what_follows(recorded: Warehouse, symbol: str) -> None:
         actual = facts[name].astype(float)
         assert actual.isna().tolist() == values.isna().tolist(), name
         np.testing.assert_allclose(actual, values, rtol=1e-9, atol=1e-12, err_msg=name)
+
+
+def test_a_split_is_told(new_warehouse: Callable[[str], Warehouse]) -> None:
+    """Unadjusted prices have it as a return."""
+    warehouse = new_warehouse("SPLIT")
+    bars = recording("SPY_15Min").query("'2025-11-25' <= bar_start < '2025-11-29'")
+    prices = ["open", "high", "low", "close"]
+    selected = ("--select", "+fct_returns_1d", "--indirect-selection", "cautious")
+    build = ("build", *selected, "--exclude-resource-type", "unit_test")
+    for ratio, warns in ((1.0, []), (2.0, ["no_stock_return_looks_like_a_split"])):
+        split = bars["bar_start"] >= "2025-11-28"
+        frame = bars.assign(**{price: bars[price].where(~split, bars[price] / ratio) for price in prices})
+        warehouse.load("us_equity", frame, pd.Timestamp("2025-12-01") + pd.Timedelta(hours=ratio))
+        assert [result.node.name for result in warehouse.dbt(*build) if result.status == "warn"] == warns
 
 
 def test_correlations_of_every_pair(recorded: Warehouse) -> None:
