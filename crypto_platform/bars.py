@@ -49,7 +49,7 @@ VALUE_COLUMNS = tuple(f.column for f in FIELDS if f.column not in KEY_COLUMNS)
 HEADER_SCHEMA_VERSION = "schema_version"
 HEADER_SOURCE = "source"
 HEADER_RUN_ID = "run_id"
-HEADER_OBSERVED_AT = "observed_at"  # UTC, ISO 8601: when Alpaca answered
+HEADER_OBSERVED_AT = "observed_at"  # UTC, ISO 8601: when Alpaca was asked, or told it
 
 SOURCES = ("rest", "stream", "stream_update")
 

@@ -161,8 +161,10 @@ class AlpacaClient:
             if stop.is_set():
                 raise Stopped
             traffic.add(requests=1)
+            # A bar that changes while the answer is on its way is newer than the answer.
+            asked_at = datetime.now(UTC)
             body = self._get(request, path, params, what)
-            return *check(body), datetime.now(UTC)
+            return *check(body), asked_at
 
         def before_sleep(state: RetryCallState) -> None:
             fault = state.outcome.exception() if state.outcome else None

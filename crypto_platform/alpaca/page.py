@@ -17,7 +17,7 @@ _TIMES = re.compile(r"(?:\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)*")
 
 @dataclass(frozen=True)
 class Page:
-    """One page: Alpaca's bar objects by symbol, ascending; `observed_at` (UTC) when it arrived."""
+    """One page: Alpaca's bar objects by symbol, ascending; `observed_at` (UTC) when it was asked for."""
 
     bars: Bars
     observed_at: datetime

@@ -2,12 +2,13 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 
-from crypto_platform.alpaca.client import AlpacaClient
+from crypto_platform.alpaca.client import AlpacaClient, Traffic
 from crypto_platform.alpaca.errors import AlpacaConfigError, AlpacaError
 from crypto_platform.alpaca.extract import extract
 from crypto_platform.lake import Lake
@@ -182,3 +183,20 @@ def test_the_rate_limit_is_shared_and_kept(recorder: ThreadingHTTPServer, tmp_pa
     failure(settings_for(address(recorder), alpaca_max_attempts=2), tmp_path)
     assert len(recorder.seen) == 2
     assert time.time() >= reset
+
+
+def test_a_page_is_as_old_as_the_question(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[datetime] = []
+    get = AlpacaClient._get
+
+    def noted(client: AlpacaClient, *arguments: Any) -> Any:
+        sent.append(datetime.now(UTC))
+        return get(client, *arguments)
+
+    monkeypatch.setattr(AlpacaClient, "_get", noted)
+    start = datetime(2026, 3, 2, tzinfo=UTC)
+    request = crypto(start.date(), date(2026, 3, 3))
+    with AlpacaClient(settings_for(server.url)) as client:
+        pages = client.pages(request, request.symbols, start, start + timedelta(hours=1), Traffic(), threading.Event())
+        (page,) = pages
+    assert page.observed_at <= sent[0]

@@ -266,7 +266,7 @@ def test_a_day_that_has_not_begun_is_refused(server: Server, new_lake: NewLake) 
         fetch(server, new_lake(), crypto(tomorrow - timedelta(days=1), tomorrow + timedelta(days=2)))
 
 
-def test_each_section_knows_when_its_page_arrived(server: Server, new_lake: NewLake) -> None:
+def test_each_section_knows_when_its_page_was_asked_for(server: Server, new_lake: NewLake) -> None:
     lake = new_lake()
     before = datetime.now(UTC)
     fetch(server, lake, EIGHT_DAYS)
