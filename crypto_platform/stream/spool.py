@@ -124,11 +124,6 @@ class Spool:
             ).fetchall()
         return [Refused(number, _message(row), reason, datetime.fromisoformat(at)) for number, *row, reason, at in rows]
 
-    def forget(self, number: int) -> None:
-        """Forget a message that was put aside, once it went another way."""
-        with self._lock, self._transaction():
-            self._database.execute("DELETE FROM refused WHERE number = ?", (number,))
-
     def close(self) -> None:
         with self._lock:
             self._database.close()
