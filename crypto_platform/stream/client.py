@@ -5,10 +5,12 @@ and what ended it is an exception.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgpack
 from alpaca.data.live import CryptoDataStream, StockDataStream
 from alpaca.data.live.websocket import DataStream
 
@@ -34,6 +36,10 @@ _SOCKET = {
 Hear = Callable[[dict[str, Any]], None]
 
 
+class Garbled(Exception):  # noqa: N818
+    """What came is not of Alpaca's protocol: whatever stands between is no stream."""
+
+
 class _Listening(DataStream):
     """Hands bars over as they are, raises what the server refuses."""
 
@@ -45,12 +51,16 @@ class _Listening(DataStream):
 
         Raises:
             Refusal: the server does not let us in.
+            Garbled: it is not Alpaca's.
             OSError, TimeoutError, websockets.WebSocketException: there is no connection.
         """
-        try:
-            await asyncio.wait_for(self._start_ws(), OPEN_SECONDS)
-        except ValueError as error:
-            raise Refusal.saying(str(error)) from error
+        with _understood():
+            try:
+                await asyncio.wait_for(self._start_ws(), OPEN_SECONDS)
+            except (msgpack.UnpackException, UnicodeDecodeError):
+                raise
+            except ValueError as error:
+                raise Refusal.saying(str(error)) from error
         await self._send_subscribe_msg()
         self._running = True
 
@@ -59,9 +69,11 @@ class _Listening(DataStream):
 
         Raises:
             Refusal: the server ends it with a reason.
+            Garbled: a frame is not Alpaca's.
             websockets.WebSocketException: it ended.
         """
-        await self._consume()
+        with _understood():
+            await self._consume()
 
     async def _dispatch(self, msg: dict[str, Any]) -> None:
         kind = msg.get("T")
@@ -100,6 +112,11 @@ def live_stream(
     return stream
 
 
+def alpaca_feed(spec: FeedSpec) -> str | None:
+    """Whose trades the stream is of; REST is to be asked for the same. None: crypto has but one."""
+    return None if spec.asset_class == "crypto" else spec.alpaca_feed or "iex"
+
+
 def endpoint(settings: Settings, spec: FeedSpec) -> str:
     """The websocket's address for a feed.
 
@@ -115,8 +132,17 @@ def endpoint(settings: Settings, spec: FeedSpec) -> str:
     if urlsplit(base).scheme not in ("ws", "wss"):
         raise AlpacaConfigError(f"APCA_API_STREAM_URL is to be an address such as {ALPACA_STREAM_URL}")
     check_address(base.replace("ws", "http", 1), has_keys=True, setting="APCA_API_STREAM_URL")
-    path = "/v1beta3/crypto/us" if spec.asset_class == "crypto" else f"/v2/{spec.alpaca_feed or 'iex'}"
+    path = "/v1beta3/crypto/us" if spec.asset_class == "crypto" else f"/v2/{alpaca_feed(spec)}"
     return base.rstrip("/") + path
+
+
+@contextmanager
+def _understood() -> Iterator[None]:
+    """What alpaca-py raises where a frame is no msgpack, or no list of messages."""
+    try:
+        yield
+    except (msgpack.UnpackException, ValueError, TypeError, LookupError, AttributeError) as error:
+        raise Garbled(f"a frame is not of Alpaca's protocol ({type(error).__name__}: {str(error)[:100]})") from error
 
 
 def _subscribe(stream: Any, symbols: Iterable[str]) -> None:

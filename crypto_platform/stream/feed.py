@@ -24,7 +24,7 @@ from crypto_platform.alpaca.plan import LONGEST_GROUP
 from crypto_platform.alpaca.request import BarsRequest
 from crypto_platform.feeds.spec import FeedSpec
 from crypto_platform.settings import Settings
-from crypto_platform.stream.client import live_stream
+from crypto_platform.stream.client import Garbled, alpaca_feed, live_stream
 from crypto_platform.stream.clock import MarketClock
 from crypto_platform.stream.known import Known, Place, Version, values
 from crypto_platform.stream.metrics import StreamMetrics
@@ -74,6 +74,8 @@ class LiveFeed:
         self._metrics = metrics
         self._timeframe = bars.Timeframe.parse(spec.timeframe)
         self._rollup = None if self._timeframe.seconds == MINUTE else RollUp(self._timeframe)
+        # Before it REST's answer is not final, or not to be had on the plan.
+        self._settled = max(SETTLED, spec.vendor_delay)
         self._prefixes = {s: bars.line_prefix(s, self._timeframe.name) for s in spec.symbols}
         # What the spool took. The stream's bars come in the event loop, REST's in a thread.
         self._known = Known(spec.symbols)
@@ -81,6 +83,7 @@ class LiveFeed:
         # Of a frame: its messages, and what is known once the spool has them.
         self._inbox: list[Message] = []
         self._heard_versions: dict[Place, Version] = {}
+        self._newest: dict[str, int] = {}
         # The last bar of the stream, at first the start; `_since`: the connection's.
         self._heard_at = self._since = clock.now()
         self._heard = 0
@@ -142,6 +145,8 @@ class LiveFeed:
                 reason, text = "mute", str(mute)
             except AlpacaConfigError as error:
                 reason, text, wait = "settings", str(error), LONGEST_BACKOFF
+            except Garbled as garbled:
+                reason, text = "garbled", str(garbled)
             except (OSError, TimeoutError, WebSocketException) as error:
                 reason, text = "cut", f"{type(error).__name__} {error}".strip()
             else:
@@ -267,7 +272,8 @@ class LiveFeed:
             self._heard_versions[place] = Version(values(bar), observed_at, is_update)
         source = "stream_update" if is_update else "stream"
         self._inbox.append(self._message(symbol, _time(start, nanoseconds), bar, source, observed_at))
-        self._metrics.last_bar.labels(self.name, symbol).set(start)
+        self._newest[symbol] = max(start, self._newest.get(symbol, start))
+        self._metrics.last_bar.labels(self.name, symbol).set(self._newest[symbol])
 
     def _message(self, symbol: str, start: str, bar: dict[str, Any], source: str, observed_at: datetime) -> Message:
         return Message(self.name, symbol, bars.encode(self._prefixes[symbol], {"t": start, **bar}), source, observed_at)
@@ -321,11 +327,12 @@ class LiveFeed:
             if not await self.sweep():
                 wait = LONGEST_BACKOFF / 2
             else:
-                market = SETTLED.total_seconds() if connected else self._settings.stream_sweep_seconds
+                every = self._settings.stream_sweep_seconds
+                market = min(self._settled.total_seconds(), every) if connected else every
                 wait = max(market / self._clock.speed, _TICK)
 
     async def sweep(self) -> bool:
-        """Publish what REST has and the stream did not give, from `verified` to the last bar that is over.
+        """Publish what REST has and the stream did not give, from `verified` to the last bar that REST may have.
 
         Whether REST answered and the spool took it.
         """
@@ -346,8 +353,8 @@ class LiveFeed:
     def _sweep(self) -> int | None:
         """How many bars were published; None: the spool did not take them."""
         now = self._clock.now()
-        end = self._floor(now)
-        final = self._floor(now - SETTLED)
+        end = self._floor(now - self.spec.vendor_delay)
+        final = self._floor(now - self._settled)
         start = max(self.verified, end - timedelta(days=self._settings.stream_fill_days))
         published = 0
         if start < end:
@@ -367,7 +374,7 @@ class LiveFeed:
 
     def _forget(self) -> None:
         """Let go of what will not be compared again: what REST was asked for, and, while it fails, what is old."""
-        longest = SETTLED + timedelta(seconds=2 * self._settings.stream_sweep_seconds)
+        longest = self._settled + timedelta(seconds=2 * self._settings.stream_sweep_seconds)
         before = max(self.verified, self._floor(self._clock.now() - longest)) - self._timeframe.delta
         with self._lock:
             self._known.forget(before.timestamp())
@@ -385,7 +392,7 @@ class LiveFeed:
                 self._timeframe,
                 start.date(),
                 end.date() + timedelta(days=1),
-                self.spec.alpaca_feed,
+                alpaca_feed(self.spec),
                 self.spec.adjustment,
             )
             try:

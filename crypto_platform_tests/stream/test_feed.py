@@ -19,6 +19,7 @@ from crypto_platform.alpaca.errors import AlpacaUnavailableError, UnknownSymbolE
 from crypto_platform.alpaca.page import Page
 from crypto_platform.feeds.spec import FeedSpec
 from crypto_platform.stream import feed as live
+from crypto_platform.stream.client import endpoint
 from crypto_platform.stream.clock import MarketClock
 from crypto_platform.stream.feed import LiveFeed
 from crypto_platform.stream.metrics import StreamMetrics
@@ -80,6 +81,7 @@ class Market:
     asked: list[tuple[datetime, datetime]] = field(default_factory=list)
     wires: list[Wire] = field(default_factory=list)
     most_known: int = 0
+    feeds: set[str | None] = field(default_factory=set)
     looks: int = 0
     looked: bool = False
 
@@ -167,7 +169,8 @@ def market(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
             made.wires.append(Wire(hear, subscribed))
             return made.wires[-1]
 
-        def pages(_client: Any, _request: Any, symbols: Any, start: datetime, end: datetime, *_: Any) -> Iterator[Page]:
+        def pages(_client: Any, request: Any, symbols: Any, start: datetime, end: datetime, *_: Any) -> Iterator[Page]:
+            made.feeds.add(request.alpaca_feed)
             return made.pages(symbols, start, end)
 
         async def sweep(feed: LiveFeed) -> bool:
@@ -231,6 +234,7 @@ def test_a_bar_that_the_disk_did_not_take_is_given_by_rest(
                 broken.setattr(made.feed._outbox, "put", put)
                 await made.hear(start, made.trade(start))
                 assert "disk is full" in (made.feed.problem or "")
+            made.clock.time += MINUTE
             assert await made.swept()
 
     asyncio.run(heard())
@@ -241,7 +245,8 @@ def test_a_day_of_bars_is_published_once_and_not_kept(market: Callable[..., Mark
     made = market(crypto("BTC/USD", "ETH/USD"))
     for symbol in ("BTC/USD", "ETH/USD"):
         for n in range(720):
-            made.trade(NOON - n * MINUTE - MINUTE, symbol=symbol)
+            made.trade(NOON - (n + 1) * MINUTE, symbol=symbol)
+    made.clock.time += MINUTE
     # It comes as far as ETH/USD's second page, then again as far.
     for fails_after in (10, 10, None):
         made.fails_after = fails_after
@@ -361,11 +366,11 @@ def test_symbols_that_never_come_stay_said(market: Callable[..., Market]) -> Non
 
 def test_a_symbol_that_rest_does_not_know_stays_said_and_holds_up_no_other(market: Callable[..., Market]) -> None:
     made = market(crypto("BTC/USD", "NO/USD"))
-    made.trade(NOON - MINUTE)
+    made.trade(NOON - 2 * MINUTE)
     made.unknown = "NO/USD"
     assert not made.sweep()
     assert made.sweep()
-    assert made.published() == {NOON - MINUTE: 1}
+    assert made.published() == {NOON - 2 * MINUTE: 1}
     assert "NO/USD" in (made.feed.problem or "")
 
 
@@ -392,3 +397,28 @@ def test_only_whole_quarters_come_by_the_stream_and_rest_gives_the_others(market
 
     asyncio.run(session())
     assert set(made.published("rest")) >= {began, began + 2 * quarter}
+
+
+def test_the_newest_bar_stays_the_newest_when_an_older_one_is_updated(market: Callable[..., Market]) -> None:
+    made = market()
+
+    async def updated() -> None:
+        async with made.streaming():
+            for start, kind in ((NOON - MINUTE, "b"), (NOON - 2 * MINUTE, "u")):
+                await made.hear(start, made.trade(start), kind)
+
+    asyncio.run(updated())
+    labels = {"feed": "made", "symbol": "BTC/USD"}
+    newest = made.metrics.registry.get_sample_value("crypto_platform_stream_last_bar_start_seconds", labels)
+    assert newest == (NOON - MINUTE).timestamp()
+
+
+def test_rest_is_asked_for_the_streams_feed_and_only_for_what_it_has_for_good(market: Callable[..., Market]) -> None:
+    spec = stocks("AAPL").model_copy(update={"alpaca_feed": None, "vendor_delay_minutes": 16})
+    made = market(spec, now=NOON + 5 * MINUTE)
+    assert made.sweep()
+    ((_, end),) = made.asked
+    # The quarter that ended at 11:45 is final at 12:01.
+    assert end == made.feed.verified == NOON - 15 * MINUTE
+    assert made.feeds == {"iex"}
+    assert endpoint(settings_for("http://127.0.0.1:1"), spec).endswith("/v2/iex")
