@@ -1,18 +1,21 @@
 """A soak of the live path: real programs, killed and disturbed, and a ledger that must not show it.
 
 `python -m crypto_platform_tests.stream.soak --minutes 30`, or `make soak`. A simulated market is replayed sixty times
-as fast as time; at the end the batch asks REST for the days, as it does every night, and everything is compared.
+as fast as time; at the end the ledger is compared with REST, at first as the live path left it, then once more after
+the batch has asked REST for the days, as it does every night.
 """
 
 import argparse
+import asyncio
 import os
 import random
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -20,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
+from pydantic import SecretStr
 
 from crypto_platform import bars
 from crypto_platform.alpaca.client import AlpacaClient
@@ -36,6 +40,7 @@ from crypto_platform.settings import Settings
 from crypto_platform.snowflake.connection import connect
 from crypto_platform.snowflake.query import QueryError
 from crypto_platform.snowflake.schema import bars_table
+from crypto_platform.stream.client import live_stream
 
 START = datetime(2026, 3, 2, 15, tzinfo=UTC)
 SPEED = 60
@@ -93,10 +98,15 @@ def soak(minutes: float, home: Path, tell: Tell, seed: int = 0) -> Outcome:
         tell("waiting until everything has recovered")
         alpaca.calm()
         _mend(settings)
-        last = _recovered(settings, alpaca)
-        tell("asking REST for the days, as the batch does")
+        last, verified, updates = _recovered(settings, alpaca)
         days = [START.date() + timedelta(days=n) for n in range((last.date() - START.date()).days + 1)]
-        lake = _settle(settings, days)
+        lake = _ask(settings, days)
+        tell("comparing what came live")
+        _drain(settings)
+        _compare_live(settings, lake, days, verified, alpaca.corrected, outcome)
+        _compare_updates(settings, updates, outcome)
+        tell("publishing REST's days, as the batch does")
+        _publish(settings, lake, days)
         # What was corrected in the past is met when the batch asks for it.
         outcome.faults["corrected"] = alpaca.fired()["corrected"]
         tell("comparing")
@@ -115,7 +125,7 @@ class _Alpaca:
     def __init__(self, url: str) -> None:
         self._url = url
         self._fired: Counter[str] = Counter()
-        self._corrected: list[dict[str, Any]] = []
+        self.corrected: list[tuple[datetime, datetime]] = []
 
     def now(self) -> datetime:
         told = requests.get(f"{self._url}/sandbox/clock", timeout=10).json()["now"]
@@ -127,23 +137,21 @@ class _Alpaca:
     def correct(self) -> None:
         """Some minutes of the past become others: on REST from now on."""
         start = self.now().replace(second=0, microsecond=0) - timedelta(minutes=20)
-        match = {"start": start.isoformat(), "end": (start + timedelta(minutes=2)).isoformat()}
-        self._corrected.append(match)
-        self.arm("corrected", match=match)
+        self.corrected.append((start, start + timedelta(minutes=2)))
+        self._arm_corrected(*self.corrected[-1])
 
     def calm(self) -> None:
         """No more faults but the corrections, which stay true."""
         self._note()
         requests.delete(f"{self._url}/sandbox/faults", timeout=10).raise_for_status()
-        for match in self._corrected:
-            self.arm("corrected", match=match)
+        for span in self.corrected:
+            self._arm_corrected(*span)
+
+    def _arm_corrected(self, start: datetime, end: datetime) -> None:
+        self.arm("corrected", match={"start": start.isoformat(), "end": end.isoformat()})
 
     def fired(self) -> Counter[str]:
         return self._fired + self._armed()
-
-    def unmute(self) -> None:
-        """A mute stays until it is cleared, and all else goes with it."""
-        self.calm()
 
     def _note(self) -> None:
         self._fired = self.fired()
@@ -153,6 +161,35 @@ class _Alpaca:
         for fault in requests.get(f"{self._url}/sandbox/faults", timeout=10).json()["faults"]:
             counted[fault["kind"]] += fault["fired"]
         return counted
+
+
+class _Witness:
+    """A second connection that notes each update of a feed from its start to its end, while nothing is disturbed."""
+
+    def __init__(self, settings: Settings, feed: str) -> None:
+        self.updates: dict[tuple[str, str], tuple[float | None, ...]] = {}
+        self._loop = asyncio.new_event_loop()
+        own = settings.model_copy(update={"apca_api_key_id": SecretStr("witness")})
+        self._stream = live_stream(own, feeds()[feed], self._hear, lambda told: None)
+        self._loop.run_until_complete(self._stream.open())
+        self._listening = self._loop.create_task(self._stream.listen())
+        self._thread = threading.Thread(target=self._listen)
+        self._thread.start()
+
+    def _hear(self, message: dict[str, Any]) -> None:
+        if message["T"] == "u":
+            start = datetime.fromtimestamp(message["t"].seconds, UTC)
+            self.updates[message["S"], f"{start:%Y-%m-%dT%H:%M:%SZ}"] = _values(message)
+
+    def _listen(self) -> None:
+        with suppress(asyncio.CancelledError):
+            self._loop.run_until_complete(self._listening)
+
+    def end(self) -> None:
+        self._loop.call_soon_threadsafe(self._listening.cancel)
+        self._thread.join()
+        self._loop.run_until_complete(self._stream.close())
+        self._loop.close()
 
 
 @contextmanager
@@ -225,27 +262,41 @@ def _mend(settings: Settings) -> None:
             supervise.restart(settings, name)
 
 
-def _recovered(settings: Settings, alpaca: _Alpaca) -> datetime:
-    """Stop the stream once it is well and has looked at REST; returns the market's time then."""
+def _recovered(
+    settings: Settings, alpaca: _Alpaca
+) -> tuple[datetime, dict[str, datetime], dict[tuple[str, str], tuple[float | None, ...]]]:
+    """Stop the stream once it is well and has looked at REST.
+
+    Returns the market's time then, until when REST was asked by feed, and the updates that crypto was sent meanwhile.
+    """
+    verified: dict[str, datetime] = {}
+
+    def health() -> dict[str, Any]:
+        with suppress(requests.RequestException):
+            return requests.get(f"http://127.0.0.1:{settings.stream_port}/health", timeout=5).json()
+        return {"ok": False, "feeds": {}}
 
     def well() -> bool:
-        with suppress(requests.RequestException):
-            health = requests.get(f"http://127.0.0.1:{settings.stream_port}/health", timeout=5).json()
-            verified = [datetime.fromisoformat(feed["verified_until"]) for feed in health["feeds"].values()]
-            return health["ok"] and len(verified) == len(feeds()) and all(v > began for v in verified)
-        return False
+        told = health()
+        verified.update({name: datetime.fromisoformat(f["verified_until"]) for name, f in told["feeds"].items()})
+        return told["ok"] and len(verified) == len(feeds()) and all(v > began for v in verified.values())
 
-    began = alpaca.now() - timedelta(minutes=15)
-    _await(well, settings, "the stream is well")
+    _await(lambda: health()["ok"], settings, "the stream is connected")
+    witness = _Witness(settings, "crypto")
+    began = alpaca.now()
+    try:
+        _await(well, settings, "the stream is well")
+    finally:
+        witness.end()
     last = alpaca.now()
     supervisord = Supervisord.find(settings)
     assert supervisord
     supervisord.rpc.stopProcess(SERVICES["stream"].program)
-    return last
+    return last, verified, witness.updates
 
 
-def _settle(settings: Settings, days: list[date]) -> Lake:
-    """What a day's run does: REST into the lake, the lake onto the topic; the loader does the rest."""
+def _ask(settings: Settings, days: list[date]) -> Lake:
+    """What a day's run does first: REST into the lake."""
     lake = Lake(settings.lake)
     with AlpacaClient(settings) as client:
         for name, spec in feeds().items():
@@ -260,21 +311,85 @@ def _settle(settings: Settings, days: list[date]) -> Lake:
                 spec.adjustment,
             )
             extract(client, lake, request, "soak")
-            publish(settings, name, [lake.read_day(name, spec.timeframe, day) for day in days], "soak")
+    return lake
+
+
+def _publish(settings: Settings, lake: Lake, days: list[date]) -> None:
+    """What it does then: the lake onto the topic; the loader does the rest."""
+    for name, spec in feeds().items():
+        publish(settings, name, [lake.read_day(name, spec.timeframe, day) for day in days], "soak")
+    _drain(settings)
+
+
+def _drain(settings: Settings) -> None:
     for name in feeds():
         _await(lambda feed=name: _drained(settings, feed), settings, f"{name} is loaded")
-    return lake
+
+
+def _truth(lake: Lake, feed: str, timeframe: str, days: list[date]) -> dict[tuple[str, str], tuple[float | None, ...]]:
+    """REST's bars of the days."""
+    return {
+        (bar["symbol"], bar["t"]): _values(bar)
+        for day in days
+        for section in lake.read_day(feed, timeframe, day).sections.values()
+        for bar in map(_parsed, section.lines)
+    }
+
+
+def _compare_live(
+    settings: Settings,
+    lake: Lake,
+    days: list[date],
+    verified: dict[str, datetime],
+    corrected: list[tuple[datetime, datetime]],
+    outcome: Outcome,
+) -> None:
+    """Before the batch: up to where the service looked at REST, the ledger is to hold what REST had then."""
+    for name, spec in feeds().items():
+        current, _ = _ledger(settings, name)
+        truth = {
+            bar: values
+            for bar, values in _truth(lake, name, spec.timeframe, days).items()
+            if datetime.fromisoformat(bar[1]) < verified[name]
+        }
+        missing = [bar for bar in truth if bar not in current]
+        other = [
+            bar
+            for bar in truth
+            if bar in current
+            and current[bar] != truth[bar]
+            # What REST tells otherwise since is for the batch to meet.
+            and not any(start <= datetime.fromisoformat(bar[1]) < end for start, end in corrected)
+        ]
+        outcome.lost += len(missing)
+        if missing or other or not truth:
+            outcome.wrong.append(
+                f"{name}, live: {len(missing)} of {len(truth)} bars missing {missing[:3]}, "
+                f"{len(other)} not as REST has them {other[:3]}"
+            )
+
+
+def _compare_updates(
+    settings: Settings, updates: dict[tuple[str, str], tuple[float | None, ...]], outcome: Outcome
+) -> None:
+    """Every update that the market sent while nothing was disturbed is a version."""
+    columns = ", ".join(bars.VALUE_COLUMNS)
+    with connect(settings) as connection:
+        rows = connection.cursor().execute(
+            f"SELECT symbol, bar_start, {columns} FROM {bars_table('crypto')} WHERE source = 'stream_update'"
+        )
+        found = {
+            ((symbol, f"{start:%Y-%m-%dT%H:%M:%SZ}"), _numbers(values)) for symbol, start, *values in rows.fetchall()
+        }
+    lacking = [update for update in updates.items() if update not in found]
+    if lacking or not updates:
+        outcome.wrong.append(f"{len(lacking)} of {len(updates)} updates are no version: {lacking[:3]}")
 
 
 def _compare(settings: Settings, lake: Lake, days: list[date], outcome: Outcome) -> None:
     """REST's days against the ledger's current versions, and the ledger against itself."""
     for name, spec in feeds().items():
-        truth = {
-            (bar["symbol"], bar["t"]): _values(bar)
-            for day in days
-            for section in lake.read_day(name, spec.timeframe, day).sections.values()
-            for bar in map(_parsed, section.lines)
-        }
+        truth = _truth(lake, name, spec.timeframe, days)
         current, versions = _ledger(settings, name)
         outcome.bars += len(current)
         missing = [bar for bar in truth if bar not in current]
@@ -349,7 +464,11 @@ def _parsed(text: bytes | str) -> Any:
 
 
 def _values(bar: dict[str, Any]) -> tuple[float | None, ...]:
-    return tuple(None if bar.get(name) is None else float(bar[name]) for name in _BAR)
+    return _numbers(bar.get(name) for name in _BAR)
+
+
+def _numbers(values: Iterable[Any]) -> tuple[float | None, ...]:
+    return tuple(None if value is None else float(value) for value in values)
 
 
 def _ledger(settings: Settings, feed: str) -> tuple[dict[tuple[str, str], tuple[float | None, ...]], int]:
@@ -366,7 +485,7 @@ def _ledger(settings: Settings, feed: str) -> tuple[dict[tuple[str, str], tuple[
     doubled = 0
     for symbol, start, way, *values in found:
         bar = symbol, f"{start:%Y-%m-%dT%H:%M:%SZ}"
-        told = tuple(None if value is None else float(value) for value in values)
+        told = _numbers(values)
         doubled += current.get(bar) == told and ways[bar] == way
         current[bar], ways[bar] = told, way
     return current, doubled
