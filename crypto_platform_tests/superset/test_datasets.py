@@ -91,16 +91,17 @@ def test_minutes_are_read_of_the_week_before_the_newest_day(recorded: Warehouse,
         assert days_before(f"2020-01-01 : {newest}") == [8, 6]
 
 
-@pytest.mark.parametrize("scale", [1e-10, 1.3e-5, 3e-5, 1.0, 1e6])
+@pytest.mark.parametrize(("scale", "offset"), [(1e-10, 0.0), (1e-8, 0.9998), (3e-5, 0.0), (1.0, 0.0), (1e6, 0.0)])
 def test_an_axis_tells_its_prices_apart_and_lines_are_not_rounded(
-    recorded: Warehouse, ask: Asked, scale: float
+    recorded: Warehouse, ask: Asked, scale: float, offset: float
 ) -> None:
-    def times(*columns: str) -> str:
-        return f"select * replace ({', '.join(f'{scale} * {name} as {name}' for name in columns)}) from bitcoin"
+    def moved(offset: float, *columns: str) -> str:
+        return ", ".join(f"{scale} * {name} + {offset} as {name}" for name in columns)
 
+    prices, bands = moved(offset, "open", "high", "low", "close"), moved(offset, "bollinger_lower", "bollinger_upper")
     tables = {
-        "fct_bars_1h": times("open", "high", "low", "close"),
-        "fct_indicators_1h": times("macd", "macd_signal", "bollinger_lower", "bollinger_upper"),
+        "fct_bars_1h": f"select * replace ({prices}) from bitcoin",
+        "fct_indicators_1h": f"select * replace ({bands}, {moved(0, 'macd', 'macd_signal')}) from bitcoin",
     }
     with symbol(recorded, "SCALED/USD", **tables):
         drawn = ask("candles", symbol="SCALED/USD", timeframe="1Hour", candles="200")
@@ -108,9 +109,10 @@ def test_an_axis_tells_its_prices_apart_and_lines_are_not_rounded(
             "select macd from MARTS.fct_indicators_1h where symbol = 'SCALED/USD' "
             "and macd is not null order by bar_start desc limit 200"
         ).macd[::-1]
-    prices = part(drawn, "price")
-    assert len({price["label"] for price in prices}) == len(prices) >= 3
-    assert [float(price["label"].replace(",", "")) for price in prices] == pytest.approx([p["low"] for p in prices])
+    ticks = part(drawn, "price")
+    assert len({tick["label"] for tick in ticks}) == len(ticks) >= 3
+    told = [float(tick["label"].replace(",", "")) for tick in ticks]
+    assert told == pytest.approx([tick["low"] for tick in ticks], rel=1e-9)
     (line,) = (row["points"] for row in part(drawn, "line") if row["name"] == "macd")
     assert [float(point.split(",")[1]) for point in line.split()] == pytest.approx(list(macd), rel=1e-6)
 
