@@ -37,6 +37,8 @@ def stocks(*symbols: str) -> FeedSpec:
         timeframe="15Min",
         start_date=date(2026, 1, 1),
         alpaca_feed="iex",
+        # The sandbox has no plan that makes REST late.
+        vendor_delay_minutes=0,
     )
 
 

@@ -98,6 +98,8 @@ def test_bars_updates_and_the_day_so_far_are_published_once(live: Callable[..., 
     with streaming(settings, specs) as stream:
         wait_for(lambda: stream.value("bars_total", feed=feed, source="stream_update") >= 3)
         wait_for(lambda: stream.value("bars_total", feed=stock_feed, source="stream") >= 2)
+        # The quarter in which it connected is REST's to give.
+        wait_for(lambda: stream.state(stock_feed)["verified_until"] >= "2026-03-02T15:15")
         well, health = stream.service.health()
         assert well, health
     messages = published(settings, feed)
