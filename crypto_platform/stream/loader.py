@@ -108,6 +108,7 @@ class _Follower:
         self._failed_with: type[Exception] | None = None
         # When it was first seen that something is on the topic that is not in the ledger.
         self._behind_since: float | None = None
+        self._waiting = 0
         self._last_load: datetime | None = None
         self._seconds: deque[float] = deque(maxlen=100)
 
@@ -116,6 +117,7 @@ class _Follower:
         return {
             "problem": self.problem,
             "last_load": self._last_load and self._last_load.isoformat(),
+            "messages_waiting": self._waiting,
             "seconds_a_load": round(sorted(self._seconds)[len(self._seconds) // 2], 3) if self._seconds else None,
         }
 
@@ -164,8 +166,8 @@ class _Follower:
                 report = self._load()
                 done = {p: report.offsets.get(p, (0, end))[1] for p, end in ends.items()}
                 failures, is_first = 0, False
-                self._problem, self._failed_with, self._behind_since = None, None, None
-                self._metrics.lag.labels(self._feed).set(0)
+                self._problem, self._failed_with = None, None
+                self._see(ends, done)
             except ConcurrentLoadError as error:
                 self._count("lost a race", error)
                 stop.wait(0.5)
@@ -191,9 +193,9 @@ class _Follower:
 
     def _see(self, ends: dict[int, int], done: dict[int, int]) -> None:
         """Note how much waits, and since when."""
-        waiting = sum(max(0, end - done.get(partition, 0)) for partition, end in ends.items())
-        self._metrics.lag.labels(self._feed).set(waiting)
-        if not waiting:
+        self._waiting = sum(max(0, end - done.get(partition, 0)) for partition, end in ends.items())
+        self._metrics.lag.labels(self._feed).set(self._waiting)
+        if not self._waiting:
             self._behind_since = None
         elif self._behind_since is None:
             self._behind_since = time.monotonic()
