@@ -1,5 +1,7 @@
 """Fixtures of the whole suite."""
 
+import atexit
+import gc
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -43,6 +45,11 @@ FREE_PORTS = {
     "loader_port": 0,
     "superset_port": 0,
 }
+
+
+def pytest_unconfigure() -> None:
+    """What a command set for the end of its own process would have DuckDB report leaks after the tests' last line."""
+    atexit.unregister(gc.freeze)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
