@@ -72,7 +72,7 @@ class Faults:
             Fault(
                 "a sensor that fails", f"sensor:{SENSOR}", lambda: self._set("sensor"), lambda: self._clear("sensor")
             ),
-            Fault("a schedule that stops ticking", "schedule:crypto_daily", self._switch_off, self._switch_on),
+            Fault("a schedule that is switched off", "schedule:crypto_daily", self._switch_off, self._switch_on),
             Fault("an asset late by its policy", "freshness:drill", self._let_age, self._make_anew),
         ]
 
