@@ -58,12 +58,16 @@ class Watched:
     def key(self) -> dg.AssetCheckKey:
         return dg.AssetCheckKey(self.asset, self.check)
 
-    def newest_bars(self, connection: Any, spec: FeedSpec, since: date) -> dict[str, datetime]:
-        """The newest bar_start, UTC, by symbol, of bars from the day `since` on."""
-        timeframe = Timeframe.parse(spec.timeframe)
+    @property
+    def ledger(self) -> dg.AssetKey:
+        return dg.AssetKey(["raw", f"{self.feed}_bars"])
+
+    def newest_bars(self, connection: Any, spec: FeedSpec, day: date) -> dict[str, datetime]:
+        """The newest bar_start, UTC, by symbol, up to the end of the day: newer bars, by stream, say nothing of it."""
+        timeframe, days = Timeframe.parse(spec.timeframe), (day - freshness.LOOK_BACK, day + freshness.ONE_DAY)
         if self.asset == FACTS:
-            return ledger_checks.newest_facts(connection, self.feed, timeframe, since)
-        return ledger_checks.newest_bars(connection, bars_table(self.feed), timeframe, since)
+            return ledger_checks.newest_facts(connection, self.feed, timeframe, *days)
+        return ledger_checks.newest_bars(connection, bars_table(self.feed), timeframe, *days)
 
 
 def watched() -> list[Watched]:
@@ -119,7 +123,9 @@ def judge(
             continue
         newest = None
         if expectation and not there[watch]:
-            newest = _newest_day(instance, watch.asset)
+            # Of the facts, which all feeds share, another feed's day may be the newest.
+            days = [_newest_day(instance, asset) for asset in {watch.asset, watch.ledger}]
+            newest = min((day for day in days if day), default=None)
         verdict = freshness.judge(watch.feed, specs[watch.feed], at, newest, there[watch], bars.get(watch, {}))
         found[watch] = _of_verdict(watch, verdict)
     return found
@@ -179,9 +185,7 @@ def _newest_bars(days: Mapping[Watched, date]) -> tuple[dict[Watched, dict[str, 
 
     try:
         with connect(settings()) as connection:
-            return {
-                w: w.newest_bars(connection, feeds()[w.feed], day - freshness.LOOK_BACK) for w, day in days.items()
-            }, None
+            return {w: w.newest_bars(connection, feeds()[w.feed], day) for w, day in days.items()}, None
     except Error as error:
         return {}, f"Snowflake does not answer: {' '.join(str(error.msg or error).split())[:200]}"
 

@@ -125,20 +125,24 @@ def repeated_messages(connection: "SnowflakeConnection", feed: str, load_id: str
 
 
 def newest_bars(
-    connection: "SnowflakeConnection", table: str, timeframe: Timeframe, since: date
+    connection: "SnowflakeConnection", table: str, timeframe: Timeframe, since: date, before: date
 ) -> dict[str, datetime]:
-    """The newest bar_start, UTC, of each symbol of a ledger that has bars from the day `since` on."""
-    return _newest(connection, f"{table} WHERE timeframe = %s AND bar_start >= %s", (timeframe.name, since.isoformat()))
+    """The newest bar_start, UTC, of each symbol of a ledger that has bars in the UTC days [since, before)."""
+    return _newest(
+        connection,
+        f"{table} WHERE timeframe = %s AND bar_start >= %s AND bar_start < %s",
+        (timeframe.name, since.isoformat(), before.isoformat()),
+    )
 
 
 def newest_facts(
-    connection: "SnowflakeConnection", feed: str, timeframe: Timeframe, since: date
+    connection: "SnowflakeConnection", feed: str, timeframe: Timeframe, since: date, before: date
 ) -> dict[str, datetime]:
     """The same of the feed's rows of `MARTS.FCT_BARS`."""
     return _newest(
         connection,
-        "MARTS.FCT_BARS WHERE feed = %s AND timeframe = %s AND bar_start >= %s",
-        (feed, timeframe.name, since.isoformat()),
+        "MARTS.FCT_BARS WHERE feed = %s AND timeframe = %s AND bar_start >= %s AND bar_start < %s",
+        (feed, timeframe.name, since.isoformat(), before.isoformat()),
     )
 
 

@@ -1,17 +1,22 @@
 """Policies and freshness checks: with Dagster's instance, and on tables of a real run."""
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 
 import dagster as dg
+import pandas as pd
 import pytest
 
 from crypto_platform.calendar import trading_hours
 from crypto_platform.definitions import defs
 from crypto_platform.feeds.freshness import LONGEST_CLOSURE, NOT_JUDGED, judge, tick, watched
+from crypto_platform.feeds.spec import feeds
 from crypto_platform.freshness import ONE_DAY
 from crypto_platform.runs import Run
 from crypto_platform.settings import Settings, use
+from crypto_platform.snowflake.connection import connect
+from crypto_platform_tests.dbt_project.warehouse import Warehouse, recording
 
 AT = datetime(2026, 5, 2, 12, tzinfo=UTC)  # a Saturday
 FRIDAY = "2026-05-01"
@@ -107,3 +112,15 @@ def test_a_run_makes_a_feed_fresh_and_a_partition_without_bars_does_not(
     assert not found.passed
     assert "its bars do not reach 23:49 UTC: BTC/USD ends at" in str(found.description)
     assert found.metadata["mend"].value.endswith("--from 2026-06-01 --to 2026-06-02")
+
+
+def test_newer_bars_by_stream_do_not_make_a_day_whole(new_warehouse: Callable[[str], Warehouse]) -> None:
+    warehouse = new_warehouse("NEWEST")
+    bars = recording("BTC-USD_1Min").set_index("bar_start", drop=False)
+    warehouse.load("crypto", bars["2026-03-01 00:00":"2026-03-01 10:00"], pd.Timestamp("2026-03-02"))  # type: ignore[misc]
+    warehouse.load("crypto", bars["2026-03-02 00:00":"2026-03-02 01:00"], pd.Timestamp("2026-03-02"), "stream")  # type: ignore[misc]
+    (ledger,) = (w for w in watched() if w.asset == dg.AssetKey(["raw", "crypto_bars"]))
+    with connect(warehouse.settings) as connection:
+        for day, newest in ((1, datetime(2026, 3, 1, 10, tzinfo=UTC)), (2, datetime(2026, 3, 2, 1, tzinfo=UTC))):
+            found = ledger.newest_bars(connection, feeds()["crypto"], date(2026, 3, day))
+            assert found == {"BTC/USD": newest}
