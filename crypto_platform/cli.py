@@ -106,7 +106,10 @@ def up(
                 commands.bring_in(effective, console)
             console.print(display.status_table(supervise.status(effective)))
             if live and chosen.apca_api_data_url is None:
-                console.print("The market is simulated: no price of it was ever paid.")
+                console.print(
+                    "The market is simulated: no price of it was ever paid. Beside recordings of the same symbols its "
+                    "prices jump: give it a CRYPTO_PLATFORM_HOME of its own."
+                )
             console.print(f"Dagster: http://127.0.0.1:{effective.dagster_ui_port}   Ctrl-C stops everything.")
             supervise.wait_until_stopped(effective)
     except KeyboardInterrupt:
