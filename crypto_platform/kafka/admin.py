@@ -117,6 +117,8 @@ class EndOffsets:
         try:
             return _offsets(self._settings, self._admin, self._partitions[feed], OffsetSpec.latest())
         except KafkaException as error:
+            # A client that has outlived its broker may ask by a leader that is no more, for ever.
+            self._admin = _admin(self._settings)
             self._partitions.pop(feed)
             raise _unreachable(self._settings, f"topic {topic} could not be read", error) from error
 
