@@ -7,6 +7,7 @@ import json
 import time
 
 import dagster as dg
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES as UNFINISHED
 
 from crypto_platform.bars import topic
 from crypto_platform.feeds.component import FEED_TAG
@@ -16,7 +17,6 @@ from crypto_platform.settings import Settings, settings
 # A range that was asked for and is still there is asked for again after so long: its run has failed.
 AGAIN_SECONDS = 600
 EVERY_SECONDS = 30
-UNFINISHED = [status for status in dg.DagsterRunStatus if status.name not in ("SUCCESS", "FAILURE", "CANCELED")]
 
 
 def drain_job(feed: str) -> dg.JobDefinition:

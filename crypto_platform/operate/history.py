@@ -4,19 +4,13 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 import dagster as dg
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from crypto_platform.operate.ranges import Range
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-UNFINISHED = [
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
 
@@ -33,7 +27,7 @@ def materialised(instance: dg.DagsterInstance, feed: str) -> set[date]:
 
 def in_flight(instance: dg.DagsterInstance, feed: str, tags: "Mapping[str, str] | None" = None) -> list[Range]:
     """The half-open ranges of UTC days that unfinished runs of the feed work on or wait for."""
-    runs = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED, tags=dict(tags or {})))
+    runs = instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES, tags=dict(tags or {})))
     of_feed = (r for r in runs if r.job_name == feed or last_stage(feed) in (r.asset_selection or ()))
     return [found for run in of_feed if (found := days_of(run.tags))]
 

@@ -19,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
+from dagster._core.storage.dagster_run import FINISHED_STATUSES
 
 from crypto_platform.feeds.spec import feeds
 from crypto_platform.raw import drop_stale_folders
@@ -52,8 +53,7 @@ def unfinished_files(settings: Settings, now: datetime) -> list[str]:
 def old_runs(instance: dg.DagsterInstance, before: datetime) -> list[str]:
     """Delete finished runs from before `before` that no asset's partition needs; returns their ids."""
     needed = {run_id for key in instance.all_asset_keys() for run_id in _newest_runs(instance, key)}
-    finished = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
-    old = dg.RunsFilter(statuses=finished, created_before=before)
+    old = dg.RunsFilter(statuses=FINISHED_STATUSES, created_before=before)
     deleted: list[str] = []
     cursor = None
     while records := instance.get_run_records(old, ascending=True, limit=RUNS_AT_ONCE, cursor=cursor):
