@@ -67,20 +67,16 @@ def _followed(settings: Settings) -> dict[str, dict[str, Any]] | None:
 
 
 def _prices(settings: Settings) -> list[dict[str, Any]] | None:
-    from snowflake.connector.errors import ProgrammingError
+    from crypto_platform.snowflake.query import QueryError, query
 
-    from crypto_platform.snowflake.connection import connect
-
-    with connect(settings) as connection:
-        cursor = connection.cursor()
-        try:
-            cursor.execute(_PRICES)
-        except ProgrammingError as error:
-            if error.errno == DOES_NOT_EXIST:
-                return None
-            raise
-        names = [column.name.lower() for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    try:
+        with query(settings, _PRICES) as found:
+            names = [name.lower() for name in found.columns]
+            return [dict(zip(names, row, strict=True)) for row in found.rows]
+    except QueryError as error:
+        if getattr(error.__cause__, "errno", None) == DOES_NOT_EXIST:
+            return None
+        raise
 
 
 def _metadata(prices: list[dict[str, Any]], feeds: dict[str, dict[str, Any]], data: str) -> dict[str, Any]:
