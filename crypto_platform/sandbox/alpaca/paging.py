@@ -10,7 +10,7 @@ from typing import Protocol
 
 from crypto_platform.bars import AssetClass
 from crypto_platform.sandbox.alpaca.columns import Bars
-from crypto_platform.sandbox.alpaca.sessions import midnight
+from crypto_platform.sandbox.alpaca.sessions import midnight, today
 from crypto_platform.sandbox.alpaca.timeframes import Timeframe
 
 MAX_LIMIT = 10_000
@@ -144,9 +144,8 @@ def parse(parameters: Mapping[str, str], asset_class: AssetClass, source: Source
         timeframe = Timeframe.parse(parameters["timeframe"])
     except ValueError as error:
         raise BadRequest(str(error)) from error
-    today = datetime.fromtimestamp(now // 10**9, UTC).date()
     start, end = parameters.get("start"), parameters.get("end")
-    first = parse_time(start, asset_class, "start") if start else midnight(today, asset_class)
+    first = parse_time(start, asset_class, "start") if start else midnight(today(now, asset_class), asset_class)
     last = parse_time(end, asset_class, "end") if end else now
     if last < first:
         raise BadRequest("end should not be before start")

@@ -1,7 +1,8 @@
 """US stock sessions and New York's clock, for stock bars. The exchange calendar is read on first use."""
 
-from datetime import date
+from datetime import date, datetime
 from functools import lru_cache
+from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,3 +58,9 @@ def midnight(day: date, asset_class: str) -> int:
     """The ns at which a day begins: in UTC for crypto, in New York for stocks."""
     start = np.array([np.datetime64(day, "ns").astype(np.int64)])
     return int(start[0] if asset_class == "crypto" else from_new_york(start)[0])
+
+
+def today(now: int, asset_class: str) -> date:
+    """The market's day at `now` (ns since the epoch): in UTC for crypto, in New York for stocks."""
+    zone = ZoneInfo("UTC" if asset_class == "crypto" else NEW_YORK)
+    return datetime.fromtimestamp(now // 10**9, zone).date()

@@ -3,11 +3,13 @@
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crypto_platform.sandbox.alpaca.paging import Position, page, parse
 from crypto_platform.sandbox.alpaca.recordings import Recorded
+from crypto_platform.sandbox.alpaca.simulated import Simulated
 
 MINUTE = 60 * 10**9
 ORIGIN = 1_772_323_200 * 10**9  # 2026-03-01T00:00:00Z
@@ -63,6 +65,15 @@ def test_the_pages_together_are_the_slice(recorded, asked, ends, limit, descendi
         if ends[0] <= minute <= ends[1]  # both inclusive
     ]
     assert served == expected
+
+
+@pytest.mark.parametrize("hour", [0, 3, 5, 12, 23])
+@pytest.mark.parametrize(("asset_class", "symbol", "midnight"), [("crypto", "BTC/USD", 0), ("us_equity", "SPY", 5)])
+def test_without_a_start_the_market_s_day_so_far_is_asked_for(asset_class, symbol, midnight, hour) -> None:
+    now = ORIGIN + hour * 60 * MINUTE
+    query = parse({"symbols": symbol, "timeframe": "1Min"}, asset_class, Simulated(), now)
+    begun = midnight if hour >= midnight else midnight - 24  # New York's midnight of 1 March is 05:00 UTC
+    assert (query.first, query.last) == (ORIGIN + begun * 60 * MINUTE, now)
 
 
 @given(st.text(), st.none() | st.integers(), st.integers())
