@@ -8,7 +8,7 @@ _PARSED_KEPT = 16
 
 
 def install(server: Any, cursor: Any) -> None:
-    """Have fakesnow's modules `server` and `cursor` parse a statement once, and describe its result as it was run."""
+    """Have fakesnow's modules `server` and `cursor` parse a statement once, and not plan it again for its columns."""
     parse = server.parse_one
     parsed: OrderedDict[str, Any] = OrderedDict()
 
@@ -24,12 +24,19 @@ def install(server: Any, cursor: Any) -> None:
 
     server.parse_one, cursor.parse_one = parse_and_keep, take_or_parse
 
-    describe = cursor.FakeSnowflakeCursor._describe_last_sql
+    execute, describe = cursor.FakeSnowflakeCursor._execute, cursor.FakeSnowflakeCursor._describe_last_sql
 
-    def describe_query(self: Any) -> Any:
-        # What was executed is DuckDB's dialect already.
-        if self._last_sql.lstrip().split(maxsplit=1)[0].upper() not in ("SELECT", "WITH"):
-            return describe(self)
-        return self._duck_conn.execute(f"DESCRIBE {self._last_sql}", self._last_params).fetchall()
+    def execute_and_describe(self: Any, transformed: Any, params: Any = None) -> None:
+        execute(self, transformed, params)
+        # RESULT_SCAN executes nothing: what DuckDB describes then is another statement's result.
+        scanned = transformed.args.get("result_scan_sfqid")
+        self.columns = None if scanned else [(name, str(kind)) for name, kind, *_ in self._duck_conn.description]
 
-    cursor.FakeSnowflakeCursor._describe_last_sql = describe_query
+    def describe_result(self: Any) -> list[tuple[Any, ...]]:
+        if self.columns is None:
+            rows: list[tuple[Any, ...]] = describe(self)
+            return rows
+        return [(*column, "YES", None, None, None) for column in self.columns]
+
+    cursor.FakeSnowflakeCursor._execute = execute_and_describe
+    cursor.FakeSnowflakeCursor._describe_last_sql = describe_result
