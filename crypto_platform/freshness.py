@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from crypto_platform.bars import Timeframe
 from crypto_platform.calendar import trading_hours
+from crypto_platform.sources import again
 
 if TYPE_CHECKING:
     from crypto_platform.feeds.spec import FeedSpec
@@ -109,7 +110,7 @@ def judge(
     if wanted is None:
         return Verdict("fresh", f"nothing is due yet: the feed starts on {spec.start_date}")
     first = newest_day + ONE_DAY if newest_day and newest_day < wanted.day else wanted.day
-    mend = f"crypto-platform materialize --feed {feed} --from {first} --to {wanted.day + ONE_DAY}"
+    mend = again(feed, first, wanted.day + ONE_DAY)
     since = f"due since {wanted.due:%Y-%m-%d %H:%M} UTC"
     if not has_day:
         newest = f"the newest day is {newest_day}" if newest_day else "no day was ever materialised"

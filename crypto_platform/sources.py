@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from pydantic import SecretStr
 
-from crypto_platform.settings import ALPACA_DATA_URL, Settings
+from crypto_platform.settings import ALPACA_DATA_URL, Settings, settings
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,20 @@ class Source:
             yield settings
 
 
+def simulated(settings: Settings) -> bool:
+    """Whether the source of the settings is the simulated market."""
+    return settings.apca_api_data_url is None and settings.sandbox_simulated
+
+
 def moves_on(settings: Settings) -> bool:
     """Whether the source of the settings has bars of today: Alpaca and simulated ones do, recordings end some day."""
     return settings.apca_api_data_url is not None or settings.sandbox_simulated
+
+
+def again(feed: str, start: date, end: date) -> str:
+    """The command that takes a feed's UTC days [start, end) through every stage again, from the source of the settings.
+
+    It names the simulated market: the command of a terminal whose settings do not would take recordings in its place.
+    """
+    source = " --simulated" if simulated(settings()) else ""
+    return f"crypto-platform materialize --feed {feed} --from {start} --to {end}{source}"

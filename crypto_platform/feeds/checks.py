@@ -20,6 +20,7 @@ from crypto_platform.lake import Lake, LakeDayMissing
 from crypto_platform.plausible import LOOK_BACK, DayFigures, Suspect, odd_volumes, price_jumps
 from crypto_platform.snowflake import ledger_checks
 from crypto_platform.snowflake.schema import REJECTED, bars_table
+from crypto_platform.sources import again
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
@@ -100,8 +101,7 @@ class Subject:
     def again(self, days: Sequence[date] | None = None) -> str:
         """The command that takes these days, or all of the run's, through the stages again."""
         chosen = days or self.days
-        until = f"--from {min(chosen)} --to {max(chosen) + ONE_DAY}" if chosen else "--from … --to …"
-        return f"crypto-platform materialize --feed {self.feed} {until}"
+        return again(self.feed, min(chosen), max(chosen) + ONE_DAY) if chosen else ""
 
     def result(
         self,

@@ -12,6 +12,7 @@ from crypto_platform.feeds.partitions import days_of_run
 from crypto_platform.feeds.spec import feeds
 from crypto_platform.settings import settings
 from crypto_platform.snowflake import fact_checks
+from crypto_platform.sources import again
 
 FACTS = dg.AssetKey(["marts", "fct_bars"])
 COMPLETENESS = dg.AssetKey(["marts", "fct_completeness"])
@@ -62,8 +63,7 @@ def shown(check: Check, first: date, last: date, rows: Sequence[Mapping[str, Any
         says = f"{len(rows):,} days and symbols fall short, first {where}: {figures}"
         metadata |= {
             "which": records(rows[:LISTED]),
-            "mend": f"crypto-platform materialize --feed {worst['feed']} --from {min(days)} "
-            f"--to {max(days) + timedelta(days=1)}",
+            "mend": again(worst["feed"], min(days), max(days) + timedelta(days=1)),
         }
     return dg.AssetCheckResult(
         asset_key=FACTS if check is SAME else COMPLETENESS,

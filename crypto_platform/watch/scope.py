@@ -14,7 +14,7 @@ from dagster._core.storage.tags import (
 
 from crypto_platform.feeds.spec import feeds
 from crypto_platform.settings import Settings
-from crypto_platform.sources import moves_on
+from crypto_platform.sources import again, moves_on, simulated
 
 # A command that an error names: in backticks, else up to the end of the sentence or the line.
 _IN_BACKTICKS = re.compile(r"`(crypto-platform [^`]+)`")
@@ -64,7 +64,7 @@ def feed_of(assets: Collection[dg.AssetKey], job: str = "") -> str:
 
 def rerun(feed: str, days: Days | None) -> str:
     """The command that takes a feed's days through every stage again."""
-    return f"crypto-platform materialize --feed {feed} --from {days.start} --to {days.end}" if feed and days else ""
+    return again(feed, days.start, days.end) if feed and days else ""
 
 
 def restart(settings: Settings, name: str) -> str:
@@ -80,9 +80,7 @@ def command_in(text: str) -> str:
 
 def origin(settings: Settings) -> str:
     """What the bars are, where they are not the market's."""
-    if moves_on(settings):
-        return "simulated" if settings.sandbox_simulated and not settings.apca_api_data_url else ""
-    return "recorded"
+    return "simulated" if simulated(settings) else "" if moves_on(settings) else "recorded"
 
 
 def first_line(text: str, longest: int = 300) -> str:
