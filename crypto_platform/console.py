@@ -66,8 +66,8 @@ def progress_bars(console: Console) -> Iterator[None]:
             yield
 
 
-def plan_table(order: Order, symbols: Sequence[str], plan: Plan) -> Table:
-    """What a backfill will ask for: days, runs, bars, requests, and the least time these take."""
+def plan_table(order: Order, symbols: Sequence[str], plan: Plan, source: str) -> Table:
+    """What a backfill will ask for: days, runs, bars, their source, requests, and the least time these take."""
     table = Table(title=f"{order.feed}: [{order.start}, {order.end})", title_justify="left", show_header=False)
     wanted = (order.end - order.start).days
     table.add_row("days", f"{plan.days:,} of {wanted:,}")
@@ -76,6 +76,7 @@ def plan_table(order: Order, symbols: Sequence[str], plan: Plan) -> Table:
     table.add_row("runs", "\n".join(Text(line).plain for line in [str(len(shown)), *shown[:RANGES_SHOWN], *more]))
     table.add_row("symbols", ", ".join(symbols))
     table.add_row("bars", f"about {plan.bars:,}")
+    table.add_row("source", source)
     table.add_row("requests", f"{plan.requests:,} at the least")
     limit = f"at {plan.limit} a minute (ALPACA_REQUESTS_PER_MINUTE)"
     table.add_row("they take", f"{timedelta(seconds=plan.least_seconds)} at the least, {limit}")

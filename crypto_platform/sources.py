@@ -68,6 +68,13 @@ def moves_on(settings: Settings) -> bool:
     return settings.apca_api_data_url is not None or settings.sandbox_simulated
 
 
+def market(settings: Settings) -> str:
+    """What the source of the settings serves, for a person to read."""
+    if settings.apca_api_data_url is not None:
+        return settings.apca_api_data_url
+    return "simulated" if simulated(settings) else f"recorded ({settings.sandbox_recordings})"
+
+
 def again(feed: str, start: date, end: date) -> str:
     """The command that takes a feed's UTC days [start, end) through every stage again, from the source of the settings.
 

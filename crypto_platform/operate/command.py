@@ -83,7 +83,7 @@ def backfill(
     from crypto_platform.operate.ranges import days_in
     from crypto_platform.runs import Order, feed_named
     from crypto_platform.settings import settings
-    from crypto_platform.sources import Source
+    from crypto_platform.sources import Source, market
 
     with usage():
         chosen = _names(symbols)
@@ -101,7 +101,7 @@ def backfill(
             wanted = [day for day in lacking if day not in busy]
         found = planning.plan(settings(), feed, spec, asked, wanted)
     console = stdout()
-    console.print(plan_table(order, asked, found))
+    console.print(plan_table(order, asked, found, market(settings())))
     if busy:
         console.print(f"{len(busy)} more days are being worked on by another run: {min(busy)} to {max(busy)}.")
     if dry_run or not found.ranges:
@@ -190,6 +190,12 @@ def show(run: "Run", console: "Console") -> None:
 
     console.print(run_table(run))
     console.print(f"[dim]run {run.run_id}, {run.seconds:.1f} s[/dim]")
+    extracted = next((stage.metadata for stage in run.stages if "origin" in stage.metadata), None)
+    if extracted and extracted["origin"] == "recorded" and not extracted["bars"]:
+        console.print(
+            "No bars: the recordings have none of these days. `crypto-platform materialize` takes others with "
+            "--recordings, simulated bars with --simulated, and Alpaca's with --live."
+        )
     if not run.ok:
         for error in dict.fromkeys(run.errors):
             typer.echo(error, err=True)

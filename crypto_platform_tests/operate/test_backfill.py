@@ -126,3 +126,10 @@ def test_overlapping_ones_share_and_a_killed_one_goes_on_with_what_is_missing(sa
 
     done, output = finished(start(sandbox, "--from", "2026-04-10", "--to", "2026-04-18", "--missing-only"))
     assert (done, "0 of 8" in output) == (0, True), output
+
+
+def test_days_without_recordings_end_with_what_else_can_be_taken(sandbox: Settings) -> None:
+    code, output = finished(start(sandbox, "--from", "2026-06-10", "--to", "2026-06-11"))
+    assert code == 0, output
+    assert re.search(rf"source\s+│ recorded \({sandbox.sandbox_recordings}\)", output)
+    assert "No bars: the recordings have none of these days" in output
