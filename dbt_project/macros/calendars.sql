@@ -15,9 +15,9 @@ union all
 {%- endmacro %}
 
 
-{# SQL: the trading calendar of a feed. #}
-{% macro calendar_of_feed(feed) -%}
-case {{ feed }}{% for name in var('feeds') %} when '{{ name }}' then '{{ var('feeds')[name].calendar }}'{% endfor %} end
+{# SQL: an attribute of a feed, its `calendar` or `asset_class`, as dbt_project.yml has it. #}
+{% macro of_feed(feed, attribute) -%}
+case {{ feed }}{% for name in var('feeds') %} when '{{ name }}' then '{{ var('feeds')[name][attribute] }}'{% endfor %} end
 {%- endmacro %}
 
 

@@ -81,7 +81,7 @@ holes as (
         days.first_bar_start as hole_end
     from days
     inner join {{ ref('dim_sessions') }} as sessions
-        on {{ calendar_of_feed('days.feed') }} = sessions.calendar and days.bar_date = sessions.session_date
+        on {{ of_feed('days.feed', 'calendar') }} = sessions.calendar and days.bar_date = sessions.session_date
     union all
     select
         days.*,
@@ -90,7 +90,7 @@ holes as (
         least(sessions.day_ends_at, {{ start_of_bar('days.observed_until', 'days.timeframe_seconds') }}) as hole_end
     from days
     inner join {{ ref('dim_sessions') }} as sessions
-        on {{ calendar_of_feed('days.feed') }} = sessions.calendar and days.bar_date = sessions.session_date
+        on {{ of_feed('days.feed', 'calendar') }} = sessions.calendar and days.bar_date = sessions.session_date
 ),
 
 spans as (
@@ -127,7 +127,7 @@ pieces as (
         ) as gap_end
     from holes
     inner join {{ ref('dim_sessions') }} as sessions
-        on {{ calendar_of_feed('holes.feed') }} = sessions.calendar and holes.bar_date = sessions.session_date
+        on {{ of_feed('holes.feed', 'calendar') }} = sessions.calendar and holes.bar_date = sessions.session_date
     inner join spans on sessions.is_open or spans.place = 1
 )
 

@@ -2,7 +2,7 @@ select
     feed,
     asset_class,
     symbol,
-    {{ calendar_of_feed('feed') }} as calendar,
+    {{ of_feed('feed', 'calendar') }} as calendar,
     max_by(base_timeframe, bar_date) as timeframe,
     min(bar_date) as first_bar_date,
     max(bar_date) as last_bar_date,

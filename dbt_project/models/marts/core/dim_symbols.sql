@@ -16,6 +16,7 @@ select
     symbols.symbol,
     iff(symbols.asset_class = 'crypto', split_part(symbols.symbol, '/', 1), symbols.symbol) as base_asset,
     iff(symbols.asset_class = 'crypto', split_part(symbols.symbol, '/', 2), 'USD') as quote_currency,
+    iff(symbols.asset_class = 'crypto', split_part(symbols.symbol, '/', 1), 'shares') as volume_unit,
     symbols.calendar,
     symbols.timeframe,
     symbols.first_bar_date,

@@ -35,7 +35,7 @@ empty_days as (
     from symbols
     inner join {{ ref('dim_sessions') }} as sessions
         on
-            {{ calendar_of_feed('symbols.feed') }} = sessions.calendar
+            {{ of_feed('symbols.feed', 'calendar') }} = sessions.calendar
             and symbols.first_bar_date < sessions.session_date
             and symbols.last_bar_date > sessions.session_date
     inner join timeframes on symbols.feed = timeframes.feed and symbols.symbol = timeframes.symbol
