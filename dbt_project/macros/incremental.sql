@@ -3,7 +3,7 @@
   made anew.
 #}
 {% macro columns_to_write(existing) %}
-  {% set found = adapter.get_columns_in_relation(existing) | map(attribute='name') | map('lower') | list %}
+  {% set found = get_columns_in_query('select * from ' ~ existing) | map('lower') | list %}
   {% set wanted = model.columns.keys() | map('lower') | list %}
   {% if found | sort != wanted | sort %}
     {% do exceptions.raise_compiler_error(
