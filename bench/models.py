@@ -41,7 +41,7 @@ def models(settings: Settings, symbols: int, days: int, runs: int, tell: Callabl
         "first": first,
         "increment": day_again,
         "empty": {command: median(seconds) for command, seconds in empty.items()},
-        "increment_to_empty": {command: day_again / median(seconds) for command, seconds in empty.items()},
+        "increment_to_empty": day_again / median(empty[PLAIN]),
         "target_first": TARGET_FIRST_SECONDS,
         "target_increment": TARGET_INCREMENT,
     }
