@@ -24,6 +24,22 @@ def test_a_second_build_changes_nothing(recorded: Warehouse) -> None:
         assert table.equals(after[name]), name
 
 
+def test_a_seed_is_written_where_its_table_is_not_the_file(recorded: Warehouse) -> None:
+    days = recorded.table("STAGING.EXCHANGE_DAYS")
+
+    def statements() -> str:
+        log = recorded.scratch / "logs" / "dbt.log"
+        log.unlink()
+        recorded.dbt("build", "--select", "exchange_days", "--log-level-file", "debug")
+        return log.read_text()
+
+    assert "insert overwrite" not in statements()
+    recorded.query("delete from STAGING.EXCHANGE_DAYS where session_date < '2012-01-01'")
+    recorded.query("update STAGING.EXCHANGE_DAYS set holiday_name = null where session_date > '2030-01-01'")
+    assert "insert overwrite" in statements()
+    assert recorded.table("STAGING.EXCHANGE_DAYS").equals(days)
+
+
 def test_unit_tests_ran_with_the_build(recorded: Warehouse) -> None:
     results = recorded.dbt("test", "--select", "test_type:unit")
     assert len(results) >= 3
