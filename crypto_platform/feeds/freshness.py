@@ -58,10 +58,6 @@ class Watched:
     def key(self) -> dg.AssetCheckKey:
         return dg.AssetCheckKey(self.asset, self.check)
 
-    @property
-    def ledger(self) -> dg.AssetKey:
-        return dg.AssetKey(["raw", f"{self.feed}_bars"])
-
     def newest_bars(self, connection: Any, spec: FeedSpec, day: date) -> dict[str, datetime]:
         """The newest bar_start, UTC, by symbol, up to the end of the day: newer bars, by stream, say nothing of it."""
         timeframe, days = Timeframe.parse(spec.timeframe), (day - freshness.LOOK_BACK, day + freshness.ONE_DAY)
@@ -72,8 +68,12 @@ class Watched:
 
 def watched() -> list[Watched]:
     """Each feed's ledger and its part of the facts."""
-    ledgers = [Watched(feed, dg.AssetKey(["raw", f"{feed}_bars"]), "is_fresh") for feed in feeds()]
+    ledgers = [Watched(feed, _ledger(feed), "is_fresh") for feed in feeds()]
     return ledgers + [Watched(feed, FACTS, f"{feed}_is_fresh") for feed in feeds()]
+
+
+def _ledger(feed: str) -> dg.AssetKey:
+    return dg.AssetKey(["raw", f"{feed}_bars"])
 
 
 def asset_checks() -> list[dg.AssetChecksDefinition]:
@@ -124,7 +124,7 @@ def judge(
         newest = None
         if expectation and not there[watch]:
             # Of the facts, which all feeds share, another feed's day may be the newest.
-            days = [_newest_day(instance, asset) for asset in {watch.asset, watch.ledger}]
+            days = [_newest_day(instance, asset) for asset in {watch.asset, _ledger(watch.feed)}]
             newest = min((day for day in days if day), default=None)
         verdict = freshness.judge(watch.feed, specs[watch.feed], at, newest, there[watch], bars.get(watch, {}))
         found[watch] = _of_verdict(watch, verdict)

@@ -94,8 +94,7 @@ select * from dbt_internal_unit_test_expected
   of days where it is there already. A day does not change a definition; what changes one is a whole build, and compares.
 #}
 {% macro snowflake__get_assert_columns_equivalent(sql) -%}
-  {%- set existing = load_relation(this) -%}
-  {%- if config.get('materialized') not in ('table', 'view') or not window_days() or existing is none -%}
+  {%- if config.get('materialized') not in ('table', 'view') or not window_days() or load_relation(this) is none -%}
     {{ return(assert_columns_equivalent(sql)) }}
   {%- endif -%}
 {%- endmacro %}
