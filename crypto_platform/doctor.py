@@ -79,9 +79,11 @@ def _finding(name: str, check: Callable[[Settings], str], settings: Settings) ->
 
 
 def _python(settings: Settings) -> str:
-    version = platform.python_version()
-    if sys.version_info[:2] != (3, 11):
-        raise Trouble(version, "Python 3.11 is needed: `make clean setup` makes .venv anew with python3.11")
+    from packaging.specifiers import SpecifierSet
+
+    version, supported = platform.python_version(), metadata.metadata("crypto-platform")["Requires-Python"]
+    if version not in SpecifierSet(supported):
+        raise Trouble(version, f"Python {supported} is needed: `make clean setup PYTHON=…` makes .venv anew")
     return version
 
 
@@ -110,7 +112,7 @@ def _java(settings: Settings) -> str:
     if all(SERVICES[name].external(settings) for name in supervise.NEEDS_JAVA):
         return "not needed: Kafka and Spark are external"
     try:
-        return java.check(settings.java_home)
+        return f"{java.check(settings)}, {settings.sandbox_java}"
     except java.JavaError as error:
         raise Trouble("missing or wrong", str(error)) from None
 

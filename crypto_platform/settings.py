@@ -7,7 +7,7 @@ production needs. `.env.example` lists the same names with a word each.
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -151,7 +151,10 @@ class Settings(BaseSettings):
     superset_snowflake_private_key_file_pwd: SecretStr | None = None
 
     # The embedded default; port 0 lets the system choose.
-    java_home: Path | None = Field(None, description="Where Java 17 is; unset: the `java` on the PATH")
+    sandbox_java: Literal["bundled", "system"] = Field(
+        "bundled", description="`bundled`: the wheel's Java 21; `system`: 17 or newer at JAVA_HOME or on the PATH"
+    )
+    java_home: Path | None = Field(None, description="Where that Java is; unset: the `java` on the PATH")
     jvm_jars: Path | None = Field(None, description="Folder of the Kafka broker's and connector's jars")
     sandbox_alpaca_port: Port = 18080
     sandbox_kafka_port: Port = 19092
@@ -266,6 +269,13 @@ class Settings(BaseSettings):
     def jars(self) -> Path:
         """Folder with `kafka` and `spark`, each with its jars, as `make setup` fetches them."""
         return self.jvm_jars or self.crypto_platform_home / "jars"
+
+    @property
+    def installed(self) -> dict[str, Any]:
+        """What setup put on this machine: all that settings of a fresh home take over of these."""
+        return {"jvm_jars": self.jars} | {
+            name: getattr(self, name) for name in ("sandbox_java", "java_home", "superset_venv")
+        }
 
     @property
     def embedded_snowflake(self) -> bool:

@@ -21,11 +21,7 @@ if TYPE_CHECKING:
 
 # What setup installed and fetched; all else is at its default, whatever this machine's `.env` and environment say: no
 # test may reach a system of theirs.
-SHARED = {
-    "jvm_jars": Settings().jars,
-    "java_home": Settings().java_home,
-    "superset_venv": Settings().superset_venv,
-}
+SHARED = Settings().installed
 os.environ[ENV_FILE_VARIABLE] = os.devnull
 for name in Settings.model_fields:
     os.environ.pop(name.upper(), None)

@@ -15,7 +15,7 @@ def findings(settings: Settings) -> dict[str, Finding]:
 def test_a_machine_that_is_set_up_is_well(fresh_settings: Settings) -> None:
     found = findings(fresh_settings)
     assert {name for name, finding in found.items() if not finding.ok} <= {"memory", "disk"}
-    assert found["java"].found.startswith("17.")
+    assert found["java"].found.startswith("21.")
     assert found["kafka port"].ok
 
 
@@ -23,13 +23,14 @@ def test_what_is_missing_comes_with_what_to_do(fresh_settings: Settings, tmp_pat
     with socket.create_server(("127.0.0.1", 0)) as server:
         wrong = fresh_settings.model_copy(
             update={
+                "sandbox_java": "system",
                 "java_home": tmp_path,
                 "jvm_jars": tmp_path,
                 "sandbox_spark_port": server.getsockname()[1],
             }
         )
         found = findings(wrong)
-    assert "openjdk-17" in found["java"].mend
+    assert "unset SANDBOX_JAVA" in found["java"].mend
     assert "crypto_platform.sandbox.jars" in found["jars"].mend
     assert f"process {os.getpid()}" in found["spark port"].found
     assert "SANDBOX_SPARK_PORT" in found["spark port"].mend

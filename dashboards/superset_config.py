@@ -8,12 +8,21 @@ the arguments of `snowflake.connector.connect` for a login that only reads.
 import json
 import os
 import string
+import sys
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 # Imported here once, not within the first request.
 import snowflake.sqlalchemy  # noqa: F401
 from superset import config as default
+
+# The one module of the platform that this environment shares; last, so that nothing beside it hides a package.
+sys.path.append(str(Path(__file__).parents[1]))
+from crypto_platform.snowflake.arrow import prepare_for_threads
+
+# Here each of gunicorn's workers is alone, before its threads.
+prepare_for_threads()
 
 SECRET_KEY = os.environ["SUPERSET_SECRET_KEY"]
 if os.environ.get("SUPERSET_METADATA_URL"):

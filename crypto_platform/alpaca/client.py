@@ -22,7 +22,6 @@ from alpaca.data.requests import BaseBarsRequest
 from alpaca.data.timeframe import TimeFrame, TimeFrameUnit
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 from tenacity.nap import sleep_using_event
-from tenacity.wait import wait_exponential_jitter
 
 from crypto_platform.alpaca.errors import (
     AlpacaConfigError,
@@ -36,9 +35,9 @@ from crypto_platform.alpaca.page import Bars, Page, PageCheck
 from crypto_platform.alpaca.rate import RateLimit
 from crypto_platform.alpaca.request import PAGE_BARS, BarsRequest
 from crypto_platform.alpaca.transport import Refused, Transport, check_address
+from crypto_platform.backoff import backoff
 from crypto_platform.settings import Settings
 
-LONGEST_BACKOFF = 30.0
 LONGEST_TEXT = 300
 RUN_AGAIN = "days already written are whole: run the range again, or raise ALPACA_MAX_ATTEMPTS"
 
@@ -175,7 +174,7 @@ class AlpacaClient:
         retrying = Retrying(
             retry=retry_if_exception_type(PassingFault),
             stop=stop_after_attempt(self._max_attempts),
-            wait=wait_exponential_jitter(multiplier=self._backoff, max=LONGEST_BACKOFF, jitter=self._backoff),
+            wait=backoff(self._backoff),
             sleep=sleep_using_event(stop),
             before_sleep=before_sleep,
             reraise=True,

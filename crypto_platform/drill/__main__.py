@@ -73,21 +73,20 @@ def main() -> int:
 
 def _settings(home: Path, url: str) -> Settings:
     """An embedded default of the drill's own, whatever the environment says: nobody's systems are broken."""
-    jars, java = Settings().jars, Settings().java_home
+    installed = Settings().installed
     os.environ[ENV_FILE_VARIABLE] = os.devnull
     for name in Settings.model_fields:
         os.environ.pop(name.upper(), None)
     ports = {name: 0 for name in Settings.model_fields if name.endswith("_port") and name != "alert_smtp_port"}
     return Settings(
         crypto_platform_home=home,
-        jvm_jars=jars,
-        java_home=java,
         sandbox_simulated=True,
         sandbox_start_seconds=PATIENCE_SECONDS,
         dagster_code_module="crypto_platform.drill.definitions",
         alert_webhook_url=SecretStr(url),
         # Each alert is timed on its own.
         alert_storm_size=1_000,
+        **installed,
         **ports,  # type: ignore[arg-type]
     )
 

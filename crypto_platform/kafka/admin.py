@@ -1,13 +1,41 @@
 """Topics: created as the platform needs them, and what is in them now."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec, ResourceType
+from tenacity import Retrying, retry_if_exception, stop_after_delay
 
 from crypto_platform import bars
+from crypto_platform.backoff import backoff
 from crypto_platform.settings import Settings
+
+# Kafka's retriable errors, https://kafka.apache.org/protocol#protocol_error_codes: a new try may succeed. The admin
+# client does not mark them. UNKNOWN_TOPIC_OR_PART, one of them, is left out: here it says that nobody made the topic.
+RETRIABLE = {
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.REQUEST_TIMED_OUT,
+    KafkaError.REPLICA_NOT_AVAILABLE,
+    KafkaError.NETWORK_EXCEPTION,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.NOT_ENOUGH_REPLICAS,
+    KafkaError.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+    KafkaError.NOT_CONTROLLER,
+    KafkaError.KAFKA_STORAGE_ERROR,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError.OFFSET_NOT_AVAILABLE,
+    KafkaError.THROTTLING_QUOTA_EXCEEDED,
+    KafkaError._TRANSPORT,
+}
+
+
+Answer = TypeVar("Answer")
 
 
 class TopicError(RuntimeError):
@@ -63,7 +91,7 @@ def ensure_topic(settings: Settings, feed: str) -> str:
         },
     )
     try:
-        admin.create_topics([wanted], request_timeout=settings.kafka_request_timeout_seconds)[topic].result()
+        ask(settings, lambda timeout: admin.create_topics([wanted], request_timeout=timeout)[topic].result())
     except KafkaException as error:
         if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
             raise _unreachable(settings, f"topic {topic} could not be created", error) from error
@@ -81,9 +109,10 @@ def topic_state(settings: Settings, feed: str) -> TopicState:
     topic = bars.topic(feed)
     admin = _admin(settings)
     try:
-        described = admin.describe_topics(
-            TopicCollection([topic]), request_timeout=settings.kafka_request_timeout_seconds
-        )[topic].result()
+        wanted = TopicCollection([topic])
+        described = ask(
+            settings, lambda timeout: admin.describe_topics(wanted, request_timeout=timeout)[topic].result()
+        )
         partitions = [TopicPartition(topic, p.id) for p in described.partitions]
         earliest = _offsets(settings, admin, partitions, OffsetSpec.earliest())
         end = _offsets(settings, admin, partitions, OffsetSpec.latest())
@@ -123,6 +152,26 @@ class EndOffsets:
             raise _unreachable(self._settings, f"topic {topic} could not be read", error) from error
 
 
+def ask(settings: Settings, request: Callable[[float], Answer]) -> Answer:
+    """What the request, which is told its longest time in seconds, is answered.
+
+    Asked again while the error is a retriable one, as when a leader moves or a topic was just made, for as long as one
+    request may take.
+
+    Raises:
+        KafkaException: the error is another one, or it stayed.
+    """
+    timeout = settings.kafka_request_timeout_seconds
+    retrying = Retrying(
+        retry=retry_if_exception(_is_retriable), wait=backoff(0.05, 1.0), stop=stop_after_delay(timeout), reraise=True
+    )
+    return retrying(request, timeout)
+
+
+def _is_retriable(error: BaseException) -> bool:
+    return isinstance(error, KafkaException) and error.args[0].code() in RETRIABLE
+
+
 def _admin(settings: Settings) -> AdminClient:
     # librdkafka would write its connection troubles to stderr; the callers raise them instead.
     return AdminClient(client_config(settings) | {"log_level": 0})
@@ -131,17 +180,19 @@ def _admin(settings: Settings) -> AdminClient:
 def _offsets(
     settings: Settings, admin: AdminClient, partitions: list[TopicPartition], spec: OffsetSpec
 ) -> dict[int, int]:
-    futures = admin.list_offsets(
-        dict.fromkeys(partitions, spec), request_timeout=settings.kafka_request_timeout_seconds
-    )
-    return {partition.partition: future.result().offset for partition, future in futures.items()}
+    def offsets(timeout: float) -> dict[int, int]:
+        futures = admin.list_offsets(dict.fromkeys(partitions, spec), request_timeout=timeout)
+        return {partition.partition: future.result().offset for partition, future in futures.items()}
+
+    return ask(settings, offsets)
 
 
 def _check_config(settings: Settings, admin: AdminClient, topic: str) -> None:
     resource = ConfigResource(ResourceType.TOPIC, topic)
     try:
-        described = admin.describe_configs([resource], request_timeout=settings.kafka_request_timeout_seconds)
-        config = described[resource].result()
+        config = ask(
+            settings, lambda timeout: admin.describe_configs([resource], request_timeout=timeout)[resource].result()
+        )
     except KafkaException as error:
         raise _unreachable(settings, f"topic {topic} could not be looked at", error) from error
     wrong = [

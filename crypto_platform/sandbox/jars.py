@@ -6,9 +6,16 @@ pins every file; ``--pin`` writes that file anew instead, after `ivy.xml` was ch
 
 import hashlib
 import shutil
+import ssl
 import subprocess
 import sys
+import warnings
 from pathlib import Path
+
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
+from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12Certificate, serialize_java_truststore
+from cryptography.utils import CryptographyDeprecationWarning
+from cryptography.x509 import load_pem_x509_certificates
 
 from crypto_platform.sandbox import java
 from crypto_platform.sandbox.spark import spark_home
@@ -27,9 +34,9 @@ def fetch(settings: Settings, pin: bool = False) -> None:
 
     Raises:
         JarsError: Ivy failed, or a file is missing, unexpected or changed.
-        JavaError: there is no Java 17.
+        JavaError: there is no Java.
     """
-    java.check(settings.java_home)
+    java.check(settings)
     target = settings.jars
     # A cache of its own: Ivy takes a partly filled one of other tools at its word.
     cache, arriving = target.with_name(f"{target.name}.cache"), target.with_name(f"{target.name}.new")
@@ -46,9 +53,29 @@ def fetch(settings: Settings, pin: bool = False) -> None:
     shutil.rmtree(cache)
 
 
+def _trust(store: Path) -> list[str]:
+    """Options by which Java trusts the authorities that Python does, a company's proxy among them; `store` is written.
+
+    None where Python names no file of them: then Java's own list holds.
+    """
+    authorities = ssl.get_default_verify_paths().cafile
+    if authorities is None:
+        return []
+    with warnings.catch_warnings():
+        # Some that every system trusts are older than the standard.
+        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        certificates = load_pem_x509_certificates(Path(authorities).read_bytes())
+    found = [PKCS12Certificate(certificate, None) for certificate in certificates]
+    # Java asks for a password, which protects nothing here: the certificates are public.
+    password = b"changeit"
+    store.write_bytes(serialize_java_truststore(found, BestAvailableEncryption(password)))
+    return [f"-Djavax.net.ssl.trustStore={store}", f"-Djavax.net.ssl.trustStorePassword={password.decode()}"]
+
+
 def _retrieve(settings: Settings, cache: Path, arriving: Path) -> None:
     command = [
-        *(java.executable(settings.java_home), "-cp", f"{spark_home() / 'jars'}/*", "org.apache.ivy.Main"),
+        *(java.executable(settings), *_trust(cache / "authorities.p12")),
+        *("-cp", f"{spark_home() / 'jars'}/*", "org.apache.ivy.Main"),
         *("-settings", str(PROJECT_ROOT / "ivysettings.xml"), "-ivy", str(PROJECT_ROOT / "ivy.xml")),
         *("-cache", str(cache), "-types", "jar", "bundle"),
         *("-retrieve", f"{arriving}/[conf]/[artifact]-[revision].[ext]"),

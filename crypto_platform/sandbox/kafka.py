@@ -79,7 +79,7 @@ def main() -> None:
     leash()
     settings = Settings()
     home = write_configuration(settings)
-    jvm = [java.executable(settings.java_home), "-cp", f"{settings.jars}/kafka/*"]
+    jvm = [java.executable(settings), "-cp", f"{settings.jars}/kafka/*"]
     jvm += [f"-Dlog4j2.configurationFile={home / 'log4j2.properties'}", "-Djava.awt.headless=true"]
     properties = str(home / "server.properties")
     if not (home / "data" / "meta.properties").exists():

@@ -38,8 +38,6 @@ def configuration(settings: Settings) -> dict[str, str]:
         "spark.connect.grpc.binding.port": str(settings.sandbox_spark_port),
         "spark.driver.bindAddress": LOOPBACK,
         "spark.driver.host": LOOPBACK,
-        # Throughput counts here, not pauses: G1 takes a third more CPU of the two cores.
-        "spark.driver.extraJavaOptions": "-XX:+UseParallelGC",
         # A query's consumers and the messages they fetched are of no use to the next query; kept for the
         # default five minutes, those of a few loads fill the heap and the server does little but collect it.
         "spark.kafka.consumer.cache.timeout": "5s",
@@ -54,18 +52,53 @@ def configuration(settings: Settings) -> dict[str, str]:
     }
 
 
+# What Spark reaches inside the JDK, as its own launcher lists it (org.apache.spark.launcher.JavaModuleOptions).
+OPENED = (
+    "java.base/java.io",
+    "java.base/java.lang",
+    "java.base/java.lang.invoke",
+    "java.base/java.lang.reflect",
+    "java.base/java.net",
+    "java.base/java.nio",
+    "java.base/java.util",
+    "java.base/java.util.concurrent",
+    "java.base/java.util.concurrent.atomic",
+    "java.base/jdk.internal.ref",
+    "java.base/sun.nio.ch",
+    "java.base/sun.nio.cs",
+    "java.base/sun.security.action",
+    "java.base/sun.util.calendar",
+    "java.security.jgss/sun.security.krb5",
+)
+
+
 def command(settings: Settings) -> list[str]:
-    """`spark-submit` of the Connect server with the Kafka connector."""
+    """The Connect server with the Kafka connector, as `spark-submit` would start it.
+
+    Not by that script: it asks for a module that the bundled Java lacks and Spark can do without, jdk.incubator.vector.
+
+    Raises:
+        JavaError: there is no Java.
+    """
     jars = ",".join(str(jar) for jar in sorted((settings.jars / "spark").glob("*.jar")))
     options = [part for name, value in configuration(settings).items() for part in ("--conf", f"{name}={value}")]
     return [
-        str(spark_home() / "bin" / "spark-submit"),
+        java.executable(settings),
+        "-XX:+IgnoreUnrecognizedVMOptions",
+        # Throughput counts here, not pauses: G1 takes a third more CPU of the two cores.
+        "-XX:+UseParallelGC",
+        f"-Xmx{settings.sandbox_spark_memory}",
+        *(f"--add-opens={package}=ALL-UNNAMED" for package in OPENED),
+        "--sun-misc-unsafe-memory-access=allow",
+        "--enable-native-access=ALL-UNNAMED",
+        "-Dio.netty.tryReflectionSetAccessible=true",
+        "-cp",
+        f"{spark_home() / 'jars'}/*",
+        "org.apache.spark.deploy.SparkSubmit",
         "--class",
         "org.apache.spark.sql.connect.service.SparkConnectServer",
         "--master",
         "local[*]",
-        "--driver-memory",
-        settings.sandbox_spark_memory,
         "--jars",
         jars,
         *options,
@@ -80,7 +113,6 @@ def main() -> None:
     os.environ["SPARK_HOME"] = str(spark_home())
     # Else it looks up the machine's own name, which not every machine can.
     os.environ["SPARK_LOCAL_IP"] = LOOPBACK
-    os.environ["JAVA_HOME"] = str(Path(java.executable(settings.java_home)).resolve().parents[1])
     arguments = command(settings)
     os.execv(arguments[0], arguments)  # noqa: S606
 

@@ -69,7 +69,7 @@ def sandbox(
 
     Raises:
         SandboxError: a service does not start or answer, or a port is taken.
-        JavaError: Kafka or Spark is wanted and there is no Java 17.
+        JavaError: Kafka or Spark is wanted and there is no Java that runs them.
         ValueError: no such service.
     """
     if unknown := set(services) - set(SERVICES):
@@ -163,7 +163,7 @@ def _start(settings: Settings, services: list[Service], progress: Progress) -> S
             else:
                 missing.append(service)
         if NEEDS_JAVA & {service.name for service in missing}:
-            java.check(settings.java_home)
+            java.check(settings)
         _check_alpaca(supervisord, settings, services)
         for service in missing:
             _check_ports(effective, service)

@@ -73,6 +73,10 @@ def connect(settings: Settings) -> Iterator["SnowflakeConnection"]:
     # 1 s of imports.
     import snowflake.connector
 
+    from crypto_platform.snowflake.arrow import prepare_for_threads
+
+    prepare_for_threads()
+
     # Its INFO lines tell of every login; errors reach the caller as exceptions.
     logging.getLogger("snowflake.connector").setLevel(logging.ERROR)
     connection = snowflake.connector.connect(**connection_args(settings))

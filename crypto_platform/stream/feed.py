@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-import random
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -22,6 +21,7 @@ from crypto_platform.alpaca.errors import AlpacaConfigError, AlpacaError, Stoppe
 from crypto_platform.alpaca.page import Page
 from crypto_platform.alpaca.plan import LONGEST_GROUP
 from crypto_platform.alpaca.request import BarsRequest
+from crypto_platform.backoff import LONGEST_SECONDS, seconds_after
 from crypto_platform.feeds.spec import FeedSpec
 from crypto_platform.settings import Settings
 from crypto_platform.stream.client import Garbled, alpaca_feed, live_stream
@@ -39,7 +39,6 @@ log = logging.getLogger(__name__)
 SETTLED = timedelta(minutes=2)
 # Market time in which the last minute's bar comes when there was a trade in it.
 PATIENCE = 10.0
-LONGEST_BACKOFF = 30.0
 _TICK = 0.25
 
 
@@ -144,7 +143,7 @@ class LiveFeed:
             except Mute as mute:
                 reason, text = "mute", str(mute)
             except AlpacaConfigError as error:
-                reason, text, wait = "settings", str(error), LONGEST_BACKOFF
+                reason, text, wait = "settings", str(error), LONGEST_SECONDS
             except Garbled as garbled:
                 reason, text = "garbled", str(garbled)
             except (OSError, TimeoutError, WebSocketException) as error:
@@ -153,8 +152,7 @@ class LiveFeed:
                 reason, text = "cut", "the connection ended"
             self._metrics.reconnects.labels(self.name, reason).inc()
             failures = 1 if self._heard > heard else failures + 1
-            backoff = min(LONGEST_BACKOFF, 2.0 ** min(failures - 1, 10)) * random.uniform(0.5, 1)  # noqa: S311
-            wait = max(wait, backoff)
+            wait = max(wait, seconds_after(failures, longest=LONGEST_SECONDS))
             # A connection that was cut once is nothing to tell a person; one that cannot be had again is. Of a mute one
             # the silence tells.
             if reason != "mute" and (wait > 1 or failures > 1):
@@ -325,7 +323,7 @@ class LiveFeed:
                 connected = False
             self._sweep_soon.clear()
             if not await self.sweep():
-                wait = LONGEST_BACKOFF / 2
+                wait = LONGEST_SECONDS / 2
             else:
                 every = self._settings.stream_sweep_seconds
                 market = min(self._settled.total_seconds(), every) if connected else every

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from crypto_platform import raw
+from crypto_platform.backoff import seconds_after
 from crypto_platform.bars import topic
 from crypto_platform.kafka.admin import EndOffsets, TopicError, TopicMissingError
 from crypto_platform.locks import following
@@ -28,7 +29,6 @@ log = logging.getLogger(__name__)
 
 RUN_ID = "loader"
 POLL_SECONDS = 0.1
-LONGEST_BACKOFF = 30.0
 # What is lost stays lost until a person refills the topic.
 LOST_SECONDS = 60.0
 # Messages that wait for longer are told, whatever holds them up: a load that hangs fails with nothing.
@@ -183,7 +183,7 @@ class _Follower:
                 failures += 1
                 self._count("failed", error)
                 self._kept.close()
-                stop.wait(min(LONGEST_BACKOFF, 2.0**failures))
+                stop.wait(seconds_after(failures, first=2.0))
 
     def _recorded(self) -> dict[int, int]:
         """How far the ledger has come."""

@@ -19,4 +19,7 @@ def main() -> None:
     BaseConfig.lazy_compilation = True
     from dbt.cli.main import cli
 
+    from crypto_platform.snowflake.arrow import prepare_for_threads
+
+    prepare_for_threads()
     cli()

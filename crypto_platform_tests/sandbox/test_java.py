@@ -3,6 +3,11 @@ from pathlib import Path
 import pytest
 
 from crypto_platform.sandbox import java
+from crypto_platform.settings import Settings
+
+
+def of_the_machine(java_home: Path | None) -> Settings:
+    return Settings(sandbox_java="system", java_home=java_home)
 
 
 def fake(home: Path, version_line: str) -> Path:
@@ -14,27 +19,39 @@ def fake(home: Path, version_line: str) -> Path:
     return home
 
 
-def test_java_17_will_do(tmp_path: Path) -> None:
-    assert java.check(fake(tmp_path, 'openjdk version "17.0.15" 2025-04-15')) == "17.0.15"
+def test_the_bundled_java_needs_none_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert java.check(Settings(java_home=fake(tmp_path, 'openjdk version "1.8.0_401"'))).startswith("21.")
+
+
+def test_a_bundled_java_that_is_not_installed_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(java.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(java.JavaError, match="run `make setup`, or set SANDBOX_JAVA=system"):
+        java.check(Settings())
+
+
+@pytest.mark.parametrize(
+    ("line", "version"), [('openjdk version "17.0.15" 2025-04-15', "17.0.15"), ('openjdk version "25" 2025', "25")]
+)
+def test_17_and_newer_will_do(tmp_path: Path, line: str, version: str) -> None:
+    assert java.check(of_the_machine(fake(tmp_path, line))) == version
 
 
 @pytest.mark.parametrize(
     ("line", "said"),
-    [('java version "1.8.0_401"', "is 1.8.0_401"), ('openjdk version "21.0.2"', "is 21.0.2"), ("boom", "does not run")],
+    [('java version "1.8.0_401"', "is 1.8.0_401"), ('openjdk version "11.0.2"', "is 11.0.2"), ("boom", "does not run")],
 )
-def test_another_java_is_named_with_the_way_to_get_17(tmp_path: Path, line: str, said: str) -> None:
-    with pytest.raises(java.JavaError, match=said) as error:
-        java.check(fake(tmp_path, line))
-    assert "apt-get install openjdk-17" in str(error.value)
-    assert "brew install openjdk@17" in str(error.value)
+def test_an_older_java_is_named_with_the_way_out(tmp_path: Path, line: str, said: str) -> None:
+    with pytest.raises(java.JavaError, match=f"Java 17 or newer is needed and .*{said}.*unset SANDBOX_JAVA"):
+        java.check(of_the_machine(fake(tmp_path, line)))
 
 
 def test_a_wrong_java_home_is_named(tmp_path: Path) -> None:
     with pytest.raises(java.JavaError, match=f"JAVA_HOME is {tmp_path}"):
-        java.check(tmp_path)
+        java.check(of_the_machine(tmp_path))
 
 
 def test_no_java_on_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(java.JavaError, match="no java is on the PATH"):
-        java.check(None)
+    with pytest.raises(java.JavaError, match="SANDBOX_JAVA=system needs Java 17 or newer"):
+        java.check(of_the_machine(None))

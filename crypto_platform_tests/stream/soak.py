@@ -195,16 +195,15 @@ class _Witness:
 @contextmanager
 def _platform(home: Path, url: str) -> Iterator[Settings]:
     """Kafka, Spark, the emulator, the stream service and the loader, under one supervisord."""
-    shared = Settings()
+    given = Settings()
     own = Settings(
         crypto_platform_home=home,
-        jvm_jars=shared.jars,
-        java_home=shared.java_home,
+        **given.installed,
         apca_api_data_url=url,
         apca_api_key_id=KEY,
         apca_api_secret_key=KEY,
         stream_sweep_seconds=600,
-        sandbox_start_seconds=max(300.0, shared.sandbox_start_seconds),
+        sandbox_start_seconds=max(300.0, given.sandbox_start_seconds),
         **{f"{name}_port": 0 for name in _PORTS},
     )
     with supervise.sandbox(own, SYSTEMS) as settings, supervise.sandbox(own, LIVE):

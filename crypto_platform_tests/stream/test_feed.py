@@ -182,7 +182,7 @@ def market(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
         monkeypatch.setattr(LiveFeed, "sweep", sweep)
         monkeypatch.setattr(live, "live_stream", wire)
         monkeypatch.setattr(live, "_TICK", 0.002)
-        monkeypatch.setattr(live, "LONGEST_BACKOFF", 0.002)
+        monkeypatch.setattr(live, "LONGEST_SECONDS", 0.002)
         monkeypatch.setattr(AlpacaClient, "pages", pages)
         return made
 
