@@ -56,13 +56,13 @@ dashboard-check: superset ## Open every dashboard of an empty Superset in Chromi
 docs: setup ## dbt's site of the models, with lineage and columns, on loopback until Ctrl-C
 	@$(BIN)/crypto-platform docs
 
-# More workers than cores, since tests of systems wait for these; a file's tests stay together, with what it set up.
+# More workers than cores, since tests of systems wait for these.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 test: superset ## Every test, those on the real parts included, WORKERS=3 side by side
-	@$(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
+	@$(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadgroup --no-loadscope-reorder
 
 test-unit: setup ## The tests that need nothing started
-	@$(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadfile -m "not sandbox and not slow"
+	@$(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadgroup --no-loadscope-reorder -m "not sandbox and not slow"
 
 browser: ## Install Chromium for the tests of web pages, where Debian's packages may be; without it they are skipped
 	@command -v chromium || command -v chromium-browser || command -v google-chrome || { \

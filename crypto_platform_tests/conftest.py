@@ -48,11 +48,39 @@ def pytest_unconfigure() -> None:
     atexit.unregister(gc.freeze)
 
 
+# Begun first, the longest before the others, so that no worker is left with one of them in the end.
+LONGEST = (
+    "drill/test_drill.py",
+    "stream/test_soak.py",
+    "dbt_project/test_increment.py",
+    "test_raw.py",
+    "dbt_project/test_quality.py",
+    "dbt_project/test_live.py",
+    "test_runs.py",
+    "sandbox/test_supervise.py",
+    "test_run_launcher.py",
+)
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that use the suite's sandbox are marked so, and `-m "not sandbox"` leaves them out."""
+    """Mark the tests that use the suite's sandbox, which `-m "not sandbox"` leaves out, and say which stay together.
+
+    Beside other workers a file's tests are one's, with what the file set up; so are all that read the recordings'
+    facts, which take a while to build.
+    """
     for item in items:
-        if {"sandbox", "snowflake"} & set(getattr(item, "fixturenames", ())):
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if {"sandbox", "snowflake"} & fixtures:
             item.add_marker("sandbox")
+        item.add_marker(pytest.mark.xdist_group("recorded" if "recorded" in fixtures else _file(item)))
+    ranks = {name: rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: ranks.get(_file(item), len(ranks)))
+
+
+def _file(item: pytest.Item) -> str:
+    """The file of a test, from the folder of the tests on."""
+    return item.path.relative_to(Path(__file__).parent).as_posix()
 
 
 @pytest.fixture(scope="session")

@@ -7,11 +7,12 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
+from typing import TypeVar
 
 import dagster as dg
 from pydantic import SecretStr
@@ -28,6 +29,9 @@ from crypto_platform.settings import ENV_FILE_VARIABLE, Settings, use
 LIMIT_SECONDS = 240.0
 WANTED_SECONDS = 60.0
 QUICK = ("code", "daemon", "dagster", "watchdog")
+
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -92,23 +96,30 @@ def _settings(home: Path, url: str) -> Settings:
 
 
 def _round(faults: Sequence[Fault], receiver: Receiver, console: Console) -> list[Outcome]:
-    """Fire these at once, wait for their alerts, mend them at once, wait for their recoveries."""
+    """Fire these at once and wait for their alerts, mend them at once and wait for their recoveries."""
     outcomes: list[Outcome] = []
-    _at_once([lambda fault=fault: outcomes.append(_fire(fault, receiver)) for fault in faults])  # type: ignore[misc]
-    outcomes.sort(key=lambda one: [fault.name for fault in faults].index(one.fault.name))
-    for one in outcomes:
-        said = f"{one.alerted_after:.0f} s: {_title(one)}" if one.alerted_after is not None else "NOT TOLD"
-        console.print(f"{one.fault.name}: {said} {one.problem}", markup=False)
-    _at_once([lambda one=one: _mend(one, receiver) for one in outcomes])  # type: ignore[misc]
-    for one in outcomes:
+
+    def fire(fault: Fault) -> None:
+        one = _fire(fault, receiver)
+        outcomes.append(one)
+        said = f"told after {one.alerted_after:.0f} s: {_title(one)}" if one.alerted_after is not None else "NOT TOLD"
+        console.print(f"{fault.name}: {said} {one.problem}", markup=False)
+
+    def mend(one: Outcome) -> None:
+        _mend(one, receiver)
         said = f"recovered after {one.recovered_after:.0f} s" if one.recovered_after is not None else "NOT RECOVERED"
         console.print(f"{one.fault.name}: {said} {one.problem}", markup=False)
+
+    console.print(f"broken now, told within {LIMIT_SECONDS:.0f} s: {', '.join(f.name for f in faults)}", markup=False)
+    _at_once(fire, faults)
+    outcomes.sort(key=lambda one: [fault.name for fault in faults].index(one.fault.name))
+    _at_once(mend, outcomes)
     return outcomes
 
 
-def _at_once(actions: Sequence[Callable[[], None]]) -> None:
-    """Do these side by side; a Ctrl-C waits for none of them."""
-    threads = [threading.Thread(target=action, daemon=True) for action in actions]
+def _at_once(action: Callable[[T], None], things: Iterable[T]) -> None:
+    """Do it to each side by side; a Ctrl-C waits for none of them."""
+    threads = [threading.Thread(target=action, args=(thing,), daemon=True) for thing in things]
     for thread in threads:
         thread.start()
     for thread in threads:

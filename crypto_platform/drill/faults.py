@@ -21,7 +21,8 @@ from crypto_platform.sandbox.supervisord import Supervisord
 from crypto_platform.settings import Settings
 from crypto_platform.watch.switch import switch
 
-PATIENCE_SECONDS = 900.0
+# Until a run, a worker or a program of the drill counts as stuck; the kind that waited for it is then a failed one.
+PATIENCE_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
@@ -198,11 +199,12 @@ class Faults:
         while not code_server_answers(self._settings):
             if time.monotonic() > deadline:
                 raise TimeoutError("the code server has not come back")
+            time.sleep(0.1)
         return time.time()
 
     def _command(self, *arguments: str) -> float:
         """Run the command that the alert names."""
         command = [sys.executable, "-m", "crypto_platform.cli", *arguments]
         environment = {**os.environ, **self._settings.environment()}
-        subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL, timeout=PATIENCE_SECONDS)
         return time.time()

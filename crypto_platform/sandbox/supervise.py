@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from crypto_platform.sandbox import java, ports
 from crypto_platform.sandbox.lease import Lease, exclusive
@@ -127,10 +128,29 @@ def restart(settings: Settings, name: str) -> None:
     service, supervisord = SERVICES[name], Supervisord.find(settings)
     if supervisord is None:
         raise SandboxError("the sandbox is not running: start it with `crypto-platform up`")
+    _order(settings, name).parent.mkdir(exist_ok=True)
+    _order(settings, name).touch()
     if supervisord.is_up(service):
         supervisord.rpc.stopProcess(service.program)
     supervisord.start(service)
     _await(supervisord, supervisord.effective(settings), [service], _silent)
+
+
+def processes(settings: Settings) -> dict[str, tuple[int, int]]:
+    """Of every program of the running sandbox that has a process: its pid, and its start in seconds since 1970."""
+    supervisord = Supervisord.find(settings)
+    found = supervisord.rpc.getAllProcessInfo() if supervisord else []
+    return {one["name"]: (one["pid"], one["start"]) for one in found if one["pid"] and one["name"] in SERVICES}
+
+
+def restart_ordered(settings: Settings, name: str) -> float:
+    """When `restart` was last asked for the service, in seconds since 1970; 0 for never."""
+    mark = _order(settings, name)
+    return mark.stat().st_mtime if mark.exists() else 0.0
+
+
+def _order(settings: Settings, name: str) -> Path:
+    return folder(settings) / "restarts" / name
 
 
 def status(settings: Settings) -> list[ServiceStatus]:

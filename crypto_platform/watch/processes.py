@@ -12,7 +12,9 @@ from dagster._core.scheduler.instigation import SensorInstigatorData
 from dagster._grpc.client import DagsterGrpcClient
 
 from crypto_platform.alerts.alert import Alert, Severity
+from crypto_platform.sandbox import supervise
 from crypto_platform.sandbox.ports import LOOPBACK
+from crypto_platform.sandbox.supervisord import log_file
 from crypto_platform.settings import Settings
 from crypto_platform.watch import ticks
 from crypto_platform.watch.graphql import session
@@ -52,6 +54,8 @@ class Processes:
         self._began = began
         self._missed: dict[str, list[datetime]] = {}
         self._came_up: set[str] = set()
+        # Each program's process at the last look, as its pid and start, and when that was.
+        self._ran: dict[str, tuple[tuple[int, int], datetime]] = {}
 
     def look(self, instance: Callable[[], dg.DagsterInstance], now: datetime) -> Found:
         """What is wrong now; `instance` opens Dagster's storage, which may be away."""
@@ -69,6 +73,7 @@ class Processes:
         if not read and found.wrong:
             # The daemon could not show itself either: when the storage is back it has the time of a start.
             self._began = now
+        self._came_back(found, now)
         self._server(found, "code", "the code server", self._links.locations(), self._code_answers(), now)
         self._server(found, "dagster", "Dagster's web server", self._settings.ui_url, self._web_answers(), now)
         return found
@@ -123,6 +128,31 @@ class Processes:
         }[name]
         cause = "it was stopped, was killed or hangs"
         found.wrong.append(self._alert(name, f"{what} does not answer", missed[0], effect, cause, link))
+
+    def _came_back(self, found: Found, now: datetime) -> None:
+        """Programs that ended and that the supervisor started again, sooner than anybody missed them.
+
+        Told for one look: by the next it is over. An ordered restart is none, nor one of what is told to be down.
+        """
+        for name, process in supervise.processes(self._settings).items():
+            (before, seen), self._ran[name] = self._ran.get(name, (process, now)), (process, now)
+            _, started = before
+            is_told = len(self._missed.get(name, [])) >= MISSES
+            if process == before or is_told or supervise.restart_ordered(self._settings, name) >= started:
+                continue
+            found.wrong.append(
+                Alert(
+                    fingerprint=_fingerprint(name),
+                    kind="process",
+                    what=f"{name} ended and was started again by itself",
+                    since=seen,
+                    severity=Severity.ERROR,
+                    effect="what it was doing was cut off; it is up again",
+                    cause=f"it crashed or was killed: see {log_file(self._settings, name)}",
+                    link=self._links.health(),
+                    command="crypto-platform status",
+                )
+            )
 
     def _alert(self, name: str, what: str, since: datetime, effect: str, cause: str, link: str) -> Alert:
         return Alert(

@@ -13,6 +13,7 @@ from dagster._daemon.types import DaemonHeartbeat
 
 from crypto_platform.alerts import store
 from crypto_platform.alerts.alert import Severity
+from crypto_platform.sandbox import supervise
 from crypto_platform.settings import Settings
 from crypto_platform.watch import ticks, watchdog
 from crypto_platform.watch.processes import Processes
@@ -103,6 +104,40 @@ def test_a_server_has_the_time_to_start(instance: dg.DagsterInstance) -> None:
     assert [alert.fingerprint for alert in processes.look(lambda: instance, NOON + timedelta(seconds=183)).wrong] == [
         "process:code"
     ]
+
+
+def test_a_program_that_is_back_before_it_is_missed_is_told_once(
+    instance: dg.DagsterInstance, watched: Watched, began: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = {"code": (10, 1_000), "kafka": (11, 1_000)}
+    ordered = dict.fromkeys(running, 0.0)
+    monkeypatch.setattr(supervise, "processes", lambda settings: dict(running))
+    monkeypatch.setattr(supervise, "restart_ordered", lambda settings, name: ordered[name])
+    processes = Answering(watched.settings, began)
+    clock = iter(NOON + timedelta(seconds=3 * n) for n in range(20))
+
+    def look() -> list[tuple[str, datetime]]:
+        now = next(clock)
+        beat(instance, now)
+        found = processes.look(lambda: instance, now)
+        return [(alert.what, alert.since) for alert in found.wrong]
+
+    assert look() == []
+    running["code"] = (20, 1_001)
+    assert look() == [("code ended and was started again by itself", NOON)]
+    assert look() == []
+    # The same number again, as a system gives it out in time.
+    running["code"] = (20, 1_007)
+    assert look() == [("code ended and was started again by itself", NOON + timedelta(seconds=6))]
+    ordered["kafka"], running["kafka"] = 1_010.5, (30, 1_011)
+    assert look() == []
+    # Missed and told: its return is the recovery of that.
+    processes.code = False
+    del running["code"]
+    assert look() == []
+    assert [what for what, _ in look()] == ["the code server does not answer"]
+    processes.code, running["code"] = True, (40, 1_030)
+    assert look() == []
 
 
 def test_what_cannot_be_judged_after_a_restart_stays_open(
