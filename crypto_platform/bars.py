@@ -6,6 +6,7 @@ front: ``{"symbol":"BTC/USD","timeframe":"1Min","t":"2026-03-01T00:00:00Z","o":â
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
@@ -141,25 +142,60 @@ def encode(prefix: bytes, bar: dict[str, Any]) -> bytes:
     return prefix + orjson.dumps(bar)[1:]
 
 
+# By how much of itself a price may leave another by rounding.
+TOLERANCE = 1e-9
+
+
 @dataclass(frozen=True)
 class Rule:
-    """A rule a bar must keep: `broken` is Spark SQL over the bar's columns (session in UTC), true when it is broken."""
+    """A rule a bar must keep: `broken` is SQL over the bar's columns, true when it is broken."""
 
     reason: str
     broken: str
 
 
-def rules(asset_classes_pattern: str | None = None) -> tuple[Rule, ...]:
-    """The rules in the order they are tried; the first broken one is the reason a bar is rejected.
+def _outside(price: str) -> str:
+    return f"{price} NOT BETWEEN low * {1 - TOLERANCE} AND high * {1 + TOLERANCE}"
 
-    They see the bar's columns plus `schema_version`, `source` (NULL when it is none of `SOURCES`), `readable`
-    (the value is one JSON object whose fields are of the bar's types), `record_time` (the broker's time of the
-    message) and `step_seconds` (the timeframe's length, NULL when it is not one).
+
+_PRICES = ("open", "high", "low", "close")
+_FINITE_POSITIVE = " AND ".join(f"{p} > 0 AND {p} < CAST('inf' AS DOUBLE)" for p in _PRICES)
+
+# What a bar can be, in SQL that Spark and Snowflake both read: the load refuses what breaks these, the ledger's check
+# and dbt (`macros/bar_rules.sql`, made of them) ask the same. A NULL breaks none.
+PRICE_RULES = (
+    Rule("a price is not a positive number", f"NOT ({_FINITE_POSITIVE})"),
+    Rule("high is below low", f"high < low * {1 - TOLERANCE}"),
+    Rule("open is outside of low and high", _outside("open")),
+    Rule("close is outside of low and high", _outside("close")),
+)
+VOLUME_RULES = (
+    Rule("volume is not a number from zero up", "NOT (volume >= 0 AND volume < CAST('inf' AS DOUBLE))"),
+    Rule("trade_count is negative", "trade_count < 0"),
+)
+VWAP_RULES = (
+    Rule("vwap is not a number from zero up", "NOT (vwap >= 0 AND vwap < CAST('inf' AS DOUBLE))"),
+    # Without volume a vwap of 0 says that there is none.
+    Rule("vwap is outside of low and high", f"NOT (vwap = 0 AND volume = 0) AND {_outside('vwap')}"),
+)
+VALUE_RULES = (*PRICE_RULES, *VOLUME_RULES, *VWAP_RULES)
+
+
+def broken_rule(rules: Iterable[Rule]) -> str:
+    """SQL: the reason of the first of `rules` that a bar breaks, NULL for a bar that keeps them all."""
+    cases = (f"WHEN {rule.broken} THEN '{rule.reason.replace(chr(39), chr(39) * 2)}'" for rule in rules)
+    return f"CASE {' '.join(cases)} END"
+
+
+def rules(asset_classes_pattern: str | None = None) -> tuple[Rule, ...]:
+    """The load's rules in the order they are tried; the first broken one is the reason a bar is rejected.
+
+    They are Spark SQL, the session in UTC, and see the bar's columns plus `schema_version`, `source` (NULL when it is
+    none of `SOURCES`), `readable` (the value is one JSON object whose fields are of the bar's types), `record_time`
+    (the broker's time of the message) and `step_seconds` (the timeframe's length, NULL when it is not one).
     """
     pattern = asset_classes_pattern or "|".join(SYMBOL_PATTERNS.values())
     missing = [f for f in FIELDS if f.required]
-    prices = ("open", "high", "low", "close")
-    finite_positive = " AND ".join(f"{p} > 0 AND {p} < double('Infinity')" for p in prices)
     return (
         Rule("unknown schema version", f"schema_version IS DISTINCT FROM '{SCHEMA_VERSION}'"),
         Rule("unknown source", "source IS NULL"),
@@ -172,10 +208,6 @@ def rules(asset_classes_pattern: str | None = None) -> tuple[Rule, ...]:
             "bar_start is not on the timeframe's grid",
             "unix_micros(CAST(bar_start AS TIMESTAMP)) % (step_seconds * 1000000) <> 0",
         ),
-        Rule("a price is not a positive number", f"NOT ({finite_positive})"),
-        Rule("high is below low", "high < low"),
-        Rule("volume is not a number from zero up", "NOT (volume >= 0 AND volume < double('Infinity'))"),
-        Rule("trade_count is negative", "trade_count < 0"),
-        Rule("vwap is not a number from zero up", "NOT (vwap >= 0 AND vwap < double('Infinity'))"),
+        *VALUE_RULES,
         Rule("bar_start is in the future", "bar_start > record_time"),
     )

@@ -167,12 +167,12 @@ def test_corrections_become_versions_and_late_ones_history(
     sandbox: Settings, load: Callable[[str], raw.LoadReport]
 ) -> None:
     feed = made.feed_name()
-    for observed_at, close in ((LATER, 2.5), (LATER + timedelta(hours=1), 3.5), (made.OBSERVED, 1.5)):
+    for observed_at, close in ((LATER, 100.5), (LATER + timedelta(hours=1), 101.5), (made.OBSERVED, 99.9)):
         publish(sandbox, feed, [made.day({"BTC/USD": [made.bar(0, c=close)]}, observed_at)], "run")
         assert load(feed).loaded == 1
     close, observed = made.DATA_COLUMNS.index("close"), made.DATA_COLUMNS.index("observed_at")
     versions = sorted((row[observed], row[close]) for row in made.ledger(sandbox, feed))
-    assert [c for _, c in versions] == [1.5, 2.5, 3.5]
+    assert [c for _, c in versions] == [99.9, 100.5, 101.5]
 
 
 def test_rejected_messages_keep_their_bytes_and_stop_nothing(

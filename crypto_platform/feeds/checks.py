@@ -64,7 +64,9 @@ ONCE = Check("no_message_twice", "No (topic, partition, offset) is in the ledger
 ON_GRID = Check("bars_on_their_grid", "Every bar of these days starts on its timeframe's grid.")
 ACCEPTED = Check("no_bar_is_rejected", "The load refused none of its messages.", blocking=False)
 COHERENT = Check(
-    "prices_hold_together", "Open, close and vwap of these days' bars lie between low and high.", blocking=False
+    "prices_hold_together",
+    "Open, close and vwap of these days' bars lie between low and high, also of those from before the load's rules.",
+    blocking=False,
 )
 STEADY = Check(
     "prices_do_not_jump",

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from crypto_platform.bars import KEY_COLUMNS, Timeframe
+from crypto_platform.bars import KEY_COLUMNS, VALUE_RULES, Timeframe, broken_rule
 from crypto_platform.plausible import DayFigures
 from crypto_platform.snowflake.schema import bars_table
 
@@ -13,12 +13,8 @@ if TYPE_CHECKING:
 
 # Bars shown of those that a check finds.
 EXAMPLES = 10
-# Prices that do not hold together. The load refuses what no bar can be; these the vendor may have meant.
-# A bar without trades has a vwap of 0, and others are rounded.
-BROKEN = (
-    "NOT (open BETWEEN low AND high AND close BETWEEN low AND high "
-    "AND (vwap IS NULL OR volume = 0 OR vwap BETWEEN low * 0.999 AND high * 1.001))"
-)
+# What the load refuses, and took before it had the rule.
+BROKEN = f"({broken_rule(VALUE_RULES)}) IS NOT NULL"
 
 
 def figures_by_day(

@@ -136,9 +136,6 @@ def _judged(messages: "DataFrame") -> "DataFrame":
     ]
     sources = ", ".join(f"'{source}'" for source in bars.SOURCES)
     steps = " ".join(f"WHEN '{t.name}' THEN {t.seconds}" for t in bars.TIMEFRAMES)
-    reasons = " ".join(
-        f"WHEN {rule.broken} THEN '{rule.reason.replace(chr(39), chr(39) * 2)}'" for rule in bars.rules()
-    )
     return (
         messages.selectExpr(
             "key AS raw_key",
@@ -169,7 +166,7 @@ def _judged(messages: "DataFrame") -> "DataFrame":
             f"CASE bar.timeframe {steps} END AS step_seconds",
             *fields,
         )
-        .selectExpr("*", f"CASE {reasons} END AS reason")
+        .selectExpr("*", f"{bars.broken_rule(bars.rules())} AS reason")
     )
 
 

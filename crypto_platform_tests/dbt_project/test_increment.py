@@ -106,7 +106,7 @@ def test_averages_go_on_from_a_long_history(new_warehouse: Callable[[str], Wareh
     warehouse.dbt("build")
     warehouse.load("crypto", days(bitcoin, "2026-05-30", "2026-06-01"), OBSERVED)
     warehouse.dbt("run", "--vars", "{start: 2026-05-30, end: 2026-06-01}")
-    correction = corrected(bitcoin, pd.Timestamp("2026-05-20 12:59"), close=70_000.0)
+    correction = corrected(bitcoin, pd.Timestamp("2026-05-20 12:59"), low=70_000.0, close=70_000.0)
     warehouse.load("crypto", correction, OBSERVED + pd.Timedelta(hours=1))
     warehouse.dbt("run")
     assert len(warehouse.table("MARTS.FCT_INDICATORS_1H")) == 92 * 24

@@ -166,7 +166,7 @@ def test_a_streamed_day_is_compared_when_something_of_it_came(new_warehouse: Cal
         return [str(days.message), row["rest_bars"], row["differing_bars"], row["is_settled"]]
 
     assert reconciled()[1:] == [0, 0, False]
-    rest = pd.concat([before, bars.assign(close=bars["close"] + 1), evening])
+    rest = pd.concat([before, bars.assign(volume=bars["volume"] + 1), evening])
     warehouse.load("us_equity", rest, pd.Timestamp("2025-12-03"))
     assert reconciled()[1:] == [len(bars) + 1, len(bars), False]
     for day, settles in ((1, False), (2, True)):

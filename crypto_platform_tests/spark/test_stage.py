@@ -43,6 +43,7 @@ def tomorrow() -> str:
 UNREADABLE = "unreadable"
 NOT_POSITIVE = "a price is not a positive number"
 BAD_VOLUME = "volume is not a number from zero up"
+OPEN_OUTSIDE, CLOSE_OUTSIDE, VWAP_OUTSIDE = (f"{p} is outside of low and high" for p in ("open", "close", "vwap"))
 BAD_SYMBOL = "symbol is not of a known form"
 BAD_TIME = "bar_start is missing or unreadable"
 
@@ -86,6 +87,14 @@ POISON: dict[str, tuple[bytes | None, str]] = {
     "broken count": (changed(n=1.5), UNREADABLE),
     "huge count": (changed(n=77777).replace(b"77777", b"9" * 30), UNREADABLE),
     "text count": (changed(n="many"), UNREADABLE),
+    "open above high": (changed(o=GOOD["h"] + 0.1), OPEN_OUTSIDE),
+    "open below low": (changed(o=GOOD["l"] - 0.1), OPEN_OUTSIDE),
+    "open and close above high": (changed(o=104.5, h=104, l=104, c=104.4, vw=104.2), OPEN_OUTSIDE),
+    "close above high": (changed(c=GOOD["h"] + 0.1), CLOSE_OUTSIDE),
+    "more than rounding": (changed(c=GOOD["h"] * (1 + 2 * bars.TOLERANCE)), CLOSE_OUTSIDE),
+    "vwap above high": (changed(vw=300), VWAP_OUTSIDE),
+    "vwap below low": (changed(vw=1), VWAP_OUTSIDE),
+    "vwap of 0 beside a volume": (changed(v=1, vw=0), VWAP_OUTSIDE),
     "negative vwap": (changed(vw=-1), "vwap is not a number from zero up"),
     "text vwap": (changed(vw="x"), UNREADABLE),
     "off the grid": (changed(t="2026-01-02T00:03:30Z"), "bar_start is not on the timeframe's grid"),
@@ -110,11 +119,16 @@ POISON: dict[str, tuple[bytes | None, str]] = {
 SOUND: dict[str, bytes] = {
     "plain": changed(),
     "no trade": changed(v=0, n=0, vw=0),
+    "no trade and no vwap": changed(v=0, n=0, vw=None),
+    "an open rounded up": changed(o=105, h=104.999999999, l=104, c=104.5, vw=104.6),
+    "all rounded": changed(
+        **{p: 100 * (1 + n * bars.TOLERANCE / 4) for p, n in zip("hloc", (0, 2, -1, 3), strict=True)}, vw=100
+    ),
     "no count and vwap": made.line(SYMBOL, {k: v for k, v in GOOD.items() if k not in ("n", "vw")}),
     "null count": changed(n=None),
-    "whole prices": changed(o=100, h=103, l=99, c=101, v=7),
+    "whole prices": changed(o=100, h=103, l=99, c=101, v=7, vw=100),
     "small and large": changed(o=1e-12, h=1e15, l=5e-324, v=1.7976931348623157e308),
-    "seventeen digits": changed(o=60064.669930000004),
+    "seventeen digits": changed(o=60064.669930000004, h=60064.669930000004),
     "a field more": changed(x={"new": [1, 2]}),
     "white space around": b" " + changed() + b" \n",
     "a share class": made.line("BRK.B", GOOD, "15Min").replace(b"00:03:00", b"00:15:00"),

@@ -1,6 +1,7 @@
 {#
   The staging view of one feed: its raw table's columns, with what the feed's calendar says of them. A feed that was
-  never loaded has no table yet and counts as empty.
+  never loaded has no table yet and counts as empty. A version from before the load had a rule that it breaks is no bar:
+  left out here, it is in no model, and the version before it is the newest.
 #}
 {% macro stage_bars(feed) -%}
   {%- set columns = {
@@ -25,7 +26,9 @@ select
     {%- else -%}
     cast(convert_timezone('UTC', '{{ timezone }}', bar_start) as date) as bar_date,
     {%- endif %}
-    {{ columns | join(',\n    ') }}
+    {%- for column in columns %}
+    {{ 'iff(vwap = 0 and volume = 0, null, vwap) as vwap' if column == 'vwap' else column }}{{ ',' if not loop.last }}
+    {%- endfor %}
 {%- if loaded %}
 from {{ raw }}
 {%- else %}
@@ -37,6 +40,19 @@ from (
     where false
 ) as nothing
 {%- endif %}
+where {{ broken_rule(price_rules(), volume_rules(), vwap_rules()) }} is null
+{%- endmacro %}
+
+
+{# SQL: the reason of the first rule that a bar breaks, of the given {reason: SQL}; NULL for a bar that keeps them all. #}
+{% macro broken_rule() -%}
+case
+        {%- for rules in varargs %}
+        {%- for reason, broken in rules.items() %}
+        when {{ broken }} then '{{ reason }}'
+        {%- endfor %}
+        {%- endfor %}
+    end
 {%- endmacro %}
 
 
