@@ -19,6 +19,7 @@ from crypto_platform.snowflake.connection import connect
 from crypto_platform.sources import Source
 
 RECORDINGS = PROJECT_ROOT / "recordings"
+CASES = PROJECT_ROOT / "crypto_platform_tests" / "fixtures" / "cases"
 
 
 def rows(sandbox: Settings, statement: str) -> list[tuple]:
@@ -104,6 +105,42 @@ def test_a_killed_run_does_not_keep_its_topic(platform: Settings) -> None:
     with dg.DagsterInstance.get() as instance:
         states = {r.status for r in instance.get_runs(dg.RunsFilter(job_name="crypto"))}
     assert dg.DagsterRunStatus.STARTED not in states
+
+
+def test_bars_that_cannot_be_are_rejected_and_the_others_are_facts(platform: Settings, tmp_path: Path) -> None:
+    """The case's bars, on a day that the shipped recordings do not have."""
+    (file,) = (CASES / "impossible-bars").glob("*.csv")
+    (tmp_path / file.name).write_text(file.read_text().replace("2026-03-01", "2025-03-01"))
+    with Source(recordings=tmp_path).address(platform) as addressed:
+        use(addressed)
+        # A second run touches a day that has them.
+        for loaded in (4, 0):
+            run = materialize(Order("crypto", date(2025, 3, 1), date(2025, 3, 2)))
+            assert run.ok, run.errors
+            raw = stage(run, "raw")
+            assert (raw["loaded"], raw["rejected"]) == (loaded, 3)
+    with dg.DagsterInstance.get() as instance:
+        checks = {
+            name: instance.event_log_storage.get_asset_check_execution_history(
+                dg.AssetCheckKey(dg.AssetKey(["raw", "crypto_bars"]), name), limit=1
+            )[0]
+            for name in ("no_bar_is_rejected", "prices_hold_together")
+        }
+    assert checks["no_bar_is_rejected"].status.value == "FAILED"
+    assert checks["prices_hold_together"].status.value == "SUCCEEDED"
+    reasons = (
+        "SELECT reason FROM MARKET.RAW.REJECTED_BARS "
+        "WHERE load_id = (SELECT max_by(load_id, finished_at) FROM MARKET.RAW.LOADS) ORDER BY kafka_offset"
+    )
+    assert rows(platform, reasons) == [
+        ("open is outside of low and high",),
+        ("vwap is outside of low and high",),
+        ("volume is not a number from zero up",),
+    ]
+    facts = "SELECT bar_start::time::varchar, vwap FROM MARKET.MARTS.FCT_BARS WHERE bar_date = '2025-03-01' ORDER BY 1"
+    assert rows(platform, facts) == [("00:00:00", None), ("00:01:00", 101), ("00:02:00", None), ("00:03:00", 104.6)]
+    daily = "SELECT low, high, vwap FROM MARKET.MARTS.FCT_BARS_1D WHERE bar_date = '2025-03-01'"
+    assert rows(platform, daily) == [(90, 110, pytest.approx((2 * 101 + 104.6) / 3))]
 
 
 def test_days_without_a_session_are_counted_zeros_with_the_reason(platform: Settings) -> None:

@@ -14,6 +14,7 @@ from crypto_platform.snowflake import connection, schema
 
 PROJECT = PROJECT_ROOT / "dbt_project"
 RECORDINGS = PROJECT_ROOT / "recordings"
+CASES = PROJECT_ROOT / "crypto_platform_tests" / "fixtures" / "cases"
 
 
 def recording(name: str) -> pd.DataFrame:
@@ -21,6 +22,15 @@ def recording(name: str) -> pd.DataFrame:
     frame = pd.read_parquet(RECORDINGS / f"{name}.parquet").rename(columns={"timestamp": "bar_start"})
     frame["bar_start"] = frame["bar_start"].dt.tz_localize(None).astype("datetime64[us]")
     return frame.sort_values("bar_start", ignore_index=True)
+
+
+def case(name: str) -> pd.DataFrame:
+    """The one file of a case in the fixtures as raw bars."""
+    (file,) = (CASES / name).glob("*.csv")
+    frame = pd.read_csv(file, parse_dates=["timestamp"]).rename(columns={"timestamp": "bar_start"})
+    frame["bar_start"] = frame["bar_start"].dt.tz_localize(None).astype("datetime64[us]")
+    prices = ["open", "high", "low", "close", "volume"]
+    return frame.astype(dict.fromkeys(prices, float)).assign(timeframe=file.stem.split("_")[1])
 
 
 @dataclass

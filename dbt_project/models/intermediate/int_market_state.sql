@@ -30,6 +30,20 @@ timed as (
     from recent
 ),
 
+-- The price of a time is its session's or, before a trade in it, that of the one before; an older one says nothing.
+priced as (
+    select
+        timed.*,
+        timed.bar_date >= sessions.previous_session_date
+        and timed.bar_end <= dateadd('hour', -24, timed.last_bar_end) as is_price_24h_ago
+    from timed
+    left join {{ ref('dim_sessions') }} as sessions
+        on
+            {{ of_feed('timed.feed', 'calendar') }} = sessions.calendar
+            and cast({{ in_calendar_time('timed.feed', "dateadd('hour', -24, timed.last_bar_end)") }} as date)
+            = sessions.session_date
+),
+
 last_24_hours as (
     select
         feed,
@@ -40,11 +54,11 @@ last_24_hours as (
         max_by(close, bar_start) as last_price,
         max_by(source, bar_start) as last_source,
         max_by(observed_at, bar_start) as last_observed_at,
-        max_by(close, iff(bar_end <= dateadd('hour', -24, last_bar_end), bar_start, null)) as price_24h_ago,
+        max_by(close, iff(is_price_24h_ago, bar_start, null)) as price_24h_ago,
         max(iff(bar_end > dateadd('hour', -24, last_bar_end), high, null)) as high_24h,
         min(iff(bar_end > dateadd('hour', -24, last_bar_end), low, null)) as low_24h,
         {{ exact_sum("iff(bar_end > dateadd('hour', -24, last_bar_end), volume, 0)") }} as volume_24h
-    from timed
+    from priced
     group by feed, asset_class, symbol, last_bar_end
 ),
 

@@ -2,11 +2,14 @@ with
 
 closes as (
     select
-        feed,
-        symbol,
-        bar_date,
-        close
-    from {{ ref('fct_bars_1d') }}
+        bars.feed,
+        bars.symbol,
+        bars.bar_date,
+        bars.close,
+        sessions.previous_session_date
+    from {{ ref('fct_bars_1d') }} as bars
+    inner join {{ ref('dim_sessions') }} as sessions
+        on {{ of_feed('bars.feed', 'calendar') }} = sessions.calendar and bars.bar_date = sessions.session_date
 ),
 
 -- Days that both have: a stock and a coin meet on the stock's sessions.
@@ -20,7 +23,9 @@ pairs as (
         second_closes.symbol as symbol_b,
         first_closes.bar_date,
         first_closes.close as close_a,
-        second_closes.close as close_b
+        second_closes.close as close_b,
+        -- The session before that both calendars have: the earlier one, which a coin's is not.
+        least(first_closes.previous_session_date, second_closes.previous_session_date) as previous_session_date
     from closes as first_closes
     inner join closes as second_closes
         on
@@ -31,14 +36,22 @@ pairs as (
             )
 ),
 
--- From one common day to the next, so that a coin's Monday has its weekend as the stock's does.
-returns as (
+-- From one common session to the next, so that a coin's Monday has its weekend as the stock's does.
+changes as (
     select
         *,
-        row_number() over (partition by feed, symbol order by bar_date) as bar_number,
+        lag(bar_date) over (partition by feed, symbol order by bar_date) as previous_bar_date,
         ln(close_a / lag(close_a) over (partition by feed, symbol order by bar_date)) as return_a,
         ln(close_b / lag(close_b) over (partition by feed, symbol order by bar_date)) as return_b
     from pairs
+),
+
+returns as (
+    select
+        *,
+        row_number() over (partition by feed, symbol order by bar_date) as bar_number
+    from changes
+    where previous_bar_date >= previous_session_date
 ),
 
 windows as (
@@ -63,5 +76,4 @@ select
         sqrt(greatest(30 * sum_aa - sum_a * sum_a, 0)) * sqrt(greatest(30 * sum_bb - sum_b * sum_b, 0)), 0
     ) as correlation_30d
 from windows
--- The first common day has no return.
-where bar_number > 30
+where bar_number >= 30

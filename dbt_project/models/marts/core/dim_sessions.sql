@@ -36,6 +36,11 @@ select
     calendar,
     session_date,
     is_open,
+    max(iff(is_open, session_date, null)) over (
+        partition by calendar
+        order by session_date
+        rows between unbounded preceding and 1 preceding
+    ) as previous_session_date,
     {{ local_time_as_utc('session_date', "'00:00'", 'timezone') }} as day_starts_at,
     {{ local_time_as_utc('session_date', "'24:00'", 'timezone') }} as day_ends_at,
     iff(is_open, {{ local_time_as_utc('session_date', 'opens_at', 'timezone') }}, null) as opens_at,

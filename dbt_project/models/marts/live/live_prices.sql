@@ -67,15 +67,20 @@ days as (
     from {{ ref('live_bars_1d') }}
 ),
 
+-- Of the session before, or of none: an older close would make a day's change of several days'.
 previous as (
     select
         days.feed,
         days.symbol,
-        max_by(days.close, days.bar_date) as close
-    from days
-    inner join newest
-        on days.feed = newest.feed and days.symbol = newest.symbol and days.bar_date < newest.bar_date
-    group by days.feed, days.symbol
+        days.close
+    from newest
+    inner join {{ ref('dim_sessions') }} as sessions
+        on {{ of_feed('newest.feed', 'calendar') }} = sessions.calendar and newest.bar_date = sessions.session_date
+    inner join days
+        on
+            newest.feed = days.feed
+            and newest.symbol = days.symbol
+            and sessions.previous_session_date = days.bar_date
 )
 
 select
