@@ -142,6 +142,12 @@ def platform(sandbox: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Set
     settings.cache_clear()
 
 
+@pytest.fixture(scope="session")
+def cases() -> Path:
+    """Folders of recordings after public reports of what goes wrong elsewhere."""
+    return Path(__file__).parent / "fixtures" / "cases"
+
+
 @pytest.fixture
 def fresh_settings(tmp_path: Path) -> Settings:
     """Settings of an embedded default of one test's own; nothing is started."""

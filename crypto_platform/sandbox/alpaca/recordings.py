@@ -17,6 +17,7 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from crypto_platform.bars import SYMBOL_PATTERNS, AssetClass
+from crypto_platform.sandbox.alpaca import exchanges
 from crypto_platform.sandbox.alpaca.columns import MISSING_COUNT, Bars, no_bars
 from crypto_platform.sandbox.alpaca.timeframes import ONE_MINUTE, Timeframe, roll_up
 
@@ -127,7 +128,10 @@ def read_folder(folder: Path) -> dict[tuple[str, Timeframe], Recording]:
 
 def _read_file(path: Path) -> dict[tuple[str, Timeframe], _Part]:
     table = _read_table(path)
-    names = [name.strip().lower() for name in table.column_names]
+    try:
+        names = exchanges.named(table.column_names)
+    except ValueError as error:
+        raise RecordingError(f"{path}: {error}: keep one") from error
     table = table.rename_columns(names)
     for name in names:
         if names.count(name) > 1:
@@ -208,26 +212,20 @@ def _each(
 
 def _times(path: Path, column: pa.ChunkedArray) -> NDArray:
     """Nanoseconds since the epoch, UTC; a time without zone is UTC."""
-    import pandas as pd
-
-    if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
-        utc = column.cast(pa.timestamp("ns", tz="UTC" if getattr(column.type, "tz", None) else None))
-        parsed = utc.cast(pa.int64()) if not utc.null_count else utc
-        bad = np.asarray(utc.combine_chunks().is_null())
-        values = parsed.to_numpy() if not utc.null_count else np.empty(0, np.int64)
-    elif pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        series = pd.to_datetime(column.to_pandas(), utc=True, format="ISO8601", errors="coerce")
-        bad = series.isna().to_numpy()
-        values = series.dt.tz_localize(None).to_numpy("M8[ns]").astype(np.int64)
-    else:
-        raise RecordingError(f"{path}: the column timestamp is {column.type}: write ISO 8601, as in {_ISO}")
+    try:
+        values = exchanges.times(column.combine_chunks())
+    except pa.ArrowNotImplementedError as error:
+        raise RecordingError(f"{path}: the column timestamp is {column.type}: {_WRITE_TIME}") from error
+    bad = values == exchanges.NOT_A_TIME
     if bad.any():
         row = _first(bad)
-        raise RecordingError(f"{_row(path, row)}: timestamp is {column[row].as_py()!r}: write ISO 8601, as in {_ISO}")
+        raise RecordingError(f"{_row(path, row)}: timestamp is {column[row].as_py()!r}: {_WRITE_TIME}")
     return values
 
 
-_ISO = "2026-03-01T00:00:00Z"
+_WRITE_TIME = (
+    "write ISO 8601, as in 2026-03-01T00:00:00Z, or whole seconds, ms, µs or ns since 1970 (of a time from 1980 to now)"
+)
 
 
 def _numbers(path: Path, name: str, column: pa.ChunkedArray) -> NDArray:

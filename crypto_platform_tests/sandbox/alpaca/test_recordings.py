@@ -9,11 +9,13 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crypto_platform.sandbox.alpaca.columns import to_dicts
+from crypto_platform.sandbox.alpaca.exchanges import ALIASES, NOT_A_TIME, times
 from crypto_platform.sandbox.alpaca.recordings import (
     Recorded,
     RecordingError,
@@ -131,6 +133,11 @@ def test_timeframes(text: str, timeframe: str) -> None:
         ("a_1m.csv", [HEADER, ROW.replace(",2,", ",nan,")], "a_1m.csv, line 2: high is 'nan': write a finite number"),
         ("a_1m.csv", [HEADER, ROW.replace(",2,", ",,")], "a_1m.csv, line 2: high is None: write a finite number"),
         ("a_1m.csv", [HEADER, ROW.replace("2026-03-01T00:00:00Z", "03/01/2026 00:00")], "line 2: timestamp is '03/01"),
+        ("a_1m.csv", [HEADER, ROW, ROW.replace("2026-03-01T00:00:00Z", "17356894800")], "line 3: timestamp is '17356"),
+        ("a_1m.csv", [HEADER, ROW.replace("2026-03-01T00:00:00Z", "1735689480.5")], "whole seconds, ms, µs or ns"),
+        ("a_1m.csv", [HEADER, ROW.replace("2026-03-01T00:00:00Z", "202603010000")], "line 2: timestamp is '2026030"),
+        ("a_1m.csv", [HEADER, ROW.replace("2026-03-01T00:00:00Z", "1.7e12")], "line 2: timestamp is '1.7e12'"),
+        ("a_1m.csv", [HEADER.replace("timestamp", "date") + ",time", ROW + ",0:00"], "`date` and `time` may each be"),
         ("a_1m.csv", [HEADER, ROW.replace("2026", "soon")], "line 2: timestamp is 'soon-03-01.*write ISO 8601"),
         ("a_1m.csv", [HEADER, ROW, ROW.replace("BTC", "btc")], "line 3: 'btc/USD' is not a symbol: write BTC/USD"),
         ("a_1m.csv", [HEADER, ROW[ROW.index(",") :]], "line 2: no symbol: fill it in"),
@@ -149,6 +156,74 @@ def test_a_bad_file_is_named_with_its_row_and_the_mend(tmp_path: Path, name: str
     write(tmp_path, name, *lines)
     with pytest.raises(RecordingError, match=told):
         read_folder(tmp_path)
+
+
+MOMENTS = st.integers(315_532_800, 1_767_225_600).map(lambda second: datetime.fromtimestamp(second, UTC))
+UNITS = (1, 10**3, 10**6, 10**9)
+
+
+def ns(moment: datetime) -> int:
+    return int(moment.timestamp()) * 10**9
+
+
+@given(st.lists(st.tuples(MOMENTS, st.sampled_from((*UNITS, None))), min_size=1, max_size=20), st.booleans())
+def test_epoch_numbers_are_of_the_unit_of_their_size_each_by_itself(rows, pointed) -> None:
+    texts = [at.isoformat() if unit is None else f"{int(at.timestamp()) * unit}{'.0' * pointed}" for at, unit in rows]
+    assert times(pa.array(texts)).tolist() == [ns(at) for at, _ in rows]
+    numbers = [int(at.timestamp()) * (unit or 1) for at, unit in rows]
+    for kind in (pa.int64(), pa.uint64(), pa.float64()):
+        assert times(pa.array(numbers).cast(kind, safe=False)).tolist() == [ns(at) for at, _ in rows]
+
+
+@given(st.integers(-(2**63), 2**63 - 1))
+def test_a_number_is_a_time_in_one_unit_or_in_none(number: int) -> None:
+    latest = datetime.now(UTC) + timedelta(days=1)
+    units = [unit for unit in UNITS if datetime(1980, 1, 1, tzinfo=UTC).timestamp() * unit <= number]
+    units = [unit for unit in units if number <= latest.timestamp() * unit]
+    expected = [number * (10**9 // unit) for unit in units] or [NOT_A_TIME]
+    assert times(pa.array([number])).tolist() == expected
+
+
+@given(st.text() | st.from_regex(r"[+-]?[0-9.eE]{1,25}", fullmatch=True))
+def test_any_text_is_a_time_or_none(text: str) -> None:
+    assert len(times(pa.array([text]))) == 1
+
+
+def test_milliseconds_of_2024_and_microseconds_of_2025_in_one_file(cases: Path) -> None:
+    bars = read_folder(cases / "epoch-timestamps")["BTC/USD", ONE_MINUTE].bars
+    days = {day: bars.between(ns(day), ns(day + timedelta(days=1)) - 1) for day in (LAST_OF_2024, FIRST_OF_2025)}
+    assert {day: (len(found), sum(found.columns["v"])) for day, found in days.items()} == {
+        LAST_OF_2024: (2, 4.0),
+        FIRST_OF_2025: (2, 7.0),
+    }
+
+
+LAST_OF_2024, FIRST_OF_2025 = datetime(2024, 12, 31, tzinfo=UTC), datetime(2025, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        (
+            "symbol,open_time,open,high,low,close,volume,close_time,quote_volume,count,taker_buy_volume,ignore",
+            "BTCUSDT,1772323200000,1,2,0.5,1.5,3,1772323259999,4,7,1,0",
+        ),
+        ("Symbol,Open time,Open,High,Low,Close,Volume,Number of trades", "BTC/USDT,1772323200000000,1,2,0.5,1.5,3,7"),
+        ("pair,time,open,high,low,close,volume,trades", "BTC/USDT,1772323200,1,2,0.5,1.5,3,7"),
+        ("symbol,timestamp,datetime,open,high,low,close,volume,trades", "BTC/USDT,1772323200000,x,1,2,0.5,1.5,3,7"),
+    ],
+)
+def test_the_headers_of_exchanges_are_known(tmp_path: Path, header: str, row: str) -> None:
+    write(tmp_path, "bars_1m.csv", header, row)
+    (bar,) = to_dicts(read_folder(tmp_path)["BTC/USDT", ONE_MINUTE].bars)
+    assert bar == {"t": "2026-03-01T00:00:00Z", "o": 1, "h": 2, "l": 0.5, "c": 1.5, "v": 3, "n": 7}
+
+
+def test_the_readme_lists_every_name_that_a_column_may_have() -> None:
+    readme = (RECORDINGS / "README.md").read_text()
+    for name, aliases in ALIASES.items():
+        (told,) = re.findall(rf"^\| `{name}` \| (.*?) \|", readme, re.MULTILINE)
+        assert set(re.findall(r"`(\w+)`", told)) == set(aliases)
 
 
 def test_equal_rows_of_two_files_are_one_and_differing_ones_an_error(tmp_path: Path) -> None:
