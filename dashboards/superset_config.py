@@ -17,12 +17,12 @@ from typing import Any
 import snowflake.sqlalchemy  # noqa: F401
 from superset import config as default
 
-# The one module of the platform that this environment shares; last, so that nothing beside it hides a package.
+# Of the project, this one module that needs no more than the connector.
 sys.path.append(str(Path(__file__).parents[1]))
-from crypto_platform.snowflake.arrow import prepare_for_threads
+from crypto_platform.snowflake.threads import ready_for_threads
 
-# Here each of gunicorn's workers is alone, before its threads.
-prepare_for_threads()
+# In each worker, before its threads.
+ready_for_threads()
 
 SECRET_KEY = os.environ["SUPERSET_SECRET_KEY"]
 if os.environ.get("SUPERSET_METADATA_URL"):

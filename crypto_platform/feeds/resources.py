@@ -10,6 +10,7 @@ from pydantic import Field, PrivateAttr
 
 from crypto_platform.lake import Lake
 from crypto_platform.settings import Settings, settings
+from crypto_platform.snowflake.threads import ready_for_threads
 
 if TYPE_CHECKING:
     from dagster_snowflake import SnowflakeResource
@@ -96,6 +97,7 @@ def sessions(resource: "SnowflakeResource") -> "Callable[[], AbstractContextMana
 
     @contextmanager
     def connect() -> "Iterator[SnowflakeConnection]":
+        ready_for_threads()
         with resource.get_connection() as connection, closing(connection):
             yield connection
 

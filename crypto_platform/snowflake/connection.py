@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from crypto_platform.settings import Settings
+from crypto_platform.snowflake.threads import ready_for_threads
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
@@ -73,12 +74,9 @@ def connect(settings: Settings) -> Iterator["SnowflakeConnection"]:
     # 1 s of imports.
     import snowflake.connector
 
-    from crypto_platform.snowflake.arrow import prepare_for_threads
-
-    prepare_for_threads()
-
     # Its INFO lines tell of every login; errors reach the caller as exceptions.
     logging.getLogger("snowflake.connector").setLevel(logging.ERROR)
+    ready_for_threads()
     connection = snowflake.connector.connect(**connection_args(settings))
     try:
         yield connection

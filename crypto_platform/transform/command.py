@@ -3,6 +3,7 @@
 import sys
 
 from crypto_platform.garbage import collect_rarely
+from crypto_platform.snowflake.threads import ready_for_threads
 
 # What Snowflake's connector imports where it is there, for DataFrames and logins from AWS; dbt's SQL needs neither.
 LEFT_OUT = ("pandas", "boto3", "botocore")
@@ -17,9 +18,8 @@ def main() -> None:
 
     # dbt's hundreds of dataclasses write their own code to read and write themselves: each when it is first used.
     BaseConfig.lazy_compilation = True
+    # Before dbt's threads, whose connections are dbt's own.
+    ready_for_threads()
     from dbt.cli.main import cli
 
-    from crypto_platform.snowflake.arrow import prepare_for_threads
-
-    prepare_for_threads()
     cli()
