@@ -53,6 +53,14 @@ def test_a_return_is_of_one_session_of_a_stock(gaps: Warehouse) -> None:
     assert facts["simple_return"].tolist() == pytest.approx([np.nan, 580 / 590 - 1, np.nan], nan_ok=True)
 
 
+def test_changes_beside_a_price_are_of_one_session_too(gaps: Warehouse) -> None:
+    for mart, change in (("MART_MARKET_OVERVIEW", "change_24h"), ("LIVE_PRICES", "change_today")):
+        facts = gaps.query(f"select symbol, {change} from MARTS.{mart} order by symbol").set_index("symbol")[change]
+        assert facts.to_dict() == pytest.approx(
+            {"BTC/USD": np.nan, "META": 175.57 / 184 - 1, "SPY": np.nan}, nan_ok=True
+        ), mart
+
+
 def test_windows_are_of_returns_of_one_session(new_warehouse: Callable[[str], Warehouse]) -> None:
     """Days are missing of each, and one of them comes later: builds by days equal a full refresh."""
     warehouse = new_warehouse("MISSING_DAYS")
@@ -118,7 +126,7 @@ def test_bars_that_cannot_be_are_in_no_model(new_warehouse: Callable[[str], Ware
         warehouse.dbt(*tests)
     # What was known before stays the bar, and a build of the day mends it.
     warehouse.load("crypto", bars[1:2].assign(vwap=300.0), OBSERVED + pd.Timedelta(hours=1))
-    warehouse.dbt(*BUILD)
+    warehouse.dbt(*BUILD, *window)
     assert warehouse.query("select vwap from MARTS.FCT_BARS where vwap > 0 order by 1")["vwap"].tolist() == [101, 104.6]
 
 
