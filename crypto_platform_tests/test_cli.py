@@ -43,6 +43,7 @@ def test_help_loads_nothing_heavy() -> None:
     assert not {"dagster", "pandas", "pyspark", "snowflake.connector", "confluent_kafka", "alpaca"} & set(loaded)
 
 
+@pytest.mark.slow
 def test_a_wrong_usage_exits_with_2(fresh_settings: Settings) -> None:
     assert run(fresh_settings, "nonsense").returncode == 2
     assert "there are alpaca" in run(fresh_settings, "restart", "flink").stderr

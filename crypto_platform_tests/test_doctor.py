@@ -42,6 +42,7 @@ def test_a_home_that_cannot_be_written_is_named(fresh_settings: Settings, tmp_pa
     assert "CRYPTO_PLATFORM_HOME" in found["disk"].mend
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_systems_that_do_not_answer_are_named_with_their_settings(fresh_settings: Settings) -> None:
     nowhere = fresh_settings.model_copy(

@@ -114,6 +114,7 @@ def test_a_batch_that_fails_leaves_nothing_and_can_be_stored_event_by_event(
         assert found == stored(own)
 
 
+@pytest.mark.slow
 def test_databases_of_old_runs_are_closed_and_read_again(tmp_path: Path) -> None:
     with instance(tmp_path / "kept", kept=True) as kept:
         ids = [made.execute_in_process(instance=kept).run_id for _ in range(OPEN_AT_MOST + 3)]

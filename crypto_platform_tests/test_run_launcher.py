@@ -166,6 +166,7 @@ def awaited(condition: Callable[[], Any], what: str) -> Any:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_run_killed_with_its_code_server_fails_and_frees_its_pool(
     fresh_settings: Settings,

@@ -6,6 +6,7 @@ from datetime import date
 
 import exchange_calendars
 import pandas as pd
+import pytest
 import yaml
 
 from crypto_platform_tests.dbt_project.warehouse import PROJECT, Warehouse
@@ -33,6 +34,7 @@ def test_crypto_is_always_open(recorded: Warehouse) -> None:
     assert (sessions["closes_at"].shift() == sessions["opens_at"])[1:].all()
 
 
+@pytest.mark.slow
 def test_the_seed_is_what_its_script_writes() -> None:
     script = runpy.run_path(str(PROJECT / "seeds" / "make_exchange_days.py"))
     project = yaml.safe_load((PROJECT / "dbt_project.yml").read_text())["vars"]

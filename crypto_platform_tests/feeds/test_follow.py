@@ -97,6 +97,7 @@ def test_what_another_program_loaded_is_followed_by_dbt(ticks: Ticks) -> None:
     assert ticks.tick() == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fails", [False, True])
 def test_a_run_of_everything_is_not_followed_whatever_its_end(ticks: Ticks, fails: bool) -> None:
     stages = [stage_key("crypto", stage) for stage in ("alpaca", "kafka", "raw")]

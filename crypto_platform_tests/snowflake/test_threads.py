@@ -3,10 +3,13 @@
 import subprocess
 import sys
 
+import pytest
+
 from crypto_platform.snowflake.threads import read, ready_for_threads, results
 from crypto_platform_tests.snowflake import first_results
 
 
+@pytest.mark.slow
 def test_no_entry_point_lets_its_threads_wait_for_each_other_for_ever() -> None:
     found = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", first_results.__name__],

@@ -115,6 +115,7 @@ def versions(connection: Any) -> list[Version]:
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(loads=batches)
 def test_versions_are_the_references(emulator: Any, loads: list[list[Observation]]) -> None:

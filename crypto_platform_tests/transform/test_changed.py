@@ -50,6 +50,7 @@ def test_without_a_repository_or_a_project_there_is_no_state(repository: Path, t
     assert changed.base(Path("/")) is None
 
 
+@pytest.mark.slow
 def test_what_was_changed_and_what_follows_is_chosen(repository: Path, tmp_path: Path) -> None:
     built = shutil.ignore_patterns("target", "logs")
     shutil.copytree(PROJECT_DIR, repository / "dbt_project", ignore=built)

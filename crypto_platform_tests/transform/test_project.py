@@ -49,6 +49,7 @@ def test_the_last_runs_are_kept(fresh_settings: Settings) -> None:
     assert {path.name for path in folder.parent.iterdir()} == {"this", *(f"run{age}" for age in range(RUNS_KEPT - 1))}
 
 
+@pytest.mark.slow
 def test_what_a_run_parsed_is_of_use_to_the_next(fresh_settings: Settings) -> None:
     """Both at a port that is not the one of `make setup`; dbt says when it has to parse everything."""
     command = [str(Path(sys.executable).parent / "crypto-platform-dbt"), "parse", "--profiles-dir", str(PROJECT_DIR)]

@@ -160,6 +160,7 @@ def month(instance: dg.DagsterInstance, watched: Watched, monkeypatch: pytest.Mo
     settings.cache_clear()
 
 
+@pytest.mark.slow
 def test_a_month_without_a_false_alarm_then_every_fault_without_a_miss(month: Month, pipeline: Pipeline) -> None:
     watched, instance = month.watched, month.instance
     with time_machine.travel(at(FIRST - timedelta(days=1), "00:10"), tick=False):
