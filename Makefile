@@ -59,10 +59,12 @@ docs: setup ## dbt's site of the models, with lineage and columns, on loopback u
 	@$(BIN)/crypto-platform docs
 
 # More workers than cores, since tests of systems wait for these.
+# SEED=7 shuffles them.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 test: $(if $(filter 3.12,$(SUPERSET_PYTHON)),setup,superset) ## Every test, those on the real parts included, WORKERS=3 side by side
 	@$(if $(filter 3.12,$(SUPERSET_PYTHON)),echo "Superset needs Python 3.11 or 3.12: tests of the dashboards are skipped.")
-	@$(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadgroup --no-loadscope-reorder
+	@$(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadgroup --no-loadscope-reorder \
+	  $(if $(SEED),-p randomly --randomly-seed=$(SEED))
 
 test-unit: setup ## The tests that need nothing started
 	@$(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadgroup --no-loadscope-reorder -m "not sandbox and not slow"
