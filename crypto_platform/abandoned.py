@@ -39,11 +39,14 @@ def has_remote_code_server(run: "DagsterRun") -> bool:
 
 def is_gone(instance: "DagsterInstance", run: "DagsterRun") -> bool:
     """Whether the process that executes an unfinished run has ended; False of another host's and while unknown."""
-    if run.tags.get(HOST_TAG) != _this_host() or has_remote_code_server(run):
-        return False
-    pid, _, started = run.tags.get(PROCESS_TAG, "").partition("@")
-    known = (int(pid), float(started)) if started else _first_process(instance, run.run_id)
+    known = _known_process(instance, run)
     return known is not None and not _lives(*known)
+
+
+def process_of(instance: "DagsterInstance", run: "DagsterRun") -> psutil.Process | None:
+    """The process on this host that executes an unfinished run; None when it is elsewhere, has ended or is unknown."""
+    known = _known_process(instance, run)
+    return psutil.Process(known[0]) if known is not None and _lives(*known) else None
 
 
 def end_abandoned(instance: "DagsterInstance") -> list[str]:
@@ -68,6 +71,14 @@ def _this_host() -> str:
     """The name of what this process's number is known in: containers may share the machine's name."""
     processes = Path("/proc/self/ns/pid")
     return f"{socket.gethostname()} {processes.readlink()}" if processes.exists() else socket.gethostname()
+
+
+def _known_process(instance: "DagsterInstance", run: "DagsterRun") -> tuple[int, float] | None:
+    """Pid of the process on this host that executes a run, and when it had it; None of another host's."""
+    if run.tags.get(HOST_TAG) != _this_host() or has_remote_code_server(run):
+        return None
+    pid, _, started = run.tags.get(PROCESS_TAG, "").partition("@")
+    return (int(pid), float(started)) if started else _first_process(instance, run.run_id)
 
 
 def _first_process(instance: "DagsterInstance", run_id: str) -> tuple[int, float] | None:

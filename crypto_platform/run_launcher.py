@@ -6,6 +6,7 @@ they would be "started" until `max_runtime_seconds`. The monitoring daemon asks 
 `poll_interval_seconds`.
 """
 
+import threading
 from typing import TYPE_CHECKING
 
 from dagster._core.errors import DagsterUserCodeUnreachableError
@@ -13,7 +14,9 @@ from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, Lau
 from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
 from dagster._serdes import deserialize_value
 
-from crypto_platform.abandoned import GONE, has_remote_code_server, is_gone, tags_of_this_host
+from crypto_platform.abandoned import GONE, has_remote_code_server, is_gone, process_of, tags_of_this_host
+from crypto_platform.settings import settings
+from crypto_platform.time_limit import FEED_TAG, end_process, limit_tags
 
 if TYPE_CHECKING:
     from dagster import DagsterRun
@@ -24,11 +27,27 @@ class WatchedRunLauncher(DefaultRunLauncher):
 
     A run on this host is looked for among its processes, one on another host is asked for at its code server: one
     that does not answer now keeps its runs, one that answers without knowing the run was started anew.
+
+    Each run is given the longest time it may take, after which the monitoring has it ended here.
     """
 
     def launch_run(self, context: LaunchRunContext) -> None:
-        self._instance.add_run_tags(context.dagster_run.run_id, tags_of_this_host())
+        run = context.dagster_run
+        limit = limit_tags(settings(), run.tags, run.tags.get(FEED_TAG, ""))
+        self._instance.add_run_tags(run.run_id, tags_of_this_host() | limit)
         super().launch_run(context)
+
+    def terminate(self, run_id: str) -> bool:
+        run = self._instance.get_run_by_id(run_id)
+        process = process_of(self._instance, run) if run and not run.is_finished else None
+        told = super().terminate(run_id)
+        if process is None:
+            return told
+        if not told:
+            # Of a command line, which no code server knows.
+            process.terminate()
+        threading.Thread(target=end_process, args=(process,), daemon=True).start()
+        return True
 
     @property
     def supports_check_run_worker_health(self) -> bool:

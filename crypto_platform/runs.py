@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from crypto_platform.abandoned import end_abandoned, tags_of_this_process
 from crypto_platform.feeds.spec import FeedSpec, check_selection, feeds
+from crypto_platform.settings import settings
+from crypto_platform.time_limit import limit_tags, limited
 
 if TYPE_CHECKING:
     from dagster import Definitions, ExecuteInProcessResult
@@ -105,34 +107,44 @@ def materialize(
     skipped = [dg.AssetKey([stage, f"{order.feed}_bars"]) for stage in STAGES if stage not in stages]
     selected = [key for key in job.asset_layer.selected_asset_keys if key not in skipped] if skipped else None
     started = datetime.now(UTC)
+    days = {
+        ASSET_PARTITION_RANGE_START_TAG: order.start.isoformat(),
+        ASSET_PARTITION_RANGE_END_TAG: (order.end - timedelta(days=1)).isoformat(),
+    }
+    limit = limit_tags(settings(), days | (tags or {}), order.feed)
+    longest = float((limit | (tags or {}))[dg.MAX_RUNTIME_SECONDS_TAG])
+    own = tags_of_this_process()
     # dbt's lines would run through the caller's own output; they are in its log, errors in the run's.
     with dg.DagsterInstance.get() as instance, redirect_stdout(StringIO()):
         end_abandoned(instance)
-        result = job.execute_in_process(
-            instance=instance,
-            raise_on_error=False,
-            asset_selection=selected,
-            run_config={
-                "resources": {"selection": {"config": {"symbols": list(order.symbols)}}},
-                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-            },
-            tags={
-                ASSET_PARTITION_RANGE_START_TAG: order.start.isoformat(),
-                ASSET_PARTITION_RANGE_END_TAG: (order.end - timedelta(days=1)).isoformat(),
-                **tags_of_this_process(),
-                # A daemon would repeat it with the bars of another source.
-                MAX_RETRIES_TAG: "0",
-                **(tags or {}),
-            },
-        )
+        with limited(instance, own, longest):
+            result = job.execute_in_process(
+                instance=instance,
+                raise_on_error=False,
+                asset_selection=selected,
+                run_config={
+                    "resources": {"selection": {"config": {"symbols": list(order.symbols)}}},
+                    "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+                },
+                tags={
+                    **days,
+                    **own,
+                    **limit,
+                    # A daemon would repeat it with the bars of another source.
+                    MAX_RETRIES_TAG: "0",
+                    **(tags or {}),
+                },
+            )
         seconds = {
             s.step_key: (s.end_time or 0) - (s.start_time or 0) for s in instance.get_run_step_stats(result.run_id)
         }
+    interrupted = [] if result.success else [f"The run was interrupted; it may take {longest:.0f} s."]
     return Run(
         run_id=result.run_id,
         order=order,
         stages=_stages(result, seconds, order.feed),
-        errors=_errors(result),
+        errors=_errors(result)
+        or ([] if result.success else [f"The run was interrupted; its limit is {longest:.0f} s."]),
         seconds=(datetime.now(UTC) - started).total_seconds(),
     )
 

@@ -58,6 +58,9 @@ class Settings(BaseSettings):
         None, description="Whether the feeds' daily runs ask for new days; unset: unless the bars are recordings"
     )
 
+    run_limit_minutes: float = Field(
+        60.0, gt=0, description="After these, and what its bars take, a run is ended; waiting for its pool included"
+    )
     history_days: int = Field(90, ge=1, description="Days after which a run that no partition needs is deleted")
 
     # Alpaca

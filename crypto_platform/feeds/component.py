@@ -26,9 +26,7 @@ from crypto_platform.feeds.resources import (
 )
 from crypto_platform.feeds.spec import FeedSpec, check_selection, feeds
 from crypto_platform.progress import reporter
-
-# Limits how many runs of a feed there are at once (dagster.yaml).
-FEED_TAG = "crypto_platform/feed"
+from crypto_platform.time_limit import FEED_TAG
 
 
 class BarFeed(dg.Component):
