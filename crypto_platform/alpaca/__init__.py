@@ -2,3 +2,6 @@
 
 # The header by which the sandbox server says that it is not Alpaca: its bars are `recorded` or `simulated`.
 NOT_ALPACA = "X-Not-Alpaca"
+# What those answers say of recordings, and where the server lists the bars that it has.
+RECORDED = "recorded"
+HELD = "/sandbox/bars"

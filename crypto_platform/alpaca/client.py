@@ -23,6 +23,7 @@ from alpaca.data.timeframe import TimeFrame, TimeFrameUnit
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 from tenacity.nap import sleep_using_event
 
+from crypto_platform.alpaca import HELD
 from crypto_platform.alpaca.errors import (
     AlpacaConfigError,
     AlpacaError,
@@ -95,6 +96,16 @@ class AlpacaClient:
     def origin(self) -> str:
         """Whose bars the last answer held: Alpaca's, or `recorded` or `simulated` ones of the sandbox server."""
         return self._transport.origin
+
+    def held(self) -> list[str]:
+        """What the sandbox server has, a line a symbol and timeframe; nothing when it does not say."""
+        session = requests.Session()
+        for scheme in ("https://", "http://"):
+            session.mount(scheme, self._transport)
+        try:
+            return [str(line) for line in session.get(self._url + HELD).json()]
+        except (Refused, requests.RequestException, ValueError, TypeError):
+            return []
 
     def close(self) -> None:
         """Close the connections."""

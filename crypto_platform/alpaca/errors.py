@@ -17,6 +17,10 @@ class UnknownSymbolError(AlpacaError):
         self.symbol = symbol
 
 
+class NothingRecordedError(AlpacaError):
+    """The recordings that stand in for Alpaca have no bar of the range, although it has a session."""
+
+
 class AlpacaUnavailableError(AlpacaError):
     """A page could not be had, or not in good order, however often it was asked for."""
 

@@ -10,13 +10,15 @@ from datetime import UTC, date, datetime, timedelta
 from datetime import time as clock
 from operator import itemgetter
 
+from crypto_platform.alpaca import RECORDED
 from crypto_platform.alpaca.client import AlpacaClient, Traffic
 from crypto_platform.alpaca.contract import Drift, FieldsSeen
-from crypto_platform.alpaca.errors import AlpacaError
+from crypto_platform.alpaca.errors import AlpacaError, NothingRecordedError
 from crypto_platform.alpaca.page import Page
 from crypto_platform.alpaca.plan import Plan, plan
 from crypto_platform.alpaca.request import BarsRequest
 from crypto_platform.bars import encode, line_prefix
+from crypto_platform.calendar import trading_hours
 from crypto_platform.lake import Lake, Section
 
 __all__ = ["BarsRequest", "ExtractReport", "Progress", "extract"]
@@ -25,6 +27,8 @@ __all__ = ["BarsRequest", "ExtractReport", "Progress", "extract"]
 Progress = Callable[[int, int, int], None]
 
 ONE_DAY = timedelta(days=1)
+# Recordings that an error names at most.
+LISTED = 20
 
 
 @dataclass(frozen=True)
@@ -66,8 +70,11 @@ def extract(
     range. A bar that has not ended yet is left out (`ExtractReport.complete_until`). After an error the days
     already written are whole and the others are as before: the same call again completes them.
 
+    Recordings that have no bar at all of a range with a session are refused, and the lake is as before.
+
     Raises:
         ValueError: the range goes beyond today (UTC).
+        NothingRecordedError: see above; it says what they have.
         AlpacaError: see `AlpacaClient.pages`.
         LakeDayDamaged: a day's file, which other symbols are to be kept from, is damaged.
     """
@@ -86,13 +93,20 @@ def extract(
     days: dict[date, dict[str, int]] = {}
     bars = 0
     total = (request.end - request.start).days
+    # Recorded days without a bar: whether they are empty or the recordings are others, the first bar tells.
+    waiting: dict[date, dict[str, Section]] = {}
     with _Fetching(streams, client.concurrency, request, chosen.ahead_days) as fetching:
         for day, sections in fetching.days():
-            lake.write_day(request.feed, request.timeframe.name, day, sections, run_id)
             days[day] = {symbol: len(section.lines) for symbol, section in sorted(sections.items())}
             bars += sum(days[day].values())
+            waiting[day] = sections
+            if bars or client.origin != RECORDED:
+                _write(lake, request, waiting, run_id)
             if progress:
                 progress(len(days), total, bars)
+    if waiting and _has_session(request, complete_until):
+        raise NothingRecordedError(_nothing(request, client.held()))
+    _write(lake, request, waiting, run_id)
     return ExtractReport(
         feed=request.feed,
         origin=client.origin,
@@ -104,6 +118,33 @@ def extract(
         seconds=time.monotonic() - began,
         seconds_throttled=traffic.seconds_throttled,
         drift=fields.drift(),
+    )
+
+
+def _write(lake: Lake, request: BarsRequest, waiting: dict[date, dict[str, Section]], run_id: str) -> None:
+    while waiting:
+        day = next(iter(waiting))
+        lake.write_day(request.feed, request.timeframe.name, day, waiting.pop(day), run_id)
+
+
+def _has_session(request: BarsRequest, until: datetime) -> bool:
+    for number in range((request.end - request.start).days):
+        try:
+            hours = trading_hours(request.asset_class, request.start + timedelta(days=number))
+        except ValueError:  # beyond the calendar
+            continue
+        if hours and hours[0] < until:
+            return True
+    return False
+
+
+def _nothing(request: BarsRequest, held: list[str]) -> str:
+    more = f"; and {len(held) - LISTED} more" if len(held) > LISTED else ""
+    return (
+        f"the recordings have no {request.timeframe.name} bar of {', '.join(request.symbols)} in "
+        f"[{request.start}, {request.end}). They hold {'; '.join(held[:LISTED]) or 'nothing that is known'}{more}. "
+        "Choose days of theirs, or a timeframe that the feed's is a multiple of. `crypto-platform materialize` takes "
+        "other bars with --recordings, simulated ones with --simulated, and Alpaca's with --live"
     )
 
 

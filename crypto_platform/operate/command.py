@@ -190,12 +190,6 @@ def show(run: "Run", console: "Console") -> None:
 
     console.print(run_table(run))
     console.print(f"[dim]run {run.run_id}, {run.seconds:.1f} s[/dim]")
-    extracted = next((stage.metadata for stage in run.stages if "origin" in stage.metadata), None)
-    if extracted and extracted["origin"] == "recorded" and not extracted["bars"]:
-        console.print(
-            "No bars: the recordings have none of these days. `crypto-platform materialize` takes others with "
-            "--recordings, simulated bars with --simulated, and Alpaca's with --live."
-        )
     if not run.ok:
         for error in dict.fromkeys(run.errors):
             typer.echo(error, err=True)

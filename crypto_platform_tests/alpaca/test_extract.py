@@ -14,10 +14,16 @@ from hypothesis import strategies as st
 from crypto_platform.alpaca import client as client_module
 from crypto_platform.alpaca import plan as plan_module
 from crypto_platform.alpaca.client import AlpacaClient
-from crypto_platform.alpaca.errors import AlpacaError, AlpacaUnavailableError, UnknownSymbolError
+from crypto_platform.alpaca.errors import (
+    AlpacaError,
+    AlpacaUnavailableError,
+    NothingRecordedError,
+    UnknownSymbolError,
+)
 from crypto_platform.alpaca.extract import BarsRequest, extract
-from crypto_platform.lake import Lake
+from crypto_platform.lake import Lake, Section
 from crypto_platform.sandbox.alpaca import launch
+from crypto_platform_tests import made
 from crypto_platform_tests.alpaca.conftest import (
     KEY,
     SECRET,
@@ -335,3 +341,34 @@ def test_a_new_field_and_a_renamed_one_are_reported(server: Server, new_lake: Ne
     server.arm("renamed_field")
     drift = fetch(server, new_lake(), day).drift
     assert (drift.gone, list(drift.unknown)) == (("o",), ["open", "x"])
+
+
+def test_recordings_of_another_timeframe_are_refused_and_say_what_they_are_of(cases: Path, new_lake: NewLake) -> None:
+    request = crypto(date(2022, 3, 8), date(2022, 3, 10), ("BTC/USD",))
+    lake = new_lake()
+    kept = {"BTC/USD": Section(datetime(2022, 4, 1, tzinfo=UTC), [made.line("BTC/USD", made.bar(0), "1Min")])}
+    lake.write_day("crypto", "1Min", request.start, kept, "before")
+    before = contents(lake)
+    with launch.running(cases / "other-timeframe", False) as url, pytest.raises(NothingRecordedError) as refused:
+        fetch(Server(url), lake, request)
+    assert str(refused.value).startswith(
+        "the recordings have no 1Min bar of BTC/USD in [2022-03-08, 2022-03-10). They hold BTC/USD 1Day: 2 bars, "
+        "2022-03-08T06:00:00Z to 2022-03-09T06:00:00Z, from BTC-USD_1Day.csv. Choose "
+    )
+    assert contents(lake) == before
+
+
+def test_recordings_of_a_part_of_the_range_are_taken_and_so_is_a_weekend_without_any(
+    tmp_path: Path, new_lake: NewLake
+) -> None:
+    row = "SPY,2026-03-05T15:00:00Z,1,2,0.5,1.5,3"
+    (tmp_path / "bars_15m.csv").write_text(f"symbol,timestamp,open,high,low,close,volume\n{row}\n")
+    with launch.running(tmp_path, False) as url:
+        covered = fetch(Server(url), new_lake("one"), stocks(date(2026, 3, 3), date(2026, 3, 7), ("SPY",)))
+        weekend = fetch(Server(url), new_lake("two"), stocks(date(2026, 3, 7), date(2026, 3, 9), ("SPY",)))
+        with pytest.raises(NothingRecordedError, match=r"no 15Min bar of SPY in \[2026-03-06, 2026-03-09\)"):
+            fetch(Server(url), new_lake("three"), stocks(date(2026, 3, 6), date(2026, 3, 9), ("SPY",)))
+    assert [sum(symbols.values()) for symbols in covered.days.values()] == [0, 0, 1, 0]
+    assert len(new_lake("one").days("us_equity", "15Min")) == 4
+    assert (weekend.bars, len(new_lake("two").days("us_equity", "15Min"))) == (0, 2)
+    assert new_lake("three").days("us_equity", "15Min") == []

@@ -128,8 +128,10 @@ def test_overlapping_ones_share_and_a_killed_one_goes_on_with_what_is_missing(sa
     assert (done, "0 of 8" in output) == (0, True), output
 
 
-def test_days_without_recordings_end_with_what_else_can_be_taken(sandbox: Settings) -> None:
+def test_days_without_recordings_fail_with_what_there_is_and_what_else_can_be_taken(sandbox: Settings) -> None:
     code, output = finished(start(sandbox, "--from", "2026-06-10", "--to", "2026-06-11"))
-    assert code == 0, output
+    assert code == 1, output
     assert re.search(rf"source\s+│ recorded \({sandbox.sandbox_recordings}\)", output)
-    assert "No bars: the recordings have none of these days" in output
+    assert "the recordings have no 1Min bar of BTC/USD in [2026-06-10, 2026-06-11). They hold" in output
+    assert "BTC/USD 1Min: 132,480 bars, 2026-03-01T00:00:00Z to 2026-05-31T23:59:00Z" in output
+    assert "simulated ones with --simulated" in output

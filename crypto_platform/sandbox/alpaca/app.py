@@ -11,9 +11,9 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from crypto_platform.alpaca import NOT_ALPACA
+from crypto_platform.alpaca import HELD, NOT_ALPACA
 from crypto_platform.sandbox.alpaca.access import Keys
-from crypto_platform.sandbox.alpaca.answers import message
+from crypto_platform.sandbox.alpaca.answers import json_response, message
 from crypto_platform.sandbox.alpaca.clock import Clock
 from crypto_platform.sandbox.alpaca.faults import KINDS, Faults
 from crypto_platform.sandbox.alpaca.limits import RateLimiter
@@ -56,8 +56,11 @@ def create_app(
     async def start_page(request: Request) -> Response:
         return HTMLResponse(_start_page(source))
 
+    async def held(request: Request) -> Response:
+        return json_response(200, source.description())
+
     return Starlette(
-        routes=[Route("/", start_page), *rest.routes(), *stream.routes(), *faults.routes()],
+        routes=[Route("/", start_page), Route(HELD, held), *rest.routes(), *stream.routes(), *faults.routes()],
         middleware=[Middleware(_NotAlpaca, label=source.label)],
         exception_handlers={HTTPException: _http_error},
     )
@@ -80,7 +83,8 @@ def _start_page(source: Source) -> str:
 <ul>{lines}</ul>
 <p>REST: <code>/v1beta3/crypto/us/bars</code>, <code>/v2/stocks/bars</code> and their latest bars.
 Stream: <code>/v1beta3/crypto/us</code>, <code>/v2/iex</code>,
- <code>/v2/sip</code>, <code>/v2/test</code>; its time, which a replay makes up: <code>/sandbox/clock</code>.</p>
+ <code>/v2/sip</code>, <code>/v2/test</code>; its time, which a replay makes up: <code>/sandbox/clock</code>.
+The list above as JSON: <code>{HELD}</code>.</p>
 <h2>Faults</h2>
 <p><code>POST /sandbox/faults</code> with <code>{{"kind": …, "times": n, "skip": n, "match":
 {{"symbol": …, "start": …, "end": …}}}}</code> arms one, <code>GET</code> tells how often each fired,

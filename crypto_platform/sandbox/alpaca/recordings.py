@@ -16,6 +16,7 @@ import pyarrow.csv
 import pyarrow.parquet
 from numpy.typing import NDArray
 
+from crypto_platform.alpaca import RECORDED
 from crypto_platform.bars import SYMBOL_PATTERNS, AssetClass
 from crypto_platform.sandbox.alpaca import exchanges
 from crypto_platform.sandbox.alpaca.columns import MISSING_COUNT, Bars, no_bars
@@ -310,7 +311,7 @@ class Recorded:
         RecordingError: see `read_folder`.
     """
 
-    label = "recorded"
+    label = RECORDED
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
