@@ -138,12 +138,12 @@ def materialize(
         seconds = {
             s.step_key: (s.end_time or 0) - (s.start_time or 0) for s in instance.get_run_step_stats(result.run_id)
         }
+    interrupted = [] if result.success else [f"The run was interrupted; it may take {longest:.0f} s."]
     return Run(
         run_id=result.run_id,
         order=order,
         stages=_stages(result, seconds, order.feed),
-        errors=_errors(result)
-        or ([] if result.success else [f"The run was interrupted; it may take {longest:.0f} s (RUN_LIMIT_MINUTES)."]),
+        errors=_errors(result) or interrupted,
         seconds=(datetime.now(UTC) - started).total_seconds(),
     )
 
