@@ -81,7 +81,9 @@ def _retrieve(settings: Settings, cache: Path, arriving: Path) -> None:
         *("-retrieve", f"{arriving}/[conf]/[artifact]-[revision].[ext]"),
     ]
     for _ in range(ATTEMPTS):
-        ivy = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        ivy = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=1800
+        )
         if ivy.returncode == 0 and any(arriving.glob("*/*.jar")):
             return
     problems = [line.strip() for line in ivy.stdout.splitlines() if "::" in line or "ERROR" in line or "WARN" in line]

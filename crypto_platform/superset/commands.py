@@ -136,7 +136,7 @@ def see_to_facts(settings: "Settings", console: "Console") -> None:
         lacking = missing(effective)
     if lacking and len(lacking) == len({node["name"] for node in exposed().values()}) and settings.embedded_snowflake:
         console.print("There are no finished data yet: the shipped recordings are taken through every stage first.")
-        subprocess.run([sys.executable, "-m", "crypto_platform.cli", "demo"], check=True)
+        subprocess.run([sys.executable, "-m", "crypto_platform.cli", "demo"], check=True, timeout=3600)
     elif lacking:
         raise SupersetError(
             f"MARTS lacks {', '.join(lacking)}, which the dashboards read: materialise some day of a feed with "

@@ -63,7 +63,7 @@ def run_set_up(python: str, environment: dict[str, str]) -> None:
         SupersetError: it failed; the message holds the end of what it said.
     """
     command = [python, str(home.CODE / "prepare.py")]
-    outcome = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    outcome = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=900)
     if outcome.returncode != 0:
         end = "\n".join((outcome.stdout + outcome.stderr).splitlines()[-15:])
         raise home.SupersetError(f"Superset could not be set up. The end of what it said:\n{end}")

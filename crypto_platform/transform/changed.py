@@ -38,7 +38,7 @@ def state(repository: Path, commit: str, folder: Path) -> Path | None:
         subprocess.CalledProcessError: dbt could not parse it; its own output says why.
     """
     command = ["git", "archive", commit, PROJECT_DIR.name]
-    archive = subprocess.run(command, cwd=repository, capture_output=True, check=False)
+    archive = subprocess.run(command, cwd=repository, capture_output=True, check=False, timeout=60)
     if archive.returncode:
         return None
     with tarfile.open(fileobj=BytesIO(archive.stdout)) as files:
@@ -65,7 +65,7 @@ def dbt(project: Path, command: str, *options: str) -> str:
         subprocess.CalledProcessError: it failed; it has printed why.
     """
     arguments = [script(), "--quiet", command, "--profiles-dir", str(project), *options]
-    done = subprocess.run(arguments, cwd=project, stdout=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(arguments, cwd=project, stdout=subprocess.PIPE, text=True, check=False, timeout=1800)
     if done.returncode:
         print(done.stdout)
         done.check_returncode()
@@ -101,7 +101,9 @@ def main() -> None:
 
 def _git(repository: Path, *arguments: str) -> str | None:
     try:
-        found = subprocess.run(["git", *arguments], cwd=repository, capture_output=True, text=True, check=False)
+        found = subprocess.run(
+            ["git", *arguments], cwd=repository, capture_output=True, text=True, check=False, timeout=60
+        )
     except FileNotFoundError:
         return None
     return found.stdout.strip() or None if found.returncode == 0 else None

@@ -28,7 +28,9 @@ def generate(settings: Settings) -> Path:
     folder = settings.crypto_platform_home / "dbt-docs"
     command = [script(), "--quiet", "docs", "generate", "--profiles-dir", ".", "--target-path", str(folder)]
     environment = {**os.environ, **settings.environment()}
-    if subprocess.run([*command, "--log-path", str(folder)], cwd=PROJECT_DIR, env=environment, check=False).returncode:
+    if subprocess.run(
+        [*command, "--log-path", str(folder)], cwd=PROJECT_DIR, env=environment, check=False, timeout=900
+    ).returncode:
         raise DocsError(f"dbt docs generate failed; its log is {folder / 'dbt.log'}")
     return folder
 

@@ -10,6 +10,8 @@ from crypto_platform.snowflake.connection import connect
 from crypto_platform.snowflake.statements import rows
 from crypto_platform.transform.project import PROJECT_DIR, new_run_folder
 
+# Seconds; a dozen views take some ten.
+LONGEST_SECONDS = 600
 VIEWS = ("live_prices", "live_indicators_1h")
 
 
@@ -42,7 +44,12 @@ def build(settings: Settings, *selected: str) -> None:
     command += ["--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR)]
     command += ["--target-path", str(new_run_folder(settings, "live-views"))]
     done = subprocess.run(
-        command, env={**os.environ, **settings.environment()}, capture_output=True, text=True, check=False
+        command,
+        env={**os.environ, **settings.environment()},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=LONGEST_SECONDS,
     )
     if done.returncode:
         raise RuntimeError(f"dbt could not build {' '.join(selected)}:\n{done.stdout[-3000:]}{done.stderr[-1000:]}")
