@@ -12,6 +12,7 @@ from crypto_platform.superset import home
 
 WORKERS, THREADS = 2, 8
 REQUEST_SECONDS = 120
+SET_UP_SECONDS = 900
 
 
 def prepare(settings: Settings) -> bool:
@@ -63,7 +64,12 @@ def run_set_up(python: str, environment: dict[str, str]) -> None:
         SupersetError: it failed; the message holds the end of what it said.
     """
     command = [python, str(home.CODE / "prepare.py")]
-    outcome = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=900)
+    try:
+        outcome = subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=False, timeout=SET_UP_SECONDS
+        )
+    except subprocess.TimeoutExpired as late:
+        raise home.SupersetError(f"Superset was not set up within {SET_UP_SECONDS} seconds") from late
     if outcome.returncode != 0:
         end = "\n".join((outcome.stdout + outcome.stderr).splitlines()[-15:])
         raise home.SupersetError(f"Superset could not be set up. The end of what it said:\n{end}")

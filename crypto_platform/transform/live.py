@@ -43,13 +43,12 @@ def build(settings: Settings, *selected: str) -> None:
     command += ["--select", *selected, "--exclude-resource-type", "test", "unit_test"]
     command += ["--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR)]
     command += ["--target-path", str(new_run_folder(settings, "live-views"))]
-    done = subprocess.run(
-        command,
-        env={**os.environ, **settings.environment()},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=LONGEST_SECONDS,
-    )
+    environment = {**os.environ, **settings.environment()}
+    try:
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=False, timeout=LONGEST_SECONDS
+        )
+    except subprocess.TimeoutExpired as late:
+        raise RuntimeError(f"dbt did not build {' '.join(selected)} within {LONGEST_SECONDS} seconds") from late
     if done.returncode:
         raise RuntimeError(f"dbt could not build {' '.join(selected)}:\n{done.stdout[-3000:]}{done.stderr[-1000:]}")
