@@ -79,6 +79,7 @@ class AlpacaClient:
         self._max_attempts = settings.alpaca_max_attempts
         self._backoff = settings.alpaca_backoff_seconds
         self._max_pages = settings.alpaca_max_pages
+        self._timeout = settings.alpaca_timeout_seconds
         self._keys = keys(settings)
         check_address(self._url, self._keys is not None)
         self._rate = RateLimit()
@@ -103,7 +104,7 @@ class AlpacaClient:
         for scheme in ("https://", "http://"):
             session.mount(scheme, self._transport)
         try:
-            return [str(line) for line in session.get(self._url + HELD).json()]
+            return [str(line) for line in session.get(self._url + HELD, timeout=self._timeout).json()]
         except (Refused, requests.RequestException, ValueError, TypeError):
             return []
 
