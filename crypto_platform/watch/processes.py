@@ -56,6 +56,8 @@ class Processes:
         self._came_up: set[str] = set()
         # Each program's process at the last look, as its pid and start, and when that was.
         self._ran: dict[str, tuple[tuple[int, int], datetime]] = {}
+        # When each program's restart was last ordered, as far as its return was seen.
+        self._orders: dict[str, float] = {}
 
     def look(self, instance: Callable[[], dg.DagsterInstance], now: datetime) -> Found:
         """What is wrong now; `instance` opens Dagster's storage, which may be away."""
@@ -136,9 +138,15 @@ class Processes:
         """
         for name, process in supervise.processes(self._settings).items():
             (before, seen), self._ran[name] = self._ran.get(name, (process, now)), (process, now)
+            if process == before:
+                continue
             _, started = before
+            ordered = supervise.restart_ordered(self._settings, name)
+            # supervisord gives starts in whole seconds: an order may seem to be of after the start that it led to.
+            is_ordered = ordered >= started and ordered != self._orders.get(name)
+            self._orders[name] = ordered
             is_told = len(self._missed.get(name, [])) >= MISSES
-            if process == before or is_told or supervise.restart_ordered(self._settings, name) >= started:
+            if is_told or is_ordered:
                 continue
             found.wrong.append(
                 Alert(

@@ -129,8 +129,11 @@ def test_a_program_that_is_back_before_it_is_missed_is_told_once(
     # The same number again, as a system gives it out in time.
     running["code"] = (20, 1_007)
     assert look() == [("code ended and was started again by itself", NOON + timedelta(seconds=6))]
-    ordered["kafka"], running["kafka"] = 1_010.5, (30, 1_011)
+    # A start is told in whole seconds, so this one seems to be of before its order; the next is nobody's.
+    ordered["kafka"], running["kafka"] = 1_010.5, (30, 1_010)
     assert look() == []
+    running["kafka"] = (31, 1_020)
+    assert [what for what, _ in look()] == ["kafka ended and was started again by itself"]
     # Missed and told: its return is the recovery of that.
     processes.code = False
     del running["code"]
