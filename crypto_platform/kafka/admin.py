@@ -114,8 +114,8 @@ def topic_state(settings: Settings, feed: str) -> TopicState:
             settings, lambda timeout: admin.describe_topics(wanted, request_timeout=timeout)[topic].result()
         )
         partitions = [TopicPartition(topic, p.id) for p in described.partitions]
-        earliest = _offsets(settings, admin, partitions, OffsetSpec.earliest())
-        end = _offsets(settings, admin, partitions, OffsetSpec.latest())
+        earliest = ask(settings, lambda timeout: _offsets(admin, partitions, OffsetSpec.earliest(), timeout))
+        end = ask(settings, lambda timeout: _offsets(admin, partitions, OffsetSpec.latest(), timeout))
     except KafkaException as error:
         if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
             raise TopicMissingError(
@@ -144,9 +144,10 @@ class EndOffsets:
         if feed not in self._partitions:
             self._partitions[feed] = [TopicPartition(topic, p) for p in topic_state(self._settings, feed).end]
         try:
-            return _offsets(self._settings, self._admin, self._partitions[feed], OffsetSpec.latest())
+            timeout = self._settings.kafka_request_timeout_seconds
+            return _offsets(self._admin, self._partitions[feed], OffsetSpec.latest(), timeout)
         except KafkaException as error:
-            # A client that has outlived its broker may ask by a leader that is no more, for ever.
+            # Not asked again here: a client that has outlived its broker may ask by a leader that is no more, for ever.
             self._admin = _admin(self._settings)
             self._partitions.pop(feed)
             raise _unreachable(self._settings, f"topic {topic} could not be read", error) from error
@@ -177,14 +178,9 @@ def _admin(settings: Settings) -> AdminClient:
     return AdminClient(client_config(settings) | {"log_level": 0})
 
 
-def _offsets(
-    settings: Settings, admin: AdminClient, partitions: list[TopicPartition], spec: OffsetSpec
-) -> dict[int, int]:
-    def offsets(timeout: float) -> dict[int, int]:
-        futures = admin.list_offsets(dict.fromkeys(partitions, spec), request_timeout=timeout)
-        return {partition.partition: future.result().offset for partition, future in futures.items()}
-
-    return ask(settings, offsets)
+def _offsets(admin: AdminClient, partitions: list[TopicPartition], spec: OffsetSpec, timeout: float) -> dict[int, int]:
+    futures = admin.list_offsets(dict.fromkeys(partitions, spec), request_timeout=timeout)
+    return {partition.partition: future.result().offset for partition, future in futures.items()}
 
 
 def _check_config(settings: Settings, admin: AdminClient, topic: str) -> None:

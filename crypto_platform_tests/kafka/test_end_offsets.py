@@ -15,7 +15,7 @@ def test_a_client_that_has_outlived_its_broker_is_replaced(
 ) -> None:
     clients = iter(["stale", "new"])
 
-    def offsets(_settings: Settings, client: Any, *_: Any) -> dict[int, int]:
+    def offsets(client: Any, *_: Any) -> dict[int, int]:
         if client == "stale":
             raise KafkaException(KafkaError(KafkaError.FENCED_LEADER_EPOCH))
         return {0: 7}
