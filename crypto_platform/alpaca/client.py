@@ -100,11 +100,11 @@ class AlpacaClient:
 
     def held(self) -> list[str]:
         """What the sandbox server has, a line a symbol and timeframe; nothing when it does not say."""
-        session = requests.Session()
-        for scheme in ("https://", "http://"):
-            session.mount(scheme, self._transport)
         try:
-            return [str(line) for line in session.get(self._url + HELD, timeout=self._timeout).json()]
+            return [
+                str(line)
+                for line in self._by_transport(requests.Session()).get(self._url + HELD, timeout=self._timeout).json()
+            ]
         except (Refused, requests.RequestException, ValueError, TypeError):
             return []
 
@@ -272,9 +272,14 @@ class AlpacaClient:
         key, secret = self._keys or (None, None)
         client = kind(key, secret, raw_data=True, url_override=self._url)
         # alpaca-py offers no way to give it a transport; its session is the one private member used here.
-        for scheme in ("https://", "http://"):
-            client._session.mount(scheme, self._transport)
+        self._by_transport(client._session)
         return client
+
+    def _by_transport(self, session: requests.Session) -> requests.Session:
+        """The session, whose requests the client's own transport sends from now on."""
+        for scheme in ("https://", "http://"):
+            session.mount(scheme, self._transport)
+        return session
 
     def _clean(self, text: object, length: int = LONGEST_TEXT) -> str:
         """`text` on one line, short, and without the keys."""
