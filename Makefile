@@ -14,8 +14,8 @@ first = $(shell for python in $(2); do $$python -c '$(call SUITS,$(1))' >/dev/nu
 ifndef PYTHON
 PYTHON := $(call first,13,$(BIN)/python python3.13 python3.12 python3.11 python3)
 endif
-# Superset's packages are not built for 3.13; where neither is there, uv fetches one for `make dashboard`.
-SUPERSET_PYTHON := $(or $(call first,12,$(PYTHON) python3.12 python3.11),3.12)
+# Superset's packages are not built for 3.13; empty where neither is there: then uv fetches one for `make dashboard`.
+SUPERSET_PYTHON := $(call first,12,$(PYTHON) python3.12 python3.11)
 PYTHON_VERSION := $(if $(PYTHON),$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null))
 JARS := $(or $(JVM_JARS),$(CRYPTO_PLATFORM_HOME)/jars)
 UV := $(BIN)/uv
@@ -58,11 +58,10 @@ dashboard-check: superset ## Open every dashboard of an empty Superset in Chromi
 docs: setup ## dbt's site of the models, with lineage and columns, on loopback until Ctrl-C
 	@$(BIN)/crypto-platform docs
 
-# More workers than cores, since tests of systems wait for these.
-# SEED=7 shuffles them.
+# More workers than cores, since some tests wait for systems; SEED=7 shuffles them.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
-test: $(if $(filter 3.12,$(SUPERSET_PYTHON)),setup,superset) ## Every test, those on the real parts included, WORKERS=3 side by side
-	@$(if $(filter 3.12,$(SUPERSET_PYTHON)),echo "Superset needs Python 3.11 or 3.12: tests of the dashboards are skipped.")
+test: $(if $(SUPERSET_PYTHON),superset,setup) ## Every test, those on the real parts included, WORKERS=3 side by side
+	@$(if $(SUPERSET_PYTHON),,echo "Superset needs Python 3.11 or 3.12: tests of the dashboards are skipped.")
 	@$(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadgroup --no-loadscope-reorder \
 	  $(if $(SEED),-p randomly --randomly-seed=$(SEED))
 
@@ -144,7 +143,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml $(VENV)/.jvm
 
 $(SUPERSET_VENV)/.installed: dashboards/requirements.lock | $(VENV)/.installed
 	@echo "Installing Apache Superset into $(SUPERSET_VENV), the first time for a minute or two …"
-	@$(UV) venv --quiet --clear --no-project --python $(SUPERSET_PYTHON) $(SUPERSET_VENV)
+	@$(UV) venv --quiet --clear --no-project --python $(or $(SUPERSET_PYTHON),3.12) $(SUPERSET_VENV)
 	@$(UV) pip install --quiet --compile-bytecode --python $(SUPERSET_VENV)/bin/python --require-hashes \
 	  --requirement dashboards/requirements.lock
 	@# The tables of its metadata, made once here and not by each new Superset: 40 s of migrations.
