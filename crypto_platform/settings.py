@@ -158,6 +158,9 @@ class Settings(BaseSettings):
         "bundled", description="`bundled`: the wheel's Java 21; `system`: 17 or newer at JAVA_HOME or on the PATH"
     )
     java_home: Path | None = Field(None, description="Where that Java is; unset: the `java` on the PATH")
+    sandbox_java_options: str = Field(
+        "", description="More options of Kafka's and Spark's Java; -XX:TieredStopAtLevel=1 starts faster, sustains less"
+    )
     jvm_jars: Path | None = Field(None, description="Folder of the Kafka broker's and connector's jars")
     sandbox_alpaca_port: Port = 18080
     sandbox_kafka_port: Port = 19092
@@ -277,7 +280,7 @@ class Settings(BaseSettings):
     def installed(self) -> dict[str, Any]:
         """What setup put on this machine: all that settings of a fresh home take over of these."""
         return {"jvm_jars": self.jars} | {
-            name: getattr(self, name) for name in ("sandbox_java", "java_home", "superset_venv")
+            name: getattr(self, name) for name in ("sandbox_java", "java_home", "sandbox_java_options", "superset_venv")
         }
 
     @property

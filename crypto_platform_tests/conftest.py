@@ -22,9 +22,13 @@ if TYPE_CHECKING:
 # What setup installed and fetched; all else is at its default, whatever this machine's `.env` and environment say: no
 # test may reach a system of theirs.
 SHARED = Settings().installed
+# Tests start many a Java and keep none for long: half of a Spark's first minute is its second compiler's.
+SHARED["sandbox_java_options"] = "-XX:TieredStopAtLevel=1"
 os.environ[ENV_FILE_VARIABLE] = os.devnull
 for name in Settings.model_fields:
     os.environ.pop(name.upper(), None)
+# Programs that the tests start with settings of their own take it from there.
+os.environ["SANDBOX_JAVA_OPTIONS"] = SHARED["sandbox_java_options"]
 
 # Started in the background of a shell, the suite would pass an ignored Ctrl-C on to the programs it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)

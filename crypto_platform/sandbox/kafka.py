@@ -5,6 +5,7 @@
 
 import base64
 import os
+import shlex
 import subprocess
 import uuid
 from pathlib import Path
@@ -89,7 +90,8 @@ def main() -> None:
             [*jvm, "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", properties], check=True, timeout=120
         )
     heap = ["-Xms256m", f"-Xmx{settings.sandbox_kafka_memory}", "-XX:+UseG1GC", "-XX:+ExitOnOutOfMemoryError"]
-    os.execv(jvm[0], [*jvm, *heap, "kafka.Kafka", properties])  # noqa: S606
+    options = shlex.split(settings.sandbox_java_options)
+    os.execv(jvm[0], [*jvm, *heap, *options, "kafka.Kafka", properties])  # noqa: S606
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 """
 
 import os
+import shlex
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -88,6 +89,7 @@ def command(settings: Settings) -> list[str]:
         # Throughput counts here, not pauses: G1 takes a third more CPU of the two cores.
         "-XX:+UseParallelGC",
         f"-Xmx{settings.sandbox_spark_memory}",
+        *shlex.split(settings.sandbox_java_options),
         *(f"--add-opens={package}=ALL-UNNAMED" for package in OPENED),
         "--sun-misc-unsafe-memory-access=allow",
         "--enable-native-access=ALL-UNNAMED",

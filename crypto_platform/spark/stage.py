@@ -118,6 +118,8 @@ def _messages(spark: "SparkSession", settings: Settings, topic: str, spans: dict
         "endingOffsets": json.dumps({topic: {str(p): span.end for p, span in spans.items()}}),
         "failOnDataLoss": "true",
         "includeHeaders": "true",
+        # How long offsets that the topic does not hold are waited for: two minutes, unless it is told.
+        "kafkaConsumer.pollTimeoutMs": str(round(settings.kafka_request_timeout_seconds * 2_000)),
         "maxRecordsPerPartition": str(_RECORDS_PER_TASK),
         "kafka.max.poll.records": "5000",
         "kafka.max.partition.fetch.bytes": "4194304",

@@ -219,8 +219,9 @@ def test_exactly_the_span_is_read(sandbox: Settings, spark: Any, tmp_path: Path)
 
 def test_offsets_that_are_gone_are_an_error(sandbox: Settings, spark: Any, tmp_path: Path) -> None:
     topic = ensure_topic(sandbox, made.feed_name())
+    impatient = sandbox.model_copy(update={"kafka_request_timeout_seconds": 1.0})
     with pytest.raises(StageError, match=topic):
-        stage_bars(spark, sandbox, topic, {0: Span(0, 10)}, str(tmp_path / "attempt"))
+        stage_bars(spark, impatient, topic, {0: Span(0, 10)}, str(tmp_path / "attempt"))
 
 
 def test_two_attempts_never_share_a_directory(sandbox: Settings, spark: Any, tmp_path: Path) -> None:
