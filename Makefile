@@ -58,9 +58,9 @@ dashboard-check: superset ## Open every dashboard of an empty Superset in Chromi
 docs: setup ## dbt's site of the models, with lineage and columns, on loopback until Ctrl-C
 	@$(BIN)/crypto-platform docs
 
-# More workers than cores, since some tests wait for systems; SEED=7 shuffles them.
-WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
-test: $(if $(SUPERSET_PYTHON),superset,setup) ## Every test, those on the real parts included, WORKERS=3 side by side
+# A worker a core: each has systems of its own, which more would only take the cores from; SEED=7 shuffles the tests.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() or 1)')
+test: $(if $(SUPERSET_PYTHON),superset,setup) ## Every test, those on the real parts included, WORKERS=2 side by side
 	@$(if $(SUPERSET_PYTHON),,echo "Superset needs Python 3.11 or 3.12: tests of the dashboards are skipped.")
 	@$(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadgroup --no-loadscope-reorder \
 	  $(if $(SEED),-p randomly --randomly-seed=$(SEED))
