@@ -17,6 +17,7 @@ from crypto_platform.kafka.admin import TopicState, topic_state
 from crypto_platform.locks import loading
 from crypto_platform.settings import Settings
 from crypto_platform.snowflake import offsets, schema, scratch
+from crypto_platform.snowflake.ledger_loss import LedgerLoss, give_up
 from crypto_platform.snowflake.load import Connect, Load, Loss, commit, record_loss
 from crypto_platform.spark.stage import Span, stage_bars
 
@@ -207,6 +208,19 @@ def accept_loss(settings: Settings, feed: str, run_id: str, connect: Connect | N
             Loss(_load_id(began), feed, state.topic, state.topic_id, run_id, before, after, str(problem), began),
         )
     return LossReport(state.topic, before.next_offsets, after, skipped)
+
+
+def accept_ledger_loss(settings: Settings, feed: str, run_id: str, connect: Connect | None = None) -> LedgerLoss:
+    """Give up the versions that loads put into the ledger and that are gone from it, so that it can be whole again.
+
+    A row of `RAW.LOADS` with a note says how many, below zero. Publish all of the lake's days again afterwards, then
+    load. Without a loss nothing changes.
+    """
+    with loading(settings, feed), (connect or _connect(settings))() as connection:
+        schema.ensure_schema(connection, feed)
+        state = topic_state(settings, feed)
+        began = datetime.now(UTC).replace(tzinfo=None)
+        return give_up(connection, _load_id(began), feed, state.topic, state.topic_id, run_id, began)
 
 
 def _preflight(settings: Settings, feed: str, connection: "SnowflakeConnection") -> tuple[TopicState, dict[int, Span]]:

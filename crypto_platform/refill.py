@@ -1,4 +1,4 @@
-"""Fill a topic and the ledger again from the lake, after the topic lost messages."""
+"""Fill a topic and the ledger again from the lake, after one of the two lost what it held."""
 
 from datetime import date
 

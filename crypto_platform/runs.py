@@ -158,6 +158,8 @@ def _stages(result: "ExecuteInProcessResult", seconds: dict[str, float], feed: s
 
 
 def _errors(result: "ExecuteInProcessResult") -> list[str]:
+    import dagster as dg
+
     errors = []
     for event in result.filter_events(lambda e: e.is_failure):
         data = event.event_specific_data
@@ -165,4 +167,10 @@ def _errors(result: "ExecuteInProcessResult") -> list[str]:
         while error is not None and error.cause is not None:
             error = error.cause
         errors.append(error.message.strip() if error is not None else event.message or event.event_type_value)
+    # Dagster's own error gives no more than the checks' names.
+    errors += [
+        f"{check.check_name}: {check.description}{f' ({mend.value})' if (mend := check.metadata.get('mend')) else ''}"
+        for check in result.get_asset_check_evaluations()
+        if check.blocking and not check.passed and check.description and check.severity == dg.AssetCheckSeverity.ERROR
+    ]
     return errors

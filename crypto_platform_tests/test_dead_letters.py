@@ -12,6 +12,8 @@ from crypto_platform.kafka.admin import client_config, topic_state
 from crypto_platform.kafka.producer import Outgoing, message_headers, send
 from crypto_platform.kafka.reader import messages_at
 from crypto_platform.settings import Settings
+from crypto_platform.snowflake.connection import connect
+from crypto_platform.snowflake.ledger_checks import Balance, balance
 from crypto_platform.stream.service import open_spool
 from crypto_platform.stream.spool import Message
 from crypto_platform_tests import made
@@ -89,6 +91,8 @@ def test_what_kafka_refused_lies_in_the_spool_until_it_is_replayed(settings: Set
     dead_letters.replay(settings, [letter])
     assert dead_letters.find(settings, [feed]) == []
     assert raw.load(settings, feed, "run").loaded == 1
+    with connect(settings) as connection:
+        assert balance(connection, feed) == Balance(held=1, loaded=1)
     (row,) = made.ledger(settings, feed)
     assert row[-2:] == ("stream", SEEN.replace(tzinfo=None))
 

@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,13 @@ from crypto_platform.lake import LakeDay
 from crypto_platform.sandbox import supervise
 from crypto_platform.settings import Settings
 from crypto_platform.snowflake import load as load_module
+from crypto_platform.snowflake.asked import Asked, record
 from crypto_platform.snowflake.connection import connect
+from crypto_platform.snowflake.ledger_checks import Balance, balance
+from crypto_platform.snowflake.ledger_loss import LedgerLoss
 from crypto_platform.snowflake.load import LoadNotCommittedError
 from crypto_platform.snowflake.offsets import ConcurrentLoadError
+from crypto_platform.snowflake.schema import bars_table
 from crypto_platform.snowflake.scratch import is_stale
 from crypto_platform.spark.session import session
 from crypto_platform.spark.stage import StageError
@@ -106,6 +110,7 @@ def check_whole(settings: Settings, feed: str, undisturbed: list[made.Row]) -> N
             .execute("SELECT kafka_partition, next_offset FROM RAW.KAFKA_OFFSETS WHERE topic = %s", (bars.topic(feed),))
             .fetchall()
         )
+        assert balance(connection, feed) == Balance(len(undisturbed), len(undisturbed))
     state = topic_state(settings, feed)
     assert offsets == state.end
     messages, loaded, unchanged, rejected, gaps = map(int, totals)
@@ -335,6 +340,45 @@ def test_a_topic_that_the_brokers_lost_the_end_of_stops_the_load(
         )
     with pytest.raises(raw.TopicRecreatedError, match="the brokers lost messages"):
         load(feed)
+
+
+@pytest.mark.parametrize("statement", ["DROP TABLE {}", "DELETE FROM {} WHERE symbol = 'BTC/USD'"])
+def test_versions_that_are_gone_from_the_ledger_are_given_up_and_loaded_again(
+    sandbox: Settings, load: Callable[[str], raw.LoadReport], undisturbed: list[made.Row], statement: str
+) -> None:
+    feed = made.feed_name()
+    publish(sandbox, feed, days(), "run")
+    load(feed)
+    asked = [Asked("BTC/USD", made.DAY, LATER, 40), Asked("ETH/USD", made.DAY, LATER, 30)]
+    assert raw.accept_ledger_loss(sandbox, feed, "refill") == LedgerLoss(0, [])
+    with connect(sandbox) as connection:
+        record(connection, feed, "1Min", asked, "run")
+        connection.cursor().execute(statement.format(bars_table(feed)))
+    # What is on the topic was loaded once, and is not loaded again.
+    assert load(feed).load_id is None
+    kept = made.ledger(sandbox, feed)
+    gone = len(undisturbed) - len(kept)
+    assert gone > 0
+
+    assert raw.accept_ledger_loss(sandbox, feed, "refill") == LedgerLoss(gone, [made.DAY])
+    assert raw.accept_ledger_loss(sandbox, feed, "refill") == LedgerLoss(0, [])
+    with connect(sandbox) as connection:
+        assert balance(connection, feed) == Balance(len(kept), len(kept))
+        cursor = connection.cursor()
+        rows = cursor.execute("SELECT loaded, note FROM RAW.LOADS WHERE feed = %s AND loaded < 0", (feed,)).fetchall()
+        until = cursor.execute("SELECT symbol, asked_until FROM RAW.ASKED_DAYS WHERE feed = %s", (feed,)).fetchall()
+    ((loaded, note),) = rows
+    assert (loaded, "given up" in note) == (-gone, True)
+    # That these days were answered is taken back where the ledger lacks bars of the answer, and there alone.
+    unanswered, answered = datetime.combine(made.DAY, time()), LATER.replace(tzinfo=None)
+    eth = answered if any(row[0] == "ETH/USD" for row in kept) else unanswered
+    assert dict(until) == {"BTC/USD": unanswered, "ETH/USD": eth}
+
+    publish(sandbox, feed, days(), "refill")
+    load(feed)
+    assert made.ledger(sandbox, feed) == undisturbed
+    with connect(sandbox) as connection:
+        assert balance(connection, feed) == Balance(len(undisturbed), len(undisturbed))
 
 
 # What breaks on the way

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from crypto_platform.lake import Lake
+from crypto_platform.raw import accept_ledger_loss
 from crypto_platform.runs import Order, Run, materialize
 from crypto_platform.settings import PROJECT_ROOT, Settings, use
 from crypto_platform.snowflake.connection import connect
@@ -208,8 +209,9 @@ def test_a_load_that_lacks_published_bars_stops_before_dbt(platform: Settings) -
         connection.cursor().execute("DELETE FROM MARKET.RAW.CRYPTO_BARS WHERE bar_start = '2026-03-20 12:00:00'")
     run = materialize(order, stages=("raw",))
     assert not run.ok
-    assert any("every_published_bar_is_in" in error for error in run.errors)
+    assert any("every_published_bar_is_in: 1 bars of the lake are not in" in error for error in run.errors)
     assert "dbt" not in [s.name for s in run.stages]
+    assert accept_ledger_loss(platform, "crypto", "refill").versions == 1
     mended = materialize(order, stages=("kafka", "raw"))
     assert mended.ok, mended.errors
     assert stage(mended, "raw")["loaded"] == 1

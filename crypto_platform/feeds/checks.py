@@ -60,6 +60,10 @@ ACCOUNTED = Check("every_message_is_accounted_for", "Messages drained = loaded +
 COMPLETE = Check(
     "every_published_bar_is_in", "Every bar of these days' lake files is in the ledger, but for the rejected."
 )
+KEPT = Check(
+    "ledger_holds_every_load",
+    "The ledger has as many versions as its loads put there (RAW.LOADS), less what a refill gave up.",
+)
 ONCE = Check("no_message_twice", "No (topic, partition, offset) is in the ledger twice.")
 ON_GRID = Check("bars_on_their_grid", "Every bar of these days starts on its timeframe's grid.")
 ACCEPTED = Check("no_bar_is_rejected", "The load refused none of its messages.", blocking=False)
@@ -79,7 +83,7 @@ USUAL = Check(
 
 ALPACA = (AGREED, WHOLE)
 KAFKA = (PUBLISHED,)
-RAW = (ACCOUNTED, COMPLETE, ONCE, ON_GRID, ACCEPTED, COHERENT, STEADY, USUAL)
+RAW = (ACCOUNTED, COMPLETE, KEPT, ONCE, ON_GRID, ACCEPTED, COHERENT, STEADY, USUAL)
 
 
 def specs(key: dg.AssetKey, checks: Sequence[Check]) -> list[dg.AssetCheckSpec]:
@@ -205,13 +209,15 @@ def of_load(subject: Subject, connection: "SnowflakeConnection", lake: Lake, rep
     held: dict[date, dict[str, int]] = {}
     for (day, symbol), found in sorted(of_days.items()):
         held.setdefault(day, {})[symbol] = found.bars
+    balance = ledger_checks.balance(connection, subject.feed)
     results = [
         *_accounts(subject, connection, report, _missing(subject, lake, held)),
+        _kept(subject, balance),
         *_plausibility(subject, connection, figures, of_days),
     ]
     newest = max(held, default=None)
     sample = ledger_checks.newest_of_day(connection, subject.feed, subject.timeframe, newest) if newest else []
-    return LoadProof(results, held, sample, ledger_checks.rows(connection, subject.feed))
+    return LoadProof(results, held, sample, balance.held)
 
 
 def _accounts(
@@ -270,6 +276,22 @@ def _accounts(
 
 def _rows_of_load(name: str, report: "LoadReport") -> str:
     return f"crypto-platform sql \"select * from market.{name.lower()} where load_id = '{report.load_id}'\""  # noqa: S608 - shown
+
+
+def _kept(subject: Subject, balance: ledger_checks.Balance) -> dg.AssetCheckResult:
+    """Whether what was loaded is still there, also of other days than the run's."""
+    ledger = bars_table(subject.feed)
+    return subject.result(
+        KEPT,
+        not balance.lacking,
+        f"{ledger} holds {balance.held:,} versions where its loads put {balance.loaded:,}: {balance.lacking:,} are "
+        "gone, deleted or dropped with the table. While Snowflake's Time Travel has them, bring them back first "
+        "(UNDROP TABLE); a refill loads what the lake holds"
+        if balance.lacking
+        else "everything that was loaded is in the ledger",
+        f"crypto-platform refill --feed {subject.feed}",
+        {"versions": balance.held, "loaded": balance.loaded, "gone": balance.lacking},
+    )
 
 
 def _plausibility(

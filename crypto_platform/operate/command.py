@@ -118,20 +118,20 @@ def refill(
     start: Annotated[datetime | None, _day("--from", "First UTC day; left out: the lake's first.")] = None,
     end: Annotated[datetime | None, _day("--to", "The UTC day after the last; left out: the lake's last.")] = None,
 ) -> None:
-    """Publish the lake's days again and load them, after the topic lost messages or was created anew.
+    """Publish the lake's days again and load them, after the topic or the ledger lost some of them.
 
-    Offsets that are gone are given up, which RAW.LOADS keeps a row of; Alpaca is not asked. What the ledger has
-    already stays as it is.
+    Offsets that are gone are given up, which RAW.LOADS keeps a row of; so are, without --from and --to, versions that
+    were loaded and are gone from the ledger. Alpaca is not asked. What the ledger has already stays as it is.
 
     Example: crypto-platform refill --feed crypto
     """
     from crypto_platform import raw
     from crypto_platform.console import stdout
-    from crypto_platform.operate.ranges import ranges
+    from crypto_platform.operate.ranges import ONE_DAY, ranges
     from crypto_platform.refill import stored
     from crypto_platform.runs import Order, feed_named
     from crypto_platform.settings import settings
-    from crypto_platform.sources import Source
+    from crypto_platform.sources import Source, again
 
     with usage():
         timeframe = feed_named(feed).timeframe
@@ -142,6 +142,14 @@ def refill(
         if loss.skipped != 0:
             given_up = "an unknown number of" if loss.skipped is None else f"{loss.skipped:,}"
             console.print(f"Gave up {given_up} messages of {loss.topic}: offsets {loss.before} → {loss.after}.")
+        # Which days the ledger lost is not known for all: some of the lake's days would not make it whole.
+        if start is None and end is None:
+            lost = raw.accept_ledger_loss(effective, feed, run_id="refill")
+            if lost.versions:
+                console.print(f"Gave up {lost.versions:,} versions that are gone from the ledger.")
+            if elsewhere := sorted(set(lost.days) - set(days)):
+                command = again(feed, elsewhere[0], elsewhere[-1] + ONE_DAY)
+                console.print(f"The lake has no file of {len(elsewhere)} of their days: {command}", soft_wrap=True)
         for first, after in ranges(days):
             show(run(Order(feed, first, after), Source(), console, stages=("kafka", "raw")), console)
 

@@ -1,12 +1,12 @@
 """Questions to the ledger that prove a load: which bars are in, and whether they are what they should be."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from crypto_platform.bars import KEY_COLUMNS, VALUE_RULES, Timeframe, broken_rule
 from crypto_platform.plausible import DayFigures
-from crypto_platform.snowflake.schema import bars_table
+from crypto_platform.snowflake.schema import LOADS, bars_table
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
@@ -77,9 +77,28 @@ def newest_of_day(
     return _bars(connection, feed, timeframe, day, "TRUE", order="bar_start DESC, symbol")
 
 
-def rows(connection: "SnowflakeConnection", feed: str) -> int:
-    """How many versions the ledger holds in all."""
-    return _count(connection, f"SELECT count(*) FROM {bars_table(feed)}", ())
+@dataclass(frozen=True)
+class Balance:
+    """How many versions the ledger holds in all, and how many its loads put there, less what was given up."""
+
+    held: int
+    loaded: int
+
+    @property
+    def lacking(self) -> int:
+        return max(0, self.loaded - self.held)
+
+
+def balance(connection: "SnowflakeConnection", feed: str) -> Balance:
+    """The ledger beside its loads, in one statement: a load that commits meanwhile is in both or in neither."""
+    cursor = connection.cursor()
+    cursor.execute(
+        f"SELECT (SELECT count(*) FROM {bars_table(feed)}), "
+        f"(SELECT coalesce(sum(loaded), 0) FROM {LOADS} WHERE feed = %s)",
+        (feed,),
+    )
+    ((held, loaded),) = cursor.fetchall()
+    return Balance(int(held), int(loaded))
 
 
 def _bars(

@@ -19,7 +19,7 @@ from crypto_platform.lake import Lake, Section
 from crypto_platform.raw import LoadReport
 from crypto_platform.settings import Settings
 from crypto_platform.snowflake.connection import connect
-from crypto_platform.snowflake.schema import bars_table, ensure_schema
+from crypto_platform.snowflake.schema import LOADS, bars_table, ensure_schema
 from crypto_platform_tests import made
 
 FIRST, LAST = date(2026, 3, 1), date(2026, 3, 20)
@@ -145,6 +145,45 @@ def test_what_the_lake_has_and_the_ledger_lacks_is_named(
     assert failed(results) == ["every_published_bar_is_in"]
     (record,) = results["every_published_bar_is_in"].metadata["missing where"].records  # type: ignore[union-attr]
     assert record.data == {"day and symbol": f"{LAST} BTC/USD", "bars": 1}
+
+
+def loads(connection: SnowflakeConnection, feed: str, *loaded: int) -> None:
+    with closing(connection.cursor()) as cursor:
+        for number, versions in enumerate(loaded):
+            cursor.execute(
+                f"INSERT INTO {LOADS} SELECT 'load_{number}', '{feed}', 'topic', 'id', 'run', '{{}}', '{{}}', 0, "
+                f"{versions}, 0, 0, 0, NULL, SYSDATE(), SYSDATE()"
+            )
+
+
+@pytest.mark.parametrize("loaded", [(480,), (500, 30, -50), ()])
+def test_a_ledger_as_long_as_its_loads_is_whole(
+    connection: SnowflakeConnection, feed: str, lake: Lake, loaded: tuple[int, ...]
+) -> None:
+    loads(connection, feed, *loaded)
+    assert failed(of_load(connection, feed, lake)) == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "held", "gone"),
+    [("DELETE FROM {} WHERE bar_start < '2026-03-03'", "432", "48"), ("DROP TABLE {}", "0", "480")],
+)
+def test_what_was_loaded_and_is_gone_is_counted(
+    connection: SnowflakeConnection, feed: str, lake: Lake, statement: str, held: str, gone: str
+) -> None:
+    loads(connection, feed, 400, 80)
+    with closing(connection.cursor()) as cursor:
+        cursor.execute(statement.format(bars_table(feed)))
+    # As every load does first.
+    ensure_schema(connection, feed)
+    results = of_load(connection, feed, lake)
+    # None of the run's own days is concerned.
+    assert failed(results) == ["ledger_holds_every_load"]
+    found = results["ledger_holds_every_load"]
+    assert found.severity == dg.AssetCheckSeverity.ERROR
+    assert f"holds {held} versions where its loads put 480: {gone} are gone" in str(found.description)
+    assert "UNDROP TABLE" in str(found.description)
+    assert found.metadata["mend"].value == f"crypto-platform refill --feed {feed}"
 
 
 def test_refused_messages_are_told_with_their_reasons(connection: SnowflakeConnection, feed: str, lake: Lake) -> None:
