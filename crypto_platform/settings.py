@@ -58,6 +58,10 @@ class Settings(BaseSettings):
         None, description="Whether the feeds' daily runs ask for new days; unset: unless the bars are recordings"
     )
 
+    repair_never_requested: bool = Field(
+        False, description="Whether repairs ask for days between a symbol's bars that nobody ever asked for"
+    )
+
     run_limit_minutes: float = Field(
         60.0, gt=0, description="After these, and what its bars take, a run is ended; waiting for its pool included"
     )

@@ -17,7 +17,7 @@ def _repair(feed: str) -> dg.SensorDefinition:
         minimum_interval_seconds=60,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=f"Asks Alpaca again for days of {feed} whose gaps are ours, until dbt finds them closed or the "
-        "vendor's.",
+        "vendor's. Of days that were never requested it says what a backfill would take.",
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         # From another source than the day's, a repair would be a correction.
@@ -28,9 +28,10 @@ def _repair(feed: str) -> dg.SensorDefinition:
             from crypto_platform.snowflake.connection import connect
 
             with connect(settings()) as connection:
-                return repair.missed_by_us(connection, feed)
+                return repair.gaps_of_ours(connection, feed)
 
-        found = repair.tick(context.instance, feed, repair.State.of(context.cursor), gaps, datetime.now(UTC))
+        state = repair.State.of(context.cursor)
+        found = repair.tick(context.instance, feed, state, gaps, datetime.now(UTC), settings())
         context.log.info(found.why)
         requests = [dg.RunRequest(run_config=r.run_config, tags=r.tags) for r in found.repairs]
         return dg.SensorResult(

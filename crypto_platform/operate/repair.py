@@ -4,11 +4,14 @@ dbt judges every gap (`MARTS.FCT_GAPS`). One is `missed_by_us` while Alpaca was 
 end. A repair runs the feed's job for just these days and symbols. Its load writes down what was asked
 (`RAW.ASKED_DAYS`), and its dbt build judges anew: the gap is closed, or `missing_at_vendor` (stocks: `no_trade`), and
 not asked for again.
+
+Days without a bar that nobody ever asked for are `never_requested`: how far to fill them is a person's decision, unless
+`REPAIR_NEVER_REQUESTED` has repairs ask for them too.
 """
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
@@ -16,8 +19,10 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from crypto_platform.feeds.spec import FeedSpec, feeds
-from crypto_platform.operate.history import in_flight, range_tags
+from crypto_platform.operate.history import in_flight, materialised, range_tags
+from crypto_platform.operate.never_requested import advice
 from crypto_platform.operate.ranges import ONE_DAY, Range, days_in, ranges
+from crypto_platform.settings import Settings
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
@@ -32,11 +37,12 @@ DAYS_A_RUN = 31
 
 @dataclass(frozen=True)
 class Gap:
-    """Missing bars of a symbol over [start, end), UTC."""
+    """Missing bars of a symbol over [start, end), UTC; `requested`: somebody asked for its days once."""
 
     symbol: str
     start: datetime
     end: datetime
+    requested: bool = True
 
 
 @dataclass(frozen=True)
@@ -58,11 +64,16 @@ class Repair:
 
 @dataclass(frozen=True)
 class State:
-    """What a tick leaves to the next: the build it judged by, attempts by `symbol day`, whether nothing was left."""
+    """What a tick leaves to the next.
+
+    The build it judged by, attempts by `symbol day`, whether nothing was left to ask for, and what it said of days that
+    it left alone.
+    """
 
     build: int = 0
     attempts: Mapping[str, int] = field(default_factory=dict)
     idle: bool = False
+    left_alone: str = ""
 
     @classmethod
     def of(cls, cursor: str | None) -> "State":
@@ -70,7 +81,14 @@ class State:
 
     @property
     def cursor(self) -> str:
-        return json.dumps({"build": self.build, "attempts": dict(self.attempts), "idle": self.idle})
+        return json.dumps(
+            {
+                "build": self.build,
+                "attempts": dict(self.attempts),
+                "idle": self.idle,
+                "left_alone": self.left_alone,
+            }
+        )
 
 
 @dataclass(frozen=True)
@@ -88,6 +106,7 @@ def tick(
     state: State,
     gaps: Callable[[], Iterable[Gap]],
     now: datetime,
+    settings: Settings,
 ) -> Tick:
     """Look at the feed's gaps, if dbt judged them since the last look or a repair did not get that far."""
     record = instance.fetch_materializations(GAPS, limit=1).records
@@ -96,15 +115,29 @@ def tick(
     newest = record[0].storage_id
     if in_flight(instance, feed, {REPAIR_TAG: feed}):
         return Tick([], "a repair is at work", state)
-    if state.idle and newest == state.build:
-        return Tick([], "dbt has judged no gaps since the last look", state)
+    all_days = settings.repair_never_requested
+    if state.idle and newest == state.build and not (all_days and state.left_alone):
+        said = ["dbt has judged no gaps since the last look", state.left_alone]
+        return Tick([], "; ".join(filter(None, said)), state)
+    spec, today, judged = feeds()[feed], now.astimezone(UTC).date(), list(gaps())
     found, attempts, given_up = repairs(
-        feed, feeds()[feed], gaps(), state.attempts, in_flight(instance, feed), now.astimezone(UTC).date()
+        feed,
+        spec,
+        [gap for gap in judged if gap.requested or all_days],
+        state.attempts,
+        in_flight(instance, feed),
+        today,
     )
+    left_alone = ""
+    if not all_days:
+        never = _by_symbols(spec, _wanted(spec, (gap for gap in judged if not gap.requested), today))
+        left_alone = advice(settings, feed, spec, never, materialised(instance, feed))
     said = [f"{len(found)} runs" if found else "no gap to ask for"]
     if given_up:
         said.append(f"given up after {MOST_ATTEMPTS} attempts: {', '.join(sorted(given_up))}")
-    return Tick(found, "; ".join(said), State(newest, attempts, idle=not found))
+    if left_alone:
+        said.append(left_alone)
+    return Tick(found, "; ".join(said), State(newest, attempts, idle=not found, left_alone=left_alone))
 
 
 def repairs(
@@ -120,21 +153,16 @@ def repairs(
     Left out: today, which is not over, days that a run works on, symbols that the feed has no more.
     """
     at_work = {day for days in busy for day in days_in(days)}
-    wanted: dict[date, set[str]] = defaultdict(set)
+    wanted = []
     still, given_up = {}, set()
-    for gap in gaps:
-        for day in _days(gap):
-            name = f"{gap.symbol} {day}"
-            if gap.symbol not in spec.symbols or not spec.start_date <= day < today:
-                continue
-            still[name] = attempts.get(name, 0)
-            if still[name] >= MOST_ATTEMPTS:
-                given_up.add(name)
-            elif day not in at_work:
-                wanted[day].add(gap.symbol)
-    by_symbols: dict[tuple[str, ...], list[date]] = defaultdict(list)
-    for day, symbols in wanted.items():
-        by_symbols[tuple(s for s in spec.symbols if s in symbols)].append(day)
+    for symbol, day in _wanted(spec, gaps, today):
+        name = f"{symbol} {day}"
+        still[name] = attempts.get(name, 0)
+        if still[name] >= MOST_ATTEMPTS:
+            given_up.add(name)
+        elif day not in at_work:
+            wanted.append((symbol, day))
+    by_symbols = _by_symbols(spec, wanted)
     found = [Repair(feed, days, symbols) for symbols, chosen in by_symbols.items() for days in _cut(ranges(chosen))]
     found = sorted(found, key=lambda repair: repair.days)[:RUNS_A_TICK]
     for repair in found:
@@ -144,15 +172,33 @@ def repairs(
     return found, still, given_up
 
 
-def missed_by_us(connection: "SnowflakeConnection", feed: str) -> list[Gap]:
-    """The feed's gaps that nobody has asked Alpaca for since, as dbt judged last."""
+def gaps_of_ours(connection: "SnowflakeConnection", feed: str) -> list[Gap]:
+    """The feed's gaps that nobody has asked Alpaca for since, or ever, as dbt judged last."""
     cursor = connection.cursor()
     cursor.execute(
-        "SELECT symbol, gap_start, gap_end FROM MARTS.FCT_GAPS "
-        "WHERE feed = %s AND gap_class = 'missed_by_us' ORDER BY gap_start",
+        "SELECT symbol, gap_start, gap_end, gap_class = 'missed_by_us' FROM MARTS.FCT_GAPS "
+        "WHERE feed = %s AND gap_class IN ('missed_by_us', 'never_requested') ORDER BY gap_start",
         (feed,),
     )
-    return [Gap(symbol, start, end) for symbol, start, end in cursor.fetchall()]
+    return [Gap(*row) for row in cursor.fetchall()]
+
+
+def _wanted(spec: FeedSpec, gaps: Iterable[Gap], today: date) -> Iterator[tuple[str, date]]:
+    """The symbols and days of the gaps that are the feed's and over."""
+    for gap in gaps:
+        if gap.symbol in spec.symbols:
+            yield from ((gap.symbol, day) for day in _days(gap) if spec.start_date <= day < today)
+
+
+def _by_symbols(spec: FeedSpec, wanted: Iterable[tuple[str, date]]) -> dict[tuple[str, ...], list[date]]:
+    """The days by their symbols, in the feed's order."""
+    by_day: dict[date, set[str]] = defaultdict(set)
+    for symbol, day in wanted:
+        by_day[day].add(symbol)
+    found: dict[tuple[str, ...], list[date]] = defaultdict(list)
+    for day, symbols in by_day.items():
+        found[tuple(s for s in spec.symbols if s in symbols)].append(day)
+    return found
 
 
 def _days(gap: Gap) -> Iterable[date]:

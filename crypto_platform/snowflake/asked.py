@@ -5,7 +5,7 @@ The ledger cannot tell: a bar that comes again unchanged adds no row, and a day 
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING
 
 from crypto_platform.bars import Timeframe
@@ -20,7 +20,10 @@ _ROWS = 1_000
 
 @dataclass(frozen=True)
 class Asked:
-    """A symbol's UTC day as Alpaca answered at `until` (UTC): `bars` of it, all of which the ledger holds."""
+    """A symbol's UTC day as Alpaca answered, with `bars` of it.
+
+    `until` (UTC): when it answered, if the ledger holds all of them; else the day's start, from which no gap follows.
+    """
 
     symbol: str
     day: date
@@ -31,9 +34,9 @@ class Asked:
 def asked_days(
     lake: Lake, feed: str, timeframe: Timeframe, days: Iterable[date], held: Mapping[date, Mapping[str, int]]
 ) -> Iterator[Asked]:
-    """The lake's days and symbols of which the ledger holds every bar, as `held` counts it.
+    """What the lake's days and symbols were asked for; `held` counts the ledger's bars.
 
-    One that lacks bars stays unsaid: its gaps are ours, whatever Alpaca answered.
+    Of one that lacks bars it says that it was asked for and no more: its gaps are ours, whatever Alpaca answered.
     """
     for day in days:
         try:
@@ -41,8 +44,8 @@ def asked_days(
         except LakeDayMissing:
             continue
         for symbol, (bars, until) in answers.items():
-            if held.get(day, {}).get(symbol, 0) >= bars:
-                yield Asked(symbol, day, until, bars)
+            is_whole = held.get(day, {}).get(symbol, 0) >= bars
+            yield Asked(symbol, day, until if is_whole else datetime.combine(day, time(), UTC), bars)
 
 
 def record(connection: "SnowflakeConnection", feed: str, timeframe: str, asked: Iterable[Asked], run_id: str) -> None:

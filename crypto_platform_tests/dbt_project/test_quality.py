@@ -1,7 +1,7 @@
 """What is missing, why, and what is odd: on recordings with holes cut into them."""
 
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime
 
 import numpy as np
 import pandas as pd
@@ -58,8 +58,8 @@ def test_gaps_of_crypto(holey: Warehouse) -> None:
         (pd.Timestamp("2026-03-01 12:00"), pd.Timestamp("2026-03-01 12:05"), 5, "missing_at_vendor"),
         # Over midnight it is one gap.
         (pd.Timestamp("2026-03-02 23:50"), pd.Timestamp("2026-03-03 00:10"), 20, "missing_at_vendor"),
-        # Of a whole day nothing tells that it was asked for.
-        (pd.Timestamp("2026-03-04 00:00"), pd.Timestamp("2026-03-05 00:00"), 1440, "missed_by_us"),
+        # Of a whole day nothing tells that it was ever asked for.
+        (pd.Timestamp("2026-03-04 00:00"), pd.Timestamp("2026-03-05 00:00"), 1440, "never_requested"),
     ]
 
 
@@ -150,6 +150,39 @@ def test_bars_not_asked_for_again_are_missed_by_us(new_warehouse: Callable[[str]
         record(session, "crypto", "1Min", [Asked("BTC/USD", date(2026, 3, 1), until, 1075)], "run")
     warehouse.dbt("build")
     assert warehouse.table("MARTS.FCT_GAPS")["gap_class"].tolist() == ["missing_at_vendor"]
+    assert_equals_full_refresh(warehouse)
+
+
+def test_days_that_nobody_ever_asked_for_are_a_class_of_their_own(new_warehouse: Callable[[str], Warehouse]) -> None:
+    warehouse = new_warehouse("FAR_APART")
+    bitcoin = recording("BTC-USD_1Min")
+    warehouse.load("crypto", days(bitcoin, "2026-03-01", "2026-03-02"), OBSERVED)
+    warehouse.load("crypto", days(bitcoin, "2026-03-06", "2026-03-07"), OBSERVED)
+    spy = days(recording("SPY_15Min"), "2025-11-25", "2025-12-02")
+    warehouse.load("us_equity", without(spy, ("2025-11-26", "2025-12-01")), OBSERVED)
+
+    def judged(symbol: str) -> list[tuple[str, str, int]]:
+        gaps = warehouse.query(f"select * from MARTS.FCT_GAPS where symbol = '{symbol}' order by gap_start")
+        shown = gaps[gaps["gap_class"] != "market_closed"]
+        return [(f"{g.gap_start:%m-%d}", g.gap_class, g.missing_bars) for g in shown.itertuples()]
+
+    warehouse.dbt("build")
+    assert judged("BTC/USD") == [("03-02", "never_requested", 4 * 1440)]
+    # Thanksgiving and the weekend are closed.
+    assert judged("SPY") == [("11-26", "never_requested", 26), ("11-28", "never_requested", 14)]
+
+    # Asked for, the answer not whole in the ledger; and asked for, without a bar.
+    with connection.connect(warehouse.settings) as session:
+        start = pd.Timestamp("2026-03-03", tz="UTC").to_pydatetime()
+        record(session, "crypto", "1Min", [Asked("BTC/USD", date(2026, 3, 3), start, 1440)], "run")
+        record(session, "crypto", "1Min", [Asked("BTC/USD", date(2026, 3, 4), datetime.now(UTC), 0)], "run")
+    warehouse.dbt("build")
+    assert judged("BTC/USD") == [
+        ("03-02", "never_requested", 1440),
+        ("03-03", "missed_by_us", 1440),
+        ("03-04", "missing_at_vendor", 1440),
+        ("03-05", "never_requested", 1440),
+    ]
     assert_equals_full_refresh(warehouse)
 
 

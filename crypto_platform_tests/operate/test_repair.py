@@ -6,6 +6,7 @@ import dagster as dg
 
 from crypto_platform.feeds.spec import feeds
 from crypto_platform.operate import repair
+from crypto_platform.operate.never_requested import advice
 from crypto_platform.operate.repair import Gap, Repair, State
 from crypto_platform.runs import Order, materialize
 from crypto_platform.settings import Settings, use
@@ -15,6 +16,7 @@ from crypto_platform.sources import Source
 D, T = date.fromisoformat, datetime.fromisoformat
 SPEC = feeds()["us_equity"]
 TODAY = D("2026-05-20")
+SETTINGS = Settings()
 
 
 def gap(symbol: str, start: str, end: str) -> Gap:
@@ -84,21 +86,74 @@ def test_a_look_is_taken_when_dbt_judged_anew_or_a_repair_failed() -> None:
 
     with dg.instance_for_test() as instance:
         state = State.of(None)
-        first = repair.tick(instance, "us_equity", state, gaps, now)
+        first = repair.tick(instance, "us_equity", state, gaps, now, SETTINGS)
         assert (first.repairs, looks) == ([], [])
         instance.report_runless_asset_event(dg.AssetMaterialization(repair.GAPS, partition="2026-05-04"))
-        second = repair.tick(instance, "us_equity", first.state, gaps, now)
+        second = repair.tick(instance, "us_equity", first.state, gaps, now, SETTINGS)
         assert len(second.repairs) == 1
         # It failed before dbt: no new build, and another attempt.
-        third = repair.tick(instance, "us_equity", State.of(second.state.cursor), gaps, now)
+        third = repair.tick(instance, "us_equity", State.of(second.state.cursor), gaps, now, SETTINGS)
         assert third.state.attempts == {"SPY 2026-05-04": 2}
         # It came to an end, and the gap is closed.
         instance.report_runless_asset_event(dg.AssetMaterialization(repair.GAPS, partition="2026-05-04"))
-        fourth = repair.tick(instance, "us_equity", third.state, none, now)
+        fourth = repair.tick(instance, "us_equity", third.state, none, now, SETTINGS)
         assert (fourth.repairs, fourth.state.attempts) == ([], {})
-        fifth = repair.tick(instance, "us_equity", fourth.state, gaps, now)
+        fifth = repair.tick(instance, "us_equity", fourth.state, gaps, now, SETTINGS)
         assert (fifth.repairs, fifth.why) == ([], "dbt has judged no gaps since the last look")
     assert looks == [1, 1, 0]
+
+
+def never(symbol: str, start: str, end: str) -> Gap:
+    return Gap(symbol, T(start), T(end), requested=False)
+
+
+def test_days_that_were_never_requested_are_left_to_a_person_who_is_told_what_they_take(tmp_path: Path) -> None:
+    settings = Settings(crypto_platform_home=tmp_path)
+    monday, friday = D("2026-05-04"), D("2026-05-08")
+    found = [
+        gap("SPY", "2026-05-11 14:00", "2026-05-11 15:00"),
+        *(never("SPY", f"2026-05-0{d} 13:30", f"2026-05-0{d} 20:00") for d in (4, 5, 8)),
+        *(never("AAPL", f"2026-05-0{d} 13:30", f"2026-05-0{d} 20:00") for d in (4, 5, 8)),
+        *(never("NVDA", f"2026-05-0{d} 13:30", f"2026-05-0{d} 20:00") for d in (4, 5, 8)),
+        *(never("NVDA", f"2026-05-1{d} 13:30", f"2026-05-1{d} 20:00") for d in (2, 3)),
+        # Today is not over.
+        never("NVDA", "2026-05-20 13:30", "2026-05-20 20:00"),
+    ]
+    with dg.instance_for_test() as instance:
+        instance.report_runless_asset_event(dg.AssetMaterialization(repair.GAPS, partition="2026-05-04"))
+
+        def tick(state: State, settings: Settings) -> repair.Tick:
+            return repair.tick(instance, "us_equity", state, lambda: found, datetime(2026, 5, 20, tzinfo=UTC), settings)
+
+        alone = tick(State(), settings)
+        assert [(r.days, r.symbols) for r in alone.repairs] == [((D("2026-05-11"), D("2026-05-12")), ("SPY",))]
+        assert alone.state.attempts == {"SPY 2026-05-11": 1}
+        assert alone.why == (
+            "1 runs; 5 days were never requested and are left alone, unless REPAIR_NEVER_REQUESTED=true: "
+            f"`crypto-platform backfill --feed us_equity --from {monday} --to 2026-05-09 --missing-only` "
+            "(5 days, 1 requests, 0 minutes at the least), "
+            "`crypto-platform backfill --feed us_equity --from 2026-05-12 --to 2026-05-14 --symbols NVDA "
+            "--missing-only` (2 days, 1 requests, 0 minutes at the least)"
+        )
+
+        # Said as long as it is so, and asked for once a person allows it, though dbt has judged nothing since.
+        del found[0]
+        idle = tick(State.of(alone.state.cursor), settings)
+        assert idle.repairs == []
+        assert tick(idle.state, settings).why == f"dbt has judged no gaps since the last look; {idle.state.left_alone}"
+        allowed = settings.model_copy(update={"repair_never_requested": True})
+        asked_for = tick(idle.state, allowed)
+        everything = (monday, D("2026-05-06")), (friday, D("2026-05-09")), (D("2026-05-12"), D("2026-05-14"))
+        assert tuple(r.days for r in asked_for.repairs) == everything
+        assert (asked_for.why, asked_for.state.left_alone) == ("3 runs", "")
+
+
+def test_a_day_that_was_loaded_without_being_asked_for_takes_more_than_what_is_missing(tmp_path: Path) -> None:
+    days = {SPEC.symbols: [D("2026-05-04"), D("2026-05-06")]}
+    there = {D("2026-05-04"), D("2026-05-05")}
+    text = advice(Settings(crypto_platform_home=tmp_path), "us_equity", SPEC, days, there)
+    assert "`crypto-platform backfill --feed us_equity --from 2026-05-04 --to 2026-05-07` (3 days," in text
+    assert advice(Settings(crypto_platform_home=tmp_path), "us_equity", SPEC, {}, there) == ""
 
 
 HOLE = datetime(2025, 2, 10, 12, tzinfo=UTC)
@@ -135,10 +190,10 @@ def test_a_gap_of_ours_is_asked_for_until_it_is_known_to_be_the_vendors_or_close
     def tick(state: State) -> repair.Tick:
         def gaps() -> list[Gap]:
             with connect(platform) as connection:
-                return [g for g in repair.missed_by_us(connection, "crypto") if g.start.date() == order.start]
+                return [g for g in repair.gaps_of_ours(connection, "crypto") if g.start.date() == order.start]
 
         with dg.DagsterInstance.get() as instance:
-            return repair.tick(instance, "crypto", state, gaps, datetime.now(UTC))
+            return repair.tick(instance, "crypto", state, gaps, datetime.now(UTC), platform)
 
     broken = recording(tmp_path / "broken", hole=True)
     run(broken)

@@ -57,7 +57,8 @@ pieces as (
         gaps.gap_start,
         gaps.gap_end,
         gaps.in_session,
-        gaps.asked_until
+        gaps.asked_until,
+        true as has_bars
     from {{ ref('int_day_gaps') }} as gaps
     inner join symbols on gaps.feed = symbols.feed and gaps.symbol = symbols.symbol
     where gaps.gap_start >= symbols.first_bar_start
@@ -75,7 +76,8 @@ pieces as (
         {{ start }} as gap_start,
         {{ end }} as gap_end,
         {{ in_session }} as in_session,
-        null as asked_until
+        null as asked_until,
+        false as has_bars
     from empty_days
     where {{ start }} < {{ end }}
     {%- endfor %}
@@ -100,6 +102,7 @@ classified as (
             when not pieces.in_session then 'market_closed'
             when pieces.asked_until >= pieces.gap_end or asked.asked_until >= pieces.gap_end
                 then iff(pieces.asset_class = 'crypto', 'missing_at_vendor', 'no_trade')
+            when not pieces.has_bars and asked.day is null then 'never_requested'
             else 'missed_by_us'
         end as gap_class
     from pieces
