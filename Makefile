@@ -82,7 +82,7 @@ check: setup ## Style, types and SQL style
 	$(BIN)/sqlfluff lint dbt_project
 
 changed: setup ## Build the dbt models that differ from main, and what depends on them, on empty tables
-	@$(BIN)/python -m crypto_platform.transform.changed
+	@$(BIN)/python -m crypto_platform_tests.dbt_project.changed
 
 format: setup ## Put the code into the style that `check` asks for
 	$(BIN)/ruff check --fix .
@@ -93,11 +93,11 @@ bench: superset ## Throughput of each hop, beside other tools, as a table and JS
 	@$(BIN)/python -m bench
 
 drill: setup ## Break every part that is watched: seconds to the alert and to the recovery, as a table
-	@$(BIN)/python -m crypto_platform.drill
+	@$(BIN)/python -m drill
 
 MINUTES ?= 30
 soak: setup ## The live path disturbed and killed for MINUTES=30, and a ledger that must not show it
-	@$(BIN)/python -m crypto_platform_tests.stream.soak --minutes $(MINUTES)
+	@$(BIN)/python -m crypto_platform_tests.streaming.soak --minutes $(MINUTES)
 
 lock: setup ## Pin anew what pyproject.toml, ivy.xml and the .in files ask for
 	$(COMPILE) requirements-uv.in --output-file requirements-uv.lock
@@ -147,7 +147,7 @@ $(SUPERSET_VENV)/.installed: dashboards/requirements.lock | $(VENV)/.installed
 	@$(UV) pip install --quiet --compile-bytecode --python $(SUPERSET_VENV)/bin/python --require-hashes \
 	  --requirement dashboards/requirements.lock
 	@# The tables of its metadata, made once here and not by each new Superset: 40 s of migrations.
-	@SUPERSET_VENV=$(SUPERSET_VENV) $(BIN)/python -m crypto_platform.superset.template
+	@SUPERSET_VENV=$(SUPERSET_VENV) $(BIN)/python -m crypto_platform.connectors.superset.template
 	@cp dashboards/requirements.lock $@
 
 $(JARS)/.fetched: ivy.xml ivysettings.xml jars.sha256 | $(VENV)/.jvm

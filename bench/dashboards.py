@@ -8,10 +8,10 @@ from typing import Any
 
 from bench.long_range import FIRST_DAY, long_range
 from bench.systems import BenchError
+from crypto_platform.connectors.superset import browser, charts, code, server
+from crypto_platform.connectors.superset.client import connect
 from crypto_platform.sandbox import supervise
 from crypto_platform.settings import Settings
-from crypto_platform.superset import browser, charts, code, server
-from crypto_platform.superset.client import connect
 
 TARGET_CHART_SECONDS, TARGET_PAGE_SECONDS = 1.0, 5.0
 PAGE = "market"

@@ -8,12 +8,12 @@ from datetime import date
 
 import dagster as dg
 
+from crypto_platform.cli.runs import Order, materialize
 from crypto_platform.defs.dbt import models
 from crypto_platform.defs.resources import resources
-from crypto_platform.feeds import BarFeed
-from crypto_platform.feeds.freshness import asset_checks
-from crypto_platform.feeds.spec import FeedSpec, feeds
-from crypto_platform.runs import Order, materialize
+from crypto_platform.market.feed_spec import FeedSpec, feeds
+from crypto_platform.orchestration.checks.freshness import asset_checks
+from crypto_platform.orchestration.feeds import BarFeed
 
 FEED = "crypto"
 

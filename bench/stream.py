@@ -16,13 +16,13 @@ from typing import Any
 
 from bench.systems import BenchError, start
 from bench.usage import watching
-from crypto_platform.feeds.spec import FeedSpec
-from crypto_platform.raw import LoadReport
+from crypto_platform.connectors.snowflake.connection import connect
+from crypto_platform.connectors.snowflake.schema import bars_table
+from crypto_platform.ingestion.topic_load import LoadReport
+from crypto_platform.market.feed_spec import FeedSpec
 from crypto_platform.sandbox.alpaca import running
 from crypto_platform.settings import Settings, settings
-from crypto_platform.snowflake.connection import connect
-from crypto_platform.snowflake.schema import bars_table
-from crypto_platform.stream.loader import Loader
+from crypto_platform.streaming.loader import Loader
 from crypto_platform.transform.live import ensure_live_views
 
 START = "2026-03-02T15:00:00Z"
@@ -195,6 +195,6 @@ def _wait(condition: Callable[[], bool], seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    from crypto_platform.stream.service import run
+    from crypto_platform.streaming.service import run
 
     run(settings(), {sys.argv[1]: spec(sys.argv[1], int(sys.argv[2]))})

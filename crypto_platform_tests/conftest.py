@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from crypto_platform.connectors.superset.browser import chromium_on_path
 from crypto_platform.sandbox import supervise
 from crypto_platform.settings import ENV_FILE_VARIABLE, Settings, settings, use
-from crypto_platform.superset.browser import chromium_on_path
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -55,14 +55,14 @@ def pytest_unconfigure() -> None:
 # Begun first, the longest before the others, so that no worker is left with one of them in the end.
 LONGEST = (
     "drill/test_drill.py",
-    "stream/test_soak.py",
+    "streaming/test_soak.py",
     "dbt_project/test_increment.py",
-    "test_raw.py",
+    "ingestion/test_topic_load.py",
     "dbt_project/test_quality.py",
     "dbt_project/test_live.py",
-    "test_runs.py",
+    "cli/test_runs.py",
     "sandbox/test_supervise.py",
-    "test_run_launcher.py",
+    "dagster_instance/test_run_launcher.py",
 )
 
 

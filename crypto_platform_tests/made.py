@@ -5,12 +5,12 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from crypto_platform import bars
-from crypto_platform.kafka.admin import TopicError, ensure_topic, topic_state
-from crypto_platform.lake import LakeDay, Section
+from crypto_platform.connectors.kafka.admin import TopicError, ensure_topic, topic_state
+from crypto_platform.connectors.lake import LakeDay, Section
+from crypto_platform.connectors.snowflake.connection import connect
+from crypto_platform.connectors.snowflake.schema import REJECTED, bars_table
+from crypto_platform.market import bars
 from crypto_platform.settings import Settings
-from crypto_platform.snowflake.connection import connect
-from crypto_platform.snowflake.schema import REJECTED, bars_table
 
 OBSERVED = datetime(2026, 1, 5, 12, tzinfo=UTC)
 DAY = date(2026, 1, 2)

@@ -1,6 +1,6 @@
 """Superset's own set-up in one process: the metadata's tables, the roles, the administrator.
 
-Run by `crypto_platform.superset.server` with Superset's Python; what is there already is kept. Without
+Run by `crypto_platform.connectors.superset.server` with Superset's Python; what is there already is kept. Without
 `SUPERSET_USERNAME` no administrator is made.
 """
 

@@ -1,4 +1,4 @@
-"""Superset's configuration; `crypto_platform.superset` starts Superset with it.
+"""Superset's configuration; `crypto_platform.connectors.superset` starts Superset with it.
 
 The environment gives what differs: `SUPERSET_HOME` holds the metadata in SQLite unless `SUPERSET_METADATA_URL` names
 another database; `SUPERSET_SECRET_KEY` signs sessions and encrypts passwords; `SUPERSET_WAREHOUSE` is a JSON object,
@@ -19,7 +19,7 @@ from superset import config as default
 
 # Of the project, this one module that needs no more than the connector.
 sys.path.append(str(Path(__file__).parents[1]))
-from crypto_platform.snowflake.threads import ready_for_threads
+from crypto_platform.connectors.snowflake.threads import ready_for_threads
 
 # In each worker, before its threads.
 ready_for_threads()

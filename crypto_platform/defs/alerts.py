@@ -1,13 +1,13 @@
-"""The sensors that watch for what is wrong (`crypto_platform.watch`) and tell it (`crypto_platform.alerts`)."""
+"""The sensors that watch for what is wrong (`crypto_platform.monitoring`) and tell it (`crypto_platform.alerting`)."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 import dagster as dg
 
-from crypto_platform.alerts.book import Book
+from crypto_platform.alerting.book import Book
+from crypto_platform.monitoring import checks, late_assets, runs, ticks
 from crypto_platform.settings import settings
-from crypto_platform.watch import checks, freshness, runs, ticks
 
 # A fault is told within an interval and a tick.
 INTERVAL_SECONDS = 15
@@ -56,7 +56,7 @@ def _freshness(context: dg.SensorEvaluationContext, book: Book, now: datetime) -
         for key in graph.materializable_asset_keys
         if graph.get(key).freshness_policy_or_from_metadata
     }
-    freshness.watch(context.instance, book, settings(), now, groups)
+    late_assets.watch(context.instance, book, settings(), now, groups)
 
 
 def _ticks(context: dg.SensorEvaluationContext, book: Book, now: datetime) -> None:

@@ -7,11 +7,11 @@ changed, or to have every chart asked.
 
 import dagster as dg
 
+from crypto_platform.connectors.superset import materialisation
+from crypto_platform.orchestration.dbt.translator import Translator
 from crypto_platform.settings import settings
-from crypto_platform.superset import materialisation
-from crypto_platform.superset.facts import exposed
+from crypto_platform.transform.exposures import exposed
 from crypto_platform.transform.project import owners
-from crypto_platform.transform.translator import Translator
 
 CHECK = "every_chart_answers"
 

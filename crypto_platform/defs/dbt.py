@@ -7,11 +7,11 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DbtCliResource, dbt_assets
 
-from crypto_platform.feeds.partitions import daily
+from crypto_platform.orchestration.dbt.results import explained
+from crypto_platform.orchestration.dbt.translator import Translator
+from crypto_platform.orchestration.partitions import daily
 from crypto_platform.settings import settings
 from crypto_platform.transform.project import known_nodes, manifest, new_run_folder
-from crypto_platform.transform.results import explained
-from crypto_platform.transform.translator import Translator
 from crypto_platform.transform.window import window
 
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from crypto_platform.feeds.freshness import asset_checks, tick
+from crypto_platform.orchestration.checks.freshness import asset_checks, tick
 from crypto_platform.settings import settings
 
 

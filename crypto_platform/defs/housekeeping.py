@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from crypto_platform.operate.housekeeping import clean
+from crypto_platform.orchestration.automation.housekeeping import clean
 from crypto_platform.settings import settings
 
 

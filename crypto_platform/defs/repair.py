@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from crypto_platform.feeds.spec import feeds
-from crypto_platform.operate import repair
-from crypto_platform.operate.daily import reason_not_to_ask
+from crypto_platform.market.feed_spec import feeds
+from crypto_platform.orchestration.automation import repair
+from crypto_platform.orchestration.automation.daily import reason_not_to_ask
 from crypto_platform.settings import settings
 
 
@@ -25,7 +25,7 @@ def _repair(feed: str) -> dg.SensorDefinition:
             return dg.SensorResult(skip_reason=reason)
 
         def gaps() -> list[repair.Gap]:
-            from crypto_platform.snowflake.connection import connect
+            from crypto_platform.connectors.snowflake.connection import connect
 
             with connect(settings()) as connection:
                 return repair.gaps_of_ours(connection, feed)

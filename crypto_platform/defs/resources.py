@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from crypto_platform.feeds.resources import (
+from crypto_platform.orchestration.resources import (
     AlpacaResource,
     KafkaResource,
     LakeResource,

@@ -2,8 +2,8 @@
 
 import dagster as dg
 
+from crypto_platform.orchestration.dbt.shared import shared_tables
 from crypto_platform.transform.project import manifest
-from crypto_platform.transform.shared import shared_tables
 
 
 @dg.definitions

@@ -2,9 +2,9 @@
 
 import dagster as dg
 
-from crypto_platform.feeds.drain import drain_job, offsets_sensor
-from crypto_platform.feeds.live import live_sensor
-from crypto_platform.feeds.spec import feeds
+from crypto_platform.market.feed_spec import feeds
+from crypto_platform.orchestration.feeds.drain import drain_job, offsets_sensor
+from crypto_platform.orchestration.feeds.live import live_sensor
 
 
 @dg.definitions

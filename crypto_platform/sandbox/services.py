@@ -73,7 +73,7 @@ def _live(command: str, port: str) -> Service:
     return Service(
         name="loader" if name == "load" else name,
         ports=(port,),
-        command=lambda settings: [*_LEASHED, *_PYTHON, "crypto_platform.cli", *command.split()],
+        command=lambda settings: [*_LEASHED, *_PYTHON, "crypto_platform.cli.app", *command.split()],
         ready=_answers(port, "/live"),
         scheme="http://",
         group="live",
@@ -139,7 +139,7 @@ SERVICES = {
         ),
         Service(
             name="watchdog",
-            command=lambda settings: [*_LEASHED, *_PYTHON, "crypto_platform.cli", "watchdog"],
+            command=lambda settings: [*_LEASHED, *_PYTHON, "crypto_platform.cli.app", "watchdog"],
             needs=("dagster",),
             group="watchdog",
         ),
@@ -147,7 +147,7 @@ SERVICES = {
             name="superset",
             ports=("superset_port",),
             # gunicorn has workers, which one leash does not hold.
-            command=lambda settings: [*_LEASHED, "--group", *_PYTHON, "crypto_platform.superset.server"],
+            command=lambda settings: [*_LEASHED, "--group", *_PYTHON, "crypto_platform.connectors.superset.server"],
             ready=_answers("superset_port", "/health"),
             external=lambda settings: settings.superset_url,
             scheme="http://",

@@ -10,10 +10,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from crypto_platform.sandbox import snowflake_shortcuts, snowflake_transactions
+from crypto_platform.sandbox.fakesnow_patches import statement_cache, transactions
+from crypto_platform.sandbox.fakesnow_patches.idempotent_requests import Once
 from crypto_platform.sandbox.leash import leash
 from crypto_platform.sandbox.ports import LOOPBACK
-from crypto_platform.sandbox.snowflake_resent import Once
 from crypto_platform.settings import Settings
 
 
@@ -103,8 +103,8 @@ def main() -> None:
     instance.duck_conn.execute(f"SET GLOBAL temp_directory = '{scratch}'")
     server.shared_fs = instance
     _tell_null_timestamps(arrow)
-    snowflake_shortcuts.install(server, cursor)
-    snowflake_transactions.install(settings.sandbox_snowflake_idle_transaction_seconds)
+    statement_cache.install(server, cursor)
+    transactions.install(settings.sandbox_snowflake_idle_transaction_seconds)
     # uvicorn stops at SIGTERM and then raises it again for the handler it found; the default one ends here.
     signal.signal(signal.SIGTERM, lambda number, frame: None)
     uvicorn.run(

@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 
-from crypto_platform.dagster_home import dagster_home
+from crypto_platform.dagster_instance.home import dagster_home
 from crypto_platform.sandbox import dagster, ports
 from crypto_platform.sandbox.services import SERVICES, Service, alpaca_source
 from crypto_platform.settings import Settings

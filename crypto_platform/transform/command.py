@@ -2,8 +2,8 @@
 
 import sys
 
-from crypto_platform.garbage import collect_rarely
-from crypto_platform.snowflake.threads import ready_for_threads
+from crypto_platform.connectors.snowflake.threads import ready_for_threads
+from crypto_platform.gc_tuning import collect_rarely
 
 # What Snowflake's connector imports where it is there, for DataFrames and logins from AWS; dbt's SQL needs neither.
 LEFT_OUT = ("pandas", "boto3", "botocore")

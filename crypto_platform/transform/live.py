@@ -5,9 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from crypto_platform.connectors.snowflake.connection import connect
+from crypto_platform.connectors.snowflake.statements import rows
 from crypto_platform.settings import Settings
-from crypto_platform.snowflake.connection import connect
-from crypto_platform.snowflake.statements import rows
 from crypto_platform.transform.project import PROJECT_DIR, new_run_folder
 
 # Seconds; a dozen views take some ten.

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crypto_platform.bars import TOLERANCE
+from crypto_platform.market.bars import TOLERANCE
 from crypto_platform_tests.dbt_project.test_increment import assert_equals_full_refresh
 from crypto_platform_tests.dbt_project.warehouse import PROJECT, Warehouse, case, recording
 

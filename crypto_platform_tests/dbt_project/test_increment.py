@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 from snowflake.connector.errors import ProgrammingError
 
-from crypto_platform.snowflake import connection
+from crypto_platform.connectors.snowflake import connection
+from crypto_platform_tests.connectors.snowflake.relay import cutting_relay
 from crypto_platform_tests.dbt_project.warehouse import Warehouse, recording
-from crypto_platform_tests.snowflake.relay import cutting_relay
 
 OBSERVED = pd.Timestamp("2026-06-01")
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pandas as pd
 import pytest
 
-from crypto_platform.snowflake import connection
-from crypto_platform.snowflake.asked import Asked, record
+from crypto_platform.connectors.snowflake import connection
+from crypto_platform.ingestion.requested_partitions import Asked, record
 from crypto_platform_tests.dbt_project.warehouse import Warehouse, recording
 
 PAIRS = {

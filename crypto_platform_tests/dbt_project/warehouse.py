@@ -11,8 +11,8 @@ from unittest.mock import patch
 
 import pandas as pd
 
+from crypto_platform.connectors.snowflake import connection, schema
 from crypto_platform.settings import PROJECT_ROOT, Settings
-from crypto_platform.snowflake import connection, schema
 
 if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest

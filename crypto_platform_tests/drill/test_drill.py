@@ -10,9 +10,7 @@ import pytest
 @pytest.mark.sandbox
 @pytest.mark.timeout(900)
 def test_every_fault_of_dagster_is_told_and_its_recovery_too() -> None:
-    drill = subprocess.run(
-        [sys.executable, "-m", "crypto_platform.drill", "--quick"], capture_output=True, text=True, check=False
-    )
+    drill = subprocess.run([sys.executable, "-m", "drill", "--quick"], capture_output=True, text=True, check=False)
     printed = drill.stdout + drill.stderr
     closing = re.search(r"^drill: (\d+) kinds, (\d+) alerted, (\d+) recovered, slowest \d+ s$", printed, re.MULTILINE)
     assert closing, printed

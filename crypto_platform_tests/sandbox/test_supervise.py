@@ -14,11 +14,11 @@ import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
+from crypto_platform.connectors.snowflake.connection import connect
 from crypto_platform.sandbox import supervise
 from crypto_platform.sandbox.supervise import SandboxError, sandbox
 from crypto_platform.sandbox.supervisord import Supervisord
 from crypto_platform.settings import Settings
-from crypto_platform.snowflake.connection import connect
 
 GONE_SECONDS = 60
 USER = """

@@ -1,4 +1,4 @@
-{# Made by make_bar_rules.py of crypto_platform/bars.py, whose rules the load keeps: change them there. #}
+{# Made by make_bar_rules.py of crypto_platform/market/bars.py, whose rules the load keeps: change them there. #}
 
 {# What is wrong with a bar's open, high, low and close, by the reason. #}
 {% macro price_rules() %}

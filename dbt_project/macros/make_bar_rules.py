@@ -1,4 +1,4 @@
-"""Write `bar_rules.sql`: the rules of a bar's prices and volume, as `crypto_platform/bars.py` has them, for dbt.
+"""Write `bar_rules.sql`: the rules of a bar's prices and volume, as `crypto_platform/market/bars.py` has them, for dbt.
 
 Run `python dbt_project/macros/make_bar_rules.py` after changing a rule there; a test tells when it was forgotten.
 """
@@ -6,7 +6,7 @@ Run `python dbt_project/macros/make_bar_rules.py` after changing a rule there; a
 import json
 from pathlib import Path
 
-from crypto_platform.bars import PRICE_RULES, VOLUME_RULES, VWAP_RULES, Rule
+from crypto_platform.market.bars import PRICE_RULES, VOLUME_RULES, VWAP_RULES, Rule
 
 MACROS = Path(__file__).with_name("bar_rules.sql")
 
@@ -20,7 +20,8 @@ def macro(name: str, says: str, rules: tuple[Rule, ...]) -> str:
 def macros() -> str:
     """The text of `bar_rules.sql`."""
     return (
-        "{# Made by make_bar_rules.py of crypto_platform/bars.py, whose rules the load keeps: change them there. #}"
+        "{# Made by make_bar_rules.py of crypto_platform/market/bars.py, whose rules the load keeps: change them "
+        "there. #}"
         + macro("price_rules", "What is wrong with a bar's open, high, low and close, by the reason.", PRICE_RULES)
         + macro("volume_rules", "The same of its volume and trade count.", VOLUME_RULES)
         + macro("vwap_rules", "The same of its VWAP.", VWAP_RULES)

@@ -11,7 +11,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from crypto_platform.alpaca import HELD, NOT_ALPACA
+from crypto_platform.connectors.alpaca import HELD, NOT_ALPACA
 from crypto_platform.sandbox.alpaca.access import Keys
 from crypto_platform.sandbox.alpaca.answers import json_response, message
 from crypto_platform.sandbox.alpaca.clock import Clock

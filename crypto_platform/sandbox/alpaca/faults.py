@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from crypto_platform.bars import AssetClass
+from crypto_platform.market.bars import AssetClass
 from crypto_platform.sandbox.alpaca.answers import JSON, json_response, message
 from crypto_platform.sandbox.alpaca.columns import PRICES, Bars
 from crypto_platform.sandbox.alpaca.paging import Page, Query

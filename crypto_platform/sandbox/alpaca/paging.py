@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Protocol
 
-from crypto_platform.bars import AssetClass
+from crypto_platform.market.bars import AssetClass
 from crypto_platform.sandbox.alpaca.columns import Bars
 from crypto_platform.sandbox.alpaca.sessions import midnight, today
 from crypto_platform.sandbox.alpaca.timeframes import Timeframe

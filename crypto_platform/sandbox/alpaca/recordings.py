@@ -16,8 +16,8 @@ import pyarrow.csv
 import pyarrow.parquet
 from numpy.typing import NDArray
 
-from crypto_platform.alpaca import RECORDED
-from crypto_platform.bars import SYMBOL_PATTERNS, AssetClass
+from crypto_platform.connectors.alpaca import RECORDED
+from crypto_platform.market.bars import SYMBOL_PATTERNS, AssetClass
 from crypto_platform.sandbox.alpaca import exchanges
 from crypto_platform.sandbox.alpaca.columns import MISSING_COUNT, Bars, no_bars
 from crypto_platform.sandbox.alpaca.timeframes import ONE_MINUTE, Timeframe, roll_up

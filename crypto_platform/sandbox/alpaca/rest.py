@@ -9,21 +9,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from crypto_platform.bars import AssetClass
+from crypto_platform.market.bars import AssetClass
 from crypto_platform.sandbox.alpaca import access
 from crypto_platform.sandbox.alpaca.answers import JSON, json_response, message
 from crypto_platform.sandbox.alpaca.columns import to_dicts, to_json
 from crypto_platform.sandbox.alpaca.faults import Faults
 from crypto_platform.sandbox.alpaca.limits import RateLimiter
-from crypto_platform.sandbox.alpaca.paging import (
-    BadRequest,
-    Page,
-    Source,
-    choice,
-    page,
-    parse,
-    parse_symbols,
-)
+from crypto_platform.sandbox.alpaca.paging import BadRequest, Page, Source, choice, page, parse, parse_symbols
 from crypto_platform.sandbox.alpaca.timeframes import MINUTE, ONE_MINUTE
 
 LOCATIONS = {"us", "us-1", "us-2", "eu-1", "bs-1"}

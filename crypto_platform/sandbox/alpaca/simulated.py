@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from crypto_platform.bars import SYMBOL_PATTERNS, AssetClass
+from crypto_platform.market.bars import SYMBOL_PATTERNS, AssetClass
 from crypto_platform.sandbox.alpaca.columns import Bars, no_bars
 from crypto_platform.sandbox.alpaca.sessions import extended_sessions
 from crypto_platform.sandbox.alpaca.timeframes import MINUTE, Timeframe, roll_up

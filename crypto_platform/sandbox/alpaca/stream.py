@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from crypto_platform.bars import AssetClass
+from crypto_platform.market.bars import AssetClass
 from crypto_platform.sandbox.alpaca import access
 from crypto_platform.sandbox.alpaca.answers import json_response
 from crypto_platform.sandbox.alpaca.clock import Clock

@@ -7,12 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crypto_platform.sandbox.alpaca.columns import MISSING_COUNT, Bars
-from crypto_platform.sandbox.alpaca.sessions import (
-    DAY,
-    from_new_york,
-    in_regular_hours,
-    to_new_york,
-)
+from crypto_platform.sandbox.alpaca.sessions import DAY, from_new_york, in_regular_hours, to_new_york
 
 MINUTE = 60_000_000_000
 

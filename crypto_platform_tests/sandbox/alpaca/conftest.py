@@ -6,7 +6,7 @@ import pytest
 
 from crypto_platform.sandbox.alpaca import running
 from crypto_platform.settings import PROJECT_ROOT
-from crypto_platform_tests.alpaca.conftest import Server
+from crypto_platform_tests.connectors.alpaca.conftest import Server
 
 RECORDINGS = PROJECT_ROOT / "recordings"
 

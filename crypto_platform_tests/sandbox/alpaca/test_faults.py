@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from crypto_platform.sandbox.alpaca.faults import BARS, FIELDS, KINDS, ONE_BAR, REFUSALS, RESPONSES, STREAMS, TOKENS
-from crypto_platform_tests.alpaca.conftest import Server
+from crypto_platform_tests.connectors.alpaca.conftest import Server
 
 ASKED = {
     "symbols": "BTC/USD",

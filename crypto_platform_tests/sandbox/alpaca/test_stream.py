@@ -20,7 +20,7 @@ from websockets.sync.client import connect
 from crypto_platform.sandbox.alpaca import running, stream
 from crypto_platform.sandbox.alpaca.app import create_app
 from crypto_platform.sandbox.alpaca.simulated import Simulated
-from crypto_platform_tests.alpaca.conftest import Server
+from crypto_platform_tests.connectors.alpaca.conftest import Server
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "alpaca"
 FRAMES = [json.loads(line)["frame"][0] for line in (FIXTURES / "websocket-messages.jsonl").open()]

@@ -1,0 +1,23 @@
+"""Alerts: what is wrong, since when, how bad, and the command that mends it, told on every configured channel.
+
+Plain Python without Dagster. Whoever notices something tells the book; the book remembers it in a small database
+and posts it, so that nothing is lost with the process that noticed::
+
+    from crypto_platform.alerting.alert import Alert, Severity
+    from crypto_platform.alerting.book import Book
+
+    book = Book(settings())
+    book.observe("stream:crypto", [Alert(fingerprint="stream:crypto:lag", kind="stream lag", ...)])
+    book.deliver()
+
+`observe(source, current)` takes all that is wrong now as far as `source` can see: what is new is opened, what is known
+is kept, what is gone has recovered; what the source names as undecided stays as it is. `raise_(source, alert)` and
+`recover(source, fingerprint)` do the same for one at a time. A fingerprint is one condition: as long as it is open it
+is told once (again when it gets worse, and every ALERT_REMIND_HOURS), its recovery is told once. One that opens again
+within ALERT_HOLD_SECONDS of its last post waits until these are over. More than ALERT_STORM_SIZE messages within a
+minute become one digest.
+
+`deliver()` posts what is due and returns; the sensors and the watchdog call it every few seconds, so a process that
+only observes need not. Any number of processes may do so at once. A post is at least once for every channel: a
+process that dies between a post and its commit posts again.
+"""

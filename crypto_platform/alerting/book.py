@@ -1,0 +1,256 @@
+"""The book of alerts: which conditions are open, and what is still to be told of them."""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from crypto_platform.alerting import store
+from crypto_platform.alerting.alert import Alert
+from crypto_platform.alerting.channels import Channel, configured
+from crypto_platform.alerting.delivery import Courier, Report
+from crypto_platform.alerting.message import Event
+from crypto_platform.settings import Settings
+
+# How long what has recovered is kept, and a channel that nobody configures any more is told.
+KEPT = timedelta(days=30)
+FORGOTTEN = timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class Episode:
+    """A condition from its opening to its recovery, in UTC; `recovered_at` is None while it is open."""
+
+    source: str
+    alert: Alert
+    opened_at: datetime
+    recovered_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What a channel has not been told yet; `error` is what kept it from it, if anything did."""
+
+    channel: str
+    messages: int
+    failures: int
+    error: str | None
+
+
+class Book:
+    """The alerts of a home, or of the database of ALERT_STORE_URL; `clock` gives the time in UTC."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        channels: Sequence[Channel] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._channels = configured(settings) if channels is None else channels
+        self._engine = store.engine(settings)
+
+    @contextmanager
+    def changes(self, source: str) -> Iterator["Changes"]:
+        """Several changes and the source's cursor in one transaction: all of it is kept, or none."""
+        now = self._clock().timestamp()
+        with self._engine.begin() as connection:
+            names = self._enrol(connection, now)
+            yield Changes(connection, source, now, names)
+
+    def observe(self, source: str, current: Sequence[Alert], undecided: Collection[str] = ()) -> None:
+        """Take `current` for all that is wrong as far as `source` can see; what is `undecided` stays as it is."""
+        with self.changes(source) as changes:
+            changes.observe(current, undecided)
+
+    def raise_(self, source: str, alert: Alert) -> None:
+        """Open the alert, or keep it open."""
+        with self.changes(source) as changes:
+            changes.raise_(alert)
+
+    def recover(self, source: str, fingerprint: str) -> bool:
+        """Close the alert; False when it is not open."""
+        with self.changes(source) as changes:
+            return changes.recover(fingerprint)
+
+    def open(self) -> list[Episode]:
+        """What is wrong now, the worst first, then the oldest."""
+        chosen = (
+            sa.select(store.episodes)
+            .where(store.episodes.c.recovered_at.is_(None))
+            .order_by(store.episodes.c.severity.desc(), store.episodes.c.id)
+        )
+        with self._engine.begin() as connection:
+            return [episode(row) for row in connection.execute(chosen)]
+
+    def waiting(self) -> list[Waiting]:
+        """Channels, by name, with what they have not been told."""
+        m, c = store.messages, store.channels
+        count = (
+            sa.select(sa.func.count())
+            .where(m.c.channel == c.c.name, m.c.sent_at.is_(None))
+            .scalar_subquery()
+            .label("waiting")
+        )
+        with self._engine.begin() as connection:
+            self._enrol(connection, self._clock().timestamp())
+            rows = connection.execute(sa.select(c.c.name, count, c.c.failures, c.c.error).order_by(c.c.name))
+            return [Waiting(row.name, row.waiting, row.failures, row.error) for row in rows]
+
+    def deliver(self) -> list[Report]:
+        """Post what is due on every channel, side by side; what each did. A channel that is down raises nothing."""
+        with self._engine.begin() as connection:
+            self._enrol(connection, self._clock().timestamp())
+        couriers = [Courier(self._engine, channel, self._settings, self._clock) for channel in self._channels]
+        if len(couriers) < 2:
+            return [courier.deliver() for courier in couriers]
+        with ThreadPoolExecutor(len(couriers), thread_name_prefix="alerts") as pool:
+            return list(pool.map(Courier.deliver, couriers))
+
+    def _enrol(self, connection: sa.Connection, now: float) -> list[str]:
+        """The names of all channels to tell; one that is new is told what is open."""
+        rows = connection.execute(sa.select(store.channels.c.name, store.channels.c.seen_at))
+        known: dict[str, float] = {row.name: row.seen_at for row in rows}
+        for name in (channel.name for channel in self._channels):
+            if name not in known:
+                try:
+                    with connection.begin_nested():
+                        connection.execute(store.channels.insert().values(name=name, seen_at=now))
+                        is_open = store.episodes.c.recovered_at.is_(None)
+                        for row in connection.execute(sa.select(store.episodes.c.id).where(is_open)).all():
+                            enqueue(connection, [name], row.id, Event.ALERT, now)
+                except IntegrityError:
+                    # Another process enrolled it just now.
+                    pass
+            elif now - known[name] > FORGOTTEN.total_seconds() / 2:
+                connection.execute(store.channels.update().where(store.channels.c.name == name).values(seen_at=now))
+            known[name] = now
+        return [name for name, seen in known.items() if now - seen < FORGOTTEN.total_seconds()]
+
+
+class Changes:
+    """The changes of one transaction by one source."""
+
+    def __init__(self, connection: sa.Connection, source: str, now: float, channels: Sequence[str]) -> None:
+        self._connection = connection
+        self._source = source
+        self._now = now
+        self._channels = channels
+
+    @property
+    def cursor(self) -> str | None:
+        """How far the source has read; None before it ever said."""
+        chosen = sa.select(store.cursors.c.cursor).where(store.cursors.c.source == self._source)
+        return self._connection.execute(chosen).scalar()
+
+    @cursor.setter
+    def cursor(self, cursor: str) -> None:
+        mine = store.cursors.c.source == self._source
+        if not self._connection.execute(store.cursors.update().where(mine).values(cursor=cursor)).rowcount:
+            self._connection.execute(store.cursors.insert().values(source=self._source, cursor=cursor))
+
+    def open(self) -> list[Episode]:
+        """What the source has open, the oldest first."""
+        chosen = (
+            sa.select(store.episodes)
+            .where(store.episodes.c.recovered_at.is_(None), store.episodes.c.source == self._source)
+            .order_by(store.episodes.c.id)
+        )
+        return [episode(row) for row in self._connection.execute(chosen)]
+
+    def observe(self, current: Sequence[Alert], undecided: Collection[str] = ()) -> None:
+        """Take `current` for all that is wrong as far as the source can see.
+
+        `undecided` are fingerprints of what it cannot judge now: they stay open or closed as they are.
+        """
+        for alert in current:
+            self.raise_(alert)
+        present = {alert.fingerprint for alert in current} | set(undecided)
+        for known in self.open():
+            if known.alert.fingerprint not in present:
+                self.recover(known.alert.fingerprint)
+
+    def raise_(self, alert: Alert) -> None:
+        """Open the alert, or keep it open; one that has become worse is told again."""
+        e = store.episodes
+        known = self._open(alert.fingerprint)
+        if known is None:
+            try:
+                with self._connection.begin_nested():
+                    made = self._connection.execute(
+                        e.insert().values(
+                            source=self._source,
+                            fingerprint=alert.fingerprint,
+                            severity=alert.severity,
+                            opened_at=self._now,
+                            alert=alert.model_dump_json(),
+                        )
+                    )
+            except IntegrityError:
+                # Another process opened it just now.
+                return
+            number = int(made.inserted_primary_key[0])  # type: ignore[index]
+            enqueue(self._connection, self._channels, number, Event.ALERT, self._now)
+            self._forget_the_old()
+            return
+        # It has been wrong since it was opened.
+        current = alert.model_copy(update={"since": Alert.model_validate_json(known.alert).since}).model_dump_json()
+        if current != known.alert:
+            change = {"alert": current, "severity": max(known.severity, alert.severity)}
+            self._connection.execute(e.update().where(e.c.id == known.id).values(**change))
+        if alert.severity > known.severity:
+            self._tell_worse(known.id)
+
+    def recover(self, fingerprint: str) -> bool:
+        """Close the alert; False when it is not open."""
+        known = self._open(fingerprint)
+        if known is None:
+            return False
+        e, m = store.episodes, store.messages
+        self._connection.execute(e.update().where(e.c.id == known.id).values(recovered_at=self._now))
+        waiting = (m.c.episode == known.id) & m.c.sent_at.is_(None)
+        self._connection.execute(m.delete().where(waiting, m.c.event == Event.AGAIN.value))
+        rows = self._connection.execute(sa.select(m.c.channel).where(m.c.episode == known.id).distinct())
+        enqueue(self._connection, [row.channel for row in rows], known.id, Event.RECOVERY, self._now)
+        return True
+
+    def _tell_worse(self, number: int) -> None:
+        """Tell it at once, also where the alert itself is still held back."""
+        m = store.messages
+        unsent = (m.c.episode == number) & (m.c.event == Event.ALERT.value) & m.c.sent_at.is_(None)
+        untold = [row.channel for row in self._connection.execute(sa.select(m.c.channel).where(unsent))]
+        self._connection.execute(m.update().where(unsent).values(event=Event.WORSE.value))
+        enqueue(self._connection, [n for n in self._channels if n not in untold], number, Event.WORSE, self._now)
+
+    def _open(self, fingerprint: str) -> sa.Row | None:
+        e = store.episodes
+        chosen = sa.select(e).where(e.c.fingerprint == fingerprint, e.c.recovered_at.is_(None)).with_for_update()
+        return self._connection.execute(chosen).first()
+
+    def _forget_the_old(self) -> None:
+        e, m = store.episodes, store.messages
+        old = sa.select(e.c.id).where(e.c.recovered_at < self._now - KEPT.total_seconds())
+        self._connection.execute(m.delete().where(m.c.episode.in_(old)))
+        self._connection.execute(e.delete().where(e.c.id.in_(old)))
+
+
+def episode(row: sa.Row) -> Episode:
+    """An episode as its row has it."""
+    return Episode(
+        source=row.source,
+        alert=Alert.model_validate_json(row.alert),
+        opened_at=datetime.fromtimestamp(row.opened_at, UTC),
+        recovered_at=None if row.recovered_at is None else datetime.fromtimestamp(row.recovered_at, UTC),
+    )
+
+
+def enqueue(connection: sa.Connection, channels: Sequence[str], number: int, event: Event, due: float) -> None:
+    """Have the channels told of the episode's event."""
+    for name in channels:
+        values = {"channel": name, "episode": number, "event": event.value, "due_at": due}
+        connection.execute(store.messages.insert().values(**values))

@@ -1,0 +1,216 @@
+"""Post what a channel has not been told yet: in order, again until it arrives, held back where it repeats."""
+
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import sqlalchemy as sa
+
+from crypto_platform.alerting import store
+from crypto_platform.alerting.alert import Alert
+from crypto_platform.alerting.channels import Channel, Down, Refused
+from crypto_platform.alerting.message import Event, Item, Message
+from crypto_platform.settings import Settings
+
+STORM = timedelta(minutes=1)
+FIRST_RETRY_SECONDS = 5.0
+LONGEST_RETRY_SECONDS = 600.0
+# Beyond the time limit of a post.
+LEASE_SECONDS = 15.0
+
+
+@dataclass
+class Report:
+    """What a delivery did: posts made, and what kept the channel from more."""
+
+    channel: str
+    posted: list[str] = field(default_factory=list)
+    error: str | None = None
+
+
+class Courier:
+    """Takes one channel's messages to it."""
+
+    def __init__(self, engine: sa.Engine, channel: Channel, settings: Settings, clock: Callable[[], datetime]) -> None:
+        self._engine = engine
+        self._channel = channel
+        self._clock = clock
+        self._hold = settings.alert_hold_seconds
+        self._remind = settings.alert_remind_hours * 3600
+        self._storm_size = settings.alert_storm_size
+        self._lease = settings.alert_timeout_seconds * 2 + LEASE_SECONDS
+
+    def deliver(self) -> Report:
+        """Post what is due, one after another, unless another process is at it or the channel is left in peace."""
+        report = Report(self._channel.name)
+        if not self._claim():
+            return report
+        try:
+            self._post_all(report)
+        finally:
+            self._change(lease_until=0.0)
+        return report
+
+    def _post_all(self, report: Report) -> None:
+        while message_rows := self._next():
+            message, rows = message_rows
+            numbers = [row.id for row in rows]
+            try:
+                self._channel.post(message)
+            except Refused as refused:
+                report.error = str(refused)
+                self._put_off(rows, str(refused))
+            except Down as down:
+                report.error = str(down)
+                self._leave(numbers, down)
+                return
+            else:
+                report.posted.append(message.title)
+                self._note(numbers)
+
+    @property
+    def _now(self) -> float:
+        return self._clock().timestamp()
+
+    def _claim(self) -> bool:
+        c, now = store.channels, self._now
+        free = (c.c.name == self._channel.name) & (c.c.lease_until <= now) & (c.c.retry_at <= now)
+        with self._engine.begin() as connection:
+            return connection.execute(c.update().where(free).values(lease_until=now + self._lease)).rowcount == 1
+
+    def _change(self, **values: object) -> None:
+        with self._engine.begin() as connection:
+            c = store.channels
+            connection.execute(c.update().where(c.c.name == self._channel.name).values(**values))
+
+    def _next(self) -> tuple[Message, Sequence[sa.Row]] | None:
+        """The next post, or None when there is nothing to post now."""
+        now = self._now
+        with self._engine.begin() as connection:
+            c = store.channels
+            mine = c.c.name == self._channel.name
+            connection.execute(c.update().where(mine).values(lease_until=now + self._lease))
+            self._remind_of_the_open(connection, now)
+            rows = self._due(connection, now)
+            if not rows:
+                return None
+            if len(rows) + self._recent_posts(connection, now) > self._storm_size:
+                last: float = connection.execute(sa.select(c.c.digest_at).where(mine)).scalar_one()
+                if now - last < STORM.total_seconds():
+                    return None
+                connection.execute(c.update().where(mine).values(digest_at=now))
+            else:
+                rows = rows[:1]
+        items = [_item(row, now) for row in rows]
+        return Message(items, key=f"{self._channel.name}-{rows[0].id}-{len(rows)}"), rows
+
+    def _remind_of_the_open(self, connection: sa.Connection, now: float) -> None:
+        m, e = store.messages, store.episodes
+        # An unsent message makes the count of all differ from the count of the sent.
+        all_sent = sa.func.count(m.c.id) == sa.func.count(m.c.sent_at)
+        quiet = (
+            sa.select(m.c.episode)
+            .join(e, e.c.id == m.c.episode)
+            .where(m.c.channel == self._channel.name, e.c.recovered_at.is_(None))
+            .group_by(m.c.episode)
+            .having(all_sent, sa.func.max(m.c.sent_at) <= now - self._remind)
+        )
+        for row in connection.execute(quiet).all():
+            values = {"channel": self._channel.name, "episode": row.episode, "event": Event.AGAIN.value, "due_at": now}
+            connection.execute(m.insert().values(**values))
+
+    def _due(self, connection: sa.Connection, now: float) -> list[sa.Row]:
+        """What may be posted now, in order, after the repeats have been held back."""
+        m, e = store.messages, store.episodes
+        unsent = (
+            sa.select(m, e.c.fingerprint, e.c.recovered_at, e.c.alert)
+            .join(e, e.c.id == m.c.episode)
+            .where(m.c.channel == self._channel.name, m.c.sent_at.is_(None))
+            .order_by(m.c.id)
+        )
+        due: list[sa.Row] = []
+        untold, dropped = set(), set()
+        for row in connection.execute(unsent).all():
+            if row.episode in dropped:
+                continue
+            if row.event == Event.ALERT:
+                held_until = self._last_alert(connection, row.fingerprint, [d.id for d in due], now) + self._hold
+                if now < held_until and row.recovered_at is not None:
+                    # It came again and went within the window: nobody was told, nobody need be.
+                    of_episode = (m.c.episode == row.episode) & (m.c.channel == self._channel.name)
+                    connection.execute(m.delete().where(of_episode))
+                    dropped.add(row.episode)
+                    continue
+                if now < held_until:
+                    untold.add(row.episode)
+                    continue
+            if row.episode in untold:
+                continue
+            if row.due_at > now:
+                # Nobody is told of a recovery before the alert.
+                untold.add(row.episode)
+                continue
+            due.append(row)
+        return due
+
+    def _last_alert(self, connection: sa.Connection, fingerprint: str, due: list[int], now: float) -> float:
+        """When the channel was last told that the condition opened; now, if it is about to be."""
+        m, e = store.messages, store.episodes
+        of_fingerprint = (
+            sa.select(m.c.id, m.c.sent_at)
+            .join(e, e.c.id == m.c.episode)
+            .where(m.c.channel == self._channel.name, e.c.fingerprint == fingerprint)
+            .where(m.c.event.in_([Event.ALERT.value, Event.AGAIN.value, Event.WORSE.value]))
+        )
+        times = [now if row.id in due else row.sent_at for row in connection.execute(of_fingerprint)]
+        return max((time for time in times if time is not None), default=float("-inf"))
+
+    def _recent_posts(self, connection: sa.Connection, now: float) -> int:
+        m = store.messages
+        recent = sa.select(sa.func.count(m.c.post.distinct())).where(
+            m.c.channel == self._channel.name, m.c.sent_at > now - STORM.total_seconds()
+        )
+        return connection.execute(recent).scalar_one()
+
+    def _note(self, numbers: list[int]) -> None:
+        m, c = store.messages, store.channels
+        with self._engine.begin() as connection:
+            told = {"sent_at": self._now, "post": uuid.uuid4().hex, "error": None}
+            connection.execute(m.update().where(m.c.id.in_(numbers)).values(**told))
+            well = {"failures": 0, "retry_at": 0.0, "error": None, "seen_at": self._now}
+            connection.execute(c.update().where(c.c.name == self._channel.name).values(**well))
+
+    def _put_off(self, rows: Sequence[sa.Row], error: str) -> None:
+        """Try these again later, and go on with the others."""
+        m = store.messages
+        with self._engine.begin() as connection:
+            for row in rows:
+                later = {
+                    "attempts": row.attempts + 1,
+                    "due_at": self._now + _wait(row.attempts),
+                    "error": error,
+                }
+                connection.execute(m.update().where(m.c.id == row.id).values(**later))
+
+    def _leave(self, numbers: list[int], down: Down) -> None:
+        """Leave the channel in peace for a while, the longer the more often it failed."""
+        m, c = store.messages, store.channels
+        mine = c.c.name == self._channel.name
+        with self._engine.begin() as connection:
+            attempts = {"attempts": m.c.attempts + 1, "error": str(down)}
+            connection.execute(m.update().where(m.c.id.in_(numbers)).values(**attempts))
+            failures: int = connection.execute(sa.select(c.c.failures).where(mine)).scalar_one()
+            retry_at = self._now + max(_wait(failures), down.retry_after or 0.0)
+            later = {"failures": failures + 1, "retry_at": retry_at, "error": str(down), "digest_at": 0.0}
+            connection.execute(c.update().where(mine).values(**later))
+
+
+def _wait(failures: int) -> float:
+    return min(FIRST_RETRY_SECONDS * 2.0 ** min(failures, 16), LONGEST_RETRY_SECONDS)
+
+
+def _item(row: sa.Row, now: float) -> Item:
+    event = Event(row.event)
+    at = row.recovered_at if event is Event.RECOVERY else now
+    return Item(event, Alert.model_validate_json(row.alert), datetime.fromtimestamp(at, UTC))

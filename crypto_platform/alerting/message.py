@@ -1,0 +1,140 @@
+"""What a person reads: one alert, its recovery, or a digest of many."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from crypto_platform.alerting.alert import Alert
+
+DIGEST_LINES = 40
+LONGEST_TITLE = 250
+
+
+class Event(StrEnum):
+    """What is told of a condition."""
+
+    ALERT = "alert"
+    AGAIN = "still open"
+    WORSE = "worse"
+    RECOVERY = "recovery"
+    TEST = "test"
+
+
+@dataclass(frozen=True)
+class Item:
+    """An event of a condition at `at`, UTC: when it was opened or recovered, or the time of telling it again."""
+
+    event: Event
+    alert: Alert
+    at: datetime
+
+    @property
+    def title(self) -> str:
+        """How bad or what became of it, what, which feed and which partitions, in one line."""
+        alert = self.alert
+        where = ", ".join(part for part in (alert.feed, alert.partitions) if part)
+        return f"{self._prefix}: {alert.what}{f' · {where}' if where else ''}"[:LONGEST_TITLE]
+
+    @property
+    def _prefix(self) -> str:
+        word = self.alert.severity.word.upper()
+        return {
+            Event.ALERT: word,
+            Event.AGAIN: f"{word}, still open after {duration(self.at - self.alert.since)}",
+            Event.WORSE: f"{word}, worse than before",
+            Event.RECOVERY: f"RECOVERED after {duration(self.at - self.alert.since)}",
+            Event.TEST: "TEST",
+        }[self.event]
+
+    def lines(self) -> Iterator[tuple[str, str]]:
+        """Name and value of what follows the title."""
+        alert, recovered = self.alert, self.event is Event.RECOVERY
+        until = f" until {_clock(self.at)}" if recovered else ""
+        yield "since", f"{_clock(alert.since)}{until} UTC"
+        if not recovered:
+            yield "how bad", f"{alert.severity.word}{f': {alert.effect}' if alert.effect else ''}"
+            yield "likely cause", alert.cause
+        yield "data", alert.data
+        yield "look at", alert.link
+        if not recovered:
+            yield "mend with", alert.command
+
+
+@dataclass(frozen=True)
+class Message:
+    """One post. `key` is the same when it is posted again because nobody knows whether it had arrived."""
+
+    items: list[Item]
+    key: str
+
+    @property
+    def title(self) -> str:
+        if len(self.items) == 1:
+            return self.items[0].title
+        counts = Counter(item.event for item in self.items)
+        return "DIGEST: " + ", ".join(f"{counts[event]} {_PLURALS[event]}" for event in _PLURALS if counts[event])
+
+    @property
+    def fields(self) -> list[tuple[str, str]]:
+        """Name and value of each line below the title; of a digest its events' titles, the worst first."""
+        if len(self.items) == 1:
+            return [(name, value) for name, value in self.items[0].lines() if value]
+        ordered = sorted(self.items, key=lambda i: (i.event is Event.RECOVERY, -i.alert.severity, i.at))
+        shown = [(str(n), _brief(item)) for n, item in enumerate(ordered[:DIGEST_LINES], start=1)]
+        hidden = len(ordered) - len(shown)
+        return [*shown, *([("…", f"and {hidden} more: crypto-platform alerts list")] if hidden else [])]
+
+    @property
+    def text(self) -> str:
+        """The message as plain text, its title first."""
+        width = max((len(name) for name, _ in self.fields), default=0)
+        return "\n".join([self.title, *(f"  {name:<{width}}  {value}" for name, value in self.fields)])
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON's own types: event (or digest), title, text, and the alerts with every field."""
+        return {
+            "key": self.key,
+            "event": str(self.items[0].event) if len(self.items) == 1 else "digest",
+            "title": self.title,
+            "text": self.text,
+            "alerts": [
+                {
+                    "event": str(item.event),
+                    "at": item.at.isoformat(),
+                    **item.alert.model_dump(mode="json", exclude={"reference"}),
+                    "severity": item.alert.severity.word,
+                }
+                for item in self.items
+            ],
+        }
+
+
+_PLURALS = {
+    Event.ALERT: "new alerts",
+    Event.WORSE: "worse than before",
+    Event.AGAIN: "still open",
+    Event.RECOVERY: "recovered",
+}
+
+
+def duration(time: timedelta) -> str:
+    """35 s, 12 min, 3 h 5 min, 2 d 4 h."""
+    seconds = max(0, round(time.total_seconds()))
+    if seconds < 60:
+        return f"{seconds} s"
+    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86_400
+    if minutes < 60:
+        return f"{minutes} min"
+    return f"{hours} h {minutes % 60} min" if hours < 24 else f"{days} d {hours % 24} h"
+
+
+def _brief(item: Item) -> str:
+    mend = item.alert.command if item.event is not Event.RECOVERY else ""
+    return f"{item.title}{f' — mend with: {mend}' if mend else ''}"
+
+
+def _clock(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"

@@ -1,0 +1,83 @@
+"""`crypto-platform alerts`: try the channels, see what is open."""
+
+import shlex
+from datetime import UTC, datetime
+
+import typer
+
+app = typer.Typer(name="alerts", no_args_is_help=True, help="Alerts: try the channels, see what is open, close one.")
+
+
+@app.command()
+def test() -> None:
+    """Send one message through each configured channel and say what came of it. Exit code 1: one did not take it.
+
+    Example: crypto-platform alerts test
+    """
+    from crypto_platform.alerting.alert import Alert
+    from crypto_platform.alerting.channels import Down, Refused, configured
+    from crypto_platform.alerting.message import Event, Item, Message
+    from crypto_platform.settings import settings
+
+    now, failed = datetime.now(UTC), False
+    alert = Alert(
+        fingerprint="test",
+        kind="test",
+        what="a test of this channel, nothing is wrong",
+        since=now,
+        cause="somebody ran this command",
+        command="crypto-platform alerts test",
+    )
+    channels = configured(settings())
+    if not channels:
+        typer.echo("No channel is configured: see ALERT_… in .env.example.", err=True)
+        raise typer.Exit(1)
+    for channel in channels:
+        try:
+            channel.post(Message([Item(Event.TEST, alert, now)], key=f"{channel.name}-test-{now.timestamp():.0f}"))
+        except (Down, Refused) as error:
+            failed = True
+            typer.echo(f"✗ {channel.name}: {error}")
+        else:
+            typer.echo(f"✓ {channel.name}: delivered")
+    raise typer.Exit(1 if failed else 0)
+
+
+@app.command("list")
+def list_() -> None:
+    """Show what is wrong now, the worst first, and what a channel has not been told yet.
+
+    Example: crypto-platform alerts list
+    """
+    from crypto_platform.alerting.book import Book
+    from crypto_platform.alerting.message import Event, Item, Message
+    from crypto_platform.settings import settings
+
+    book = Book(settings())
+    episodes = book.open()
+    for episode in episodes:
+        message = Message([Item(Event.ALERT, episode.alert, episode.opened_at)], key="")
+        typer.echo(f"{message.text}\n  fingerprint  {shlex.quote(episode.alert.fingerprint)}\n")
+    typer.echo(f"{len(episodes)} open." if episodes else "Nothing is open.")
+    for channel in book.waiting():
+        if channel.messages or channel.error:
+            why = f", last: {channel.error}" if channel.error else ""
+            typer.echo(f"{channel.channel}: {channel.messages} messages waiting{why}")
+
+
+@app.command()
+def close(fingerprint: str = typer.Argument(help="As `crypto-platform alerts list` shows it.")) -> None:
+    """Close an alert that nothing will mend any more, such as of a run that nobody needs again.
+
+    It is told as recovered. A process, sensor, schedule, freshness or the live path is opened again while it is still
+    wrong; a run, backfill or check only when it fails again.
+
+    Example: crypto-platform alerts close 'run:crypto:[2026-03-01, 2026-03-04):'
+    """
+    from crypto_platform.alerting.book import Book
+    from crypto_platform.settings import settings
+
+    if not Book(settings()).recover("command line", fingerprint):
+        typer.echo(f"{fingerprint} is not open: see crypto-platform alerts list", err=True)
+        raise typer.Exit(1)
+    typer.echo("Closed.")

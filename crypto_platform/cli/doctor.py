@@ -1,0 +1,240 @@
+"""Check what the platform needs, part by part, and say what to do about what is wrong."""
+
+import platform
+import shutil
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from importlib import metadata
+from threading import Event
+from urllib.parse import urlsplit
+
+import psutil
+
+from crypto_platform.sandbox import jars, java, ports, supervise
+from crypto_platform.sandbox.services import SERVICES
+from crypto_platform.settings import Settings
+
+GIB = 2**30
+NEEDED_MEMORY = 4 * GIB
+NEEDED_DISK = 5 * GIB
+CONNECT_SECONDS = 10.0
+
+
+class Trouble(Exception):  # noqa: N818
+    """A check's finding; `mend` says what to do."""
+
+    def __init__(self, found: str, mend: str) -> None:
+        super().__init__(found)
+        self.mend = mend
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found; `mend` is empty when all is well."""
+
+    check: str
+    found: str
+    mend: str = ""
+
+    @property
+    def ok(self) -> bool:
+        return not self.mend
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """The findings, one by one as they come; a check that fails never ends the rest."""
+    checks: dict[str, Callable[[Settings], str]] = {
+        "python": _python,
+        "packages": _packages,
+        "java": _java,
+        "jars": _jars,
+        "dbt": _manifest,
+        "memory": _memory,
+        "disk": _disk,
+    }
+    for name, check in checks.items():
+        yield _finding(name, check, settings)
+    states = {status.name: status for status in supervise.status(settings)}
+    for service in SERVICES.values():
+        state = states[service.name]
+        if state.state == "external":
+            yield _finding(service.name, _LOGINS[service.name], settings)
+        elif state.state == "stopped" and service.ports:
+            yield _finding(f"{service.name} port", _free_ports(service.ports), settings)
+        elif state.state == "failed":
+            log = supervise.log_file(settings, service.name)
+            yield Finding(service.name, "failed", f"see {log}, then `crypto-platform down` and start it again")
+        elif state.state != "stopped":
+            yield Finding(service.name, f"{state.state}{f' at {state.address}' if state.address else ''}")
+
+
+def _finding(name: str, check: Callable[[Settings], str], settings: Settings) -> Finding:
+    try:
+        return Finding(name, check(settings))
+    except Trouble as trouble:
+        return Finding(name, str(trouble), trouble.mend)
+
+
+def _python(settings: Settings) -> str:
+    from packaging.specifiers import SpecifierSet
+
+    version, supported = platform.python_version(), metadata.metadata("crypto-platform")["Requires-Python"]
+    if version not in SpecifierSet(supported):
+        raise Trouble(version, f"Python {supported} is needed: `make clean setup PYTHON=…` makes .venv anew")
+    return version
+
+
+def _packages(settings: Settings) -> str:
+    from packaging.requirements import Requirement
+
+    wrong, count = [], 0
+    for line in metadata.requires("crypto-platform") or []:
+        requirement = Requirement(line)
+        if requirement.marker and not requirement.marker.evaluate({"extra": "sandbox"}):
+            continue
+        count += 1
+        try:
+            version = metadata.version(requirement.name)
+        except metadata.PackageNotFoundError:
+            wrong.append(f"{requirement.name} is missing")
+        else:
+            if not requirement.specifier.contains(version, prereleases=True):
+                wrong.append(f"{requirement.name} is {version}, wanted {requirement.specifier}")
+    if wrong:
+        raise Trouble("; ".join(wrong), "run `make setup`")
+    return f"{count} as pyproject.toml asks"
+
+
+def _java(settings: Settings) -> str:
+    if all(SERVICES[name].external(settings) for name in supervise.NEEDS_JAVA):
+        return "not needed: Kafka and Spark are external"
+    try:
+        return f"{java.check(settings)}, {settings.sandbox_java}"
+    except java.JavaError as error:
+        raise Trouble("missing or wrong", str(error)) from None
+
+
+def _jars(settings: Settings) -> str:
+    if wrong := jars.differences(settings.jars):
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        mend = f"run `{sys.executable} -m {jars.__name__}` (make setup does)"
+        raise Trouble(f"{'; '.join(wrong[:3])}{more}, in {settings.jars}", mend)
+    return f"as pinned, in {settings.jars}"
+
+
+def _manifest(settings: Settings) -> str:
+    from crypto_platform.transform.project import MANIFEST
+
+    if not MANIFEST.exists():
+        raise Trouble("its manifest is missing", "run `make setup`")
+    return "manifest prepared"
+
+
+def _memory(settings: Settings) -> str:
+    memory = psutil.virtual_memory()
+    found = f"{memory.available / GIB:.1f} GiB of {memory.total / GIB:.1f} free"
+    if supervise.running(settings) is None and memory.available < NEEDED_MEMORY:
+        mend = f"the sandbox takes {NEEDED_MEMORY / GIB:.0f} GiB: end other programs, or lower SANDBOX_SPARK_MEMORY"
+        raise Trouble(found, mend)
+    return found
+
+
+def _disk(settings: Settings) -> str:
+    home = settings.crypto_platform_home
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        probe = home / ".doctor"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise Trouble(
+            f"{home} is not writable: {error.strerror}", "set CRYPTO_PLATFORM_HOME to another folder"
+        ) from None
+    free = shutil.disk_usage(home).free
+    found = f"{free / GIB:.0f} GiB free at {home}"
+    if free < NEEDED_DISK:
+        raise Trouble(found, f"make room for {NEEDED_DISK / GIB:.0f} GiB, or set CRYPTO_PLATFORM_HOME elsewhere")
+    return found
+
+
+def _free_ports(names: tuple[str, ...]) -> Callable[[Settings], str]:
+    def check(settings: Settings) -> str:
+        numbers = {name: getattr(settings, name) for name in names}
+        for name, port in numbers.items():
+            if port and not ports.is_free(port):
+                mend = f"stop that, or set {name.upper()} to another port (0: any free one)"
+                raise Trouble(f"{port} is taken by {ports.owner(port)}", mend)
+        return ", ".join(f"{port} is free" if port else "chosen at the start" for port in numbers.values())
+
+    return check
+
+
+def _alpaca(settings: Settings) -> str:
+    """One hour of BTC/USD, which asks for no key but refuses a wrong one."""
+    from crypto_platform.connectors.alpaca.client import AlpacaClient, Traffic
+    from crypto_platform.connectors.alpaca.errors import AlpacaError
+    from crypto_platform.connectors.alpaca.request import BarsRequest
+    from crypto_platform.market.bars import Timeframe
+
+    end = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    start, symbols = end - timedelta(hours=1), ("BTC/USD",)
+    request = BarsRequest("crypto", "crypto", symbols, Timeframe.parse("1Min"), start.date(), end.date())
+    hasty = settings.model_copy(update={"alpaca_max_attempts": 2, "alpaca_timeout_seconds": CONNECT_SECONDS})
+    try:
+        with AlpacaClient(hasty) as client:
+            next(client.pages(request, symbols, start, end, Traffic(), Event()))
+    except AlpacaError as error:
+        raise Trouble(str(error), "see APCA_API_DATA_URL, APCA_API_KEY_ID and APCA_API_SECRET_KEY") from None
+    keys = "with the keys" if settings.apca_api_key_id else "without a key: crypto only"
+    return f"{settings.alpaca_url} answers, {keys}"
+
+
+def _kafka(settings: Settings) -> str:
+    from confluent_kafka import KafkaException
+    from confluent_kafka.admin import AdminClient
+
+    from crypto_platform.connectors.kafka.admin import client_config
+
+    try:
+        cluster = AdminClient(client_config(settings) | {"log_level": 0}).list_topics(timeout=CONNECT_SECONDS)
+    except KafkaException as error:
+        raise Trouble(error.args[0].str(), "see KAFKA_BOOTSTRAP_SERVERS and the KAFKA_SASL_… settings") from None
+    return f"{settings.kafka_servers} answers, {len(cluster.brokers)} brokers"
+
+
+def _spark(settings: Settings) -> str:
+    address = urlsplit(settings.spark_url)
+    try:
+        socket.create_connection((address.hostname or "", address.port or 15002), CONNECT_SECONDS).close()
+    except OSError as error:
+        raise Trouble(f"{settings.spark_url}: {error}", "see SPARK_REMOTE, sc://host:port") from None
+    return f"{settings.spark_url} accepts connections"
+
+
+def _snowflake(settings: Settings) -> str:
+    from crypto_platform.connectors.snowflake.query import QueryError, query
+
+    hasty = settings.model_copy(update={"snowflake_network_timeout": int(CONNECT_SECONDS)})
+    try:
+        with query(hasty, "select current_version()") as result:
+            [(version,)] = result.rows
+    except (QueryError, ValueError) as error:
+        raise Trouble(str(error), "see SNOWFLAKE_ACCOUNT, SNOWFLAKE_USER, SNOWFLAKE_PRIVATE_KEY_FILE") from None
+    return f"{settings.snowflake_account} answers, version {version}"
+
+
+def _superset(settings: Settings) -> str:
+    from crypto_platform.connectors.superset.client import connect
+    from crypto_platform.connectors.superset.home import SupersetError
+
+    try:
+        with connect(settings):
+            return f"{settings.superset_url} takes the login of {settings.superset_username}"
+    except SupersetError as error:
+        raise Trouble(str(error), "SUPERSET_URL, SUPERSET_USERNAME, SUPERSET_PASSWORD") from None
+
+
+_LOGINS = {"alpaca": _alpaca, "kafka": _kafka, "spark": _spark, "snowflake": _snowflake, "superset": _superset}

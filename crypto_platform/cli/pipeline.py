@@ -1,0 +1,204 @@
+"""The commands that take a feed's days through the stages: `materialize`, `backfill`, `refill`."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from crypto_platform.cli.runs import Order, Run
+    from crypto_platform.market.data_source import Source
+    from crypto_platform.settings import Settings
+
+FAILURE, USAGE = 1, 2
+
+Feed = Annotated[str, typer.Option("--feed", help="The feed: a folder under crypto_platform/defs.")]
+Symbols = Annotated[str, typer.Option("--symbols", help="Some of the feed's symbols only, separated by commas.")]
+
+
+def _day(name: str, help: str) -> Any:
+    return typer.Option(name, formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help=help)
+
+
+def materialize(
+    feed: Feed,
+    start: Annotated[datetime, _day("--from", "First UTC day.")],
+    end: Annotated[datetime, _day("--to", "The UTC day after the last.")],
+    symbols: Symbols = "",
+    recordings: Annotated[
+        Path | None, typer.Option(help="Take the bars from this folder of CSV, CSV.gz or Parquet files.")
+    ] = None,
+    simulated: Annotated[bool, typer.Option("--simulated", help="Take simulated bars.")] = False,
+    live: Annotated[bool, typer.Option("--live", help="Ask Alpaca itself; crypto needs no key.")] = False,
+) -> None:
+    """Take a feed's days through every stage in one Dagster run, recorded where the UI shows it.
+
+    What is needed of the sandbox is started, and stopped after it, when it is not up.
+
+    Example: crypto-platform materialize --feed crypto --from 2026-03-01 --to 2026-06-01
+    """
+    from crypto_platform.cli.console import stdout
+    from crypto_platform.cli.runs import Order
+    from crypto_platform.market.data_source import Source
+
+    with usage():
+        order = Order(feed, start.date(), end.date(), _names(symbols))
+        source = Source(recordings, simulated, live)
+    console = stdout()
+    with systems(source, console):
+        show(run(order, source, console), console)
+
+
+def backfill(
+    feed: Feed,
+    start: Annotated[datetime, _day("--from", "First UTC day.")],
+    end: Annotated[datetime, _day("--to", "The UTC day after the last.")],
+    symbols: Symbols = "",
+    missing_only: Annotated[
+        bool, typer.Option("--missing-only", help="Only days that are not there and that no run is working on.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would ask for, and stop.")] = False,
+) -> None:
+    """Fill a feed's past: say what it will ask for, then take it through every stage, one run a contiguous range.
+
+    Interrupted, go on with the same command and --missing-only. `materialize` takes the days it is told in one run, and
+    can take them from another source; both run the feed's job in the same way, and the pools keep them apart.
+
+    Example: crypto-platform backfill --feed crypto --from 2025-01-01 --to 2026-06-01 --missing-only
+    """
+    import dagster as dg
+
+    from crypto_platform.cli.console import plan_table, stdout
+    from crypto_platform.cli.runs import Order, feed_named
+    from crypto_platform.connectors.lake import Lake
+    from crypto_platform.dagster_instance.home import dagster_home
+    from crypto_platform.dagster_instance.orphaned_runs import end_abandoned
+    from crypto_platform.market.data_source import Source, market
+    from crypto_platform.market.day_ranges import days_in
+    from crypto_platform.market.feed_spec import check_selection
+    from crypto_platform.orchestration.automation import backfill as planning
+    from crypto_platform.orchestration.history import in_flight, materialised
+    from crypto_platform.settings import settings
+
+    with usage():
+        chosen = _names(symbols)
+        order, spec = Order(feed, start.date(), end.date(), chosen), feed_named(feed)
+        asked = check_selection(feed, spec, chosen)
+        wanted: list[date] = list(days_in((order.start, order.end)))
+        busy: set[date] = set()
+        if missing_only:
+            with dg.DagsterInstance.from_config(str(dagster_home(settings()))) as instance:
+                # A killed run is at work on nothing.
+                end_abandoned(instance)
+                there, working = materialised(instance, feed), in_flight(instance, feed)
+            lacking = planning.lacking(spec, feed, asked, (order.start, order.end), there, Lake(settings().lake))
+            busy = {day for days in working for day in days_in(days)} & set(lacking)
+            wanted = [day for day in lacking if day not in busy]
+        found = planning.plan(settings(), feed, spec, asked, wanted)
+    console = stdout()
+    console.print(plan_table(order, asked, found, market(settings())))
+    if busy:
+        console.print(f"{len(busy)} more days are being worked on by another run: {min(busy)} to {max(busy)}.")
+    if dry_run or not found.ranges:
+        return
+    with systems(Source(), console):
+        for number, (first, after) in enumerate(found.ranges, 1):
+            if len(found.ranges) > 1:
+                console.print(f"Run {number} of {len(found.ranges)}: [{first}, {after})")
+            show(run(Order(feed, first, after, chosen), Source(), console), console)
+
+
+def refill(
+    feed: Feed,
+    start: Annotated[datetime | None, _day("--from", "First UTC day; left out: the lake's first.")] = None,
+    end: Annotated[datetime | None, _day("--to", "The UTC day after the last; left out: the lake's last.")] = None,
+) -> None:
+    """Publish the lake's days again and load them, after the topic or the ledger lost some of them.
+
+    Offsets that are gone are given up, which RAW.LOADS keeps a row of; so are, without --from and --to, versions that
+    were loaded and are gone from the ledger. Alpaca is not asked. What the ledger has already stays as it is.
+
+    Example: crypto-platform refill --feed crypto
+    """
+    from crypto_platform.cli.console import stdout
+    from crypto_platform.cli.runs import Order, feed_named
+    from crypto_platform.ingestion import topic_load
+    from crypto_platform.ingestion.republish import stored
+    from crypto_platform.market.data_source import Source, again
+    from crypto_platform.market.day_ranges import ONE_DAY, ranges
+    from crypto_platform.settings import settings
+
+    with usage():
+        timeframe = feed_named(feed).timeframe
+        days = stored(settings(), feed, timeframe, start and start.date(), end and end.date())
+    console = stdout()
+    with systems(Source(), console, {"kafka", "spark", "snowflake"}) as effective:
+        loss = topic_load.accept_loss(effective, feed, run_id="refill")
+        if loss.skipped != 0:
+            given_up = "an unknown number of" if loss.skipped is None else f"{loss.skipped:,}"
+            console.print(f"Gave up {given_up} messages of {loss.topic}: offsets {loss.before} → {loss.after}.")
+        # Which days the ledger lost is not known for all: some of the lake's days would not make it whole.
+        if start is None and end is None:
+            lost = topic_load.accept_ledger_loss(effective, feed, run_id="refill")
+            if lost.versions:
+                console.print(f"Gave up {lost.versions:,} versions that are gone from the ledger.")
+            if elsewhere := sorted(set(lost.days) - set(days)):
+                command = again(feed, elsewhere[0], elsewhere[-1] + ONE_DAY)
+                console.print(f"The lake has no file of {len(elsewhere)} of their days: {command}", soft_wrap=True)
+        for first, after in ranges(days):
+            show(run(Order(feed, first, after), Source(), console, stages=("kafka", "raw")), console)
+
+
+def _names(symbols: str) -> tuple[str, ...]:
+    return tuple(symbol.strip() for symbol in symbols.split(",") if symbol.strip())
+
+
+@contextmanager
+def usage() -> Iterator[None]:
+    """What the command line asks for cannot be: exit code 2."""
+    try:
+        yield
+    except ValueError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(USAGE) from None
+
+
+@contextmanager
+def systems(source: "Source", console: "Console", services: set[str] | None = None) -> Iterator["Settings"]:
+    """The source and the systems that a run needs, up; their addresses in force for this process and dbt."""
+    from crypto_platform.sandbox import display, supervise
+    from crypto_platform.settings import settings, use
+
+    try:
+        with source.address(settings()) as addressed:
+            wanted = services or set(supervise.PIPELINE)
+            with supervise.sandbox(addressed, wanted, display.starting(console)) as effective:
+                use(effective)
+                yield effective
+    except RuntimeError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(FAILURE) from None
+
+
+def run(order: "Order", source: "Source", console: "Console", **options: Any) -> "Run":
+    from crypto_platform.cli.console import progress_bars
+    from crypto_platform.cli.runs import materialize as execute
+
+    with progress_bars(console):
+        return execute(order, tags={"alpaca_source": source.label}, **options)
+
+
+def show(run: "Run", console: "Console") -> None:
+    from crypto_platform.cli.console import run_table
+
+    console.print(run_table(run))
+    console.print(f"[dim]run {run.run_id}, {run.seconds:.1f} s[/dim]")
+    if not run.ok:
+        for error in dict.fromkeys(run.errors):
+            typer.echo(error, err=True)
+        raise typer.Exit(FAILURE)

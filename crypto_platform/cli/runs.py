@@ -1,0 +1,176 @@
+"""Materialise a feed from the command line: one Dagster run, recorded in the instance that the UI shows."""
+
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from io import StringIO
+from typing import TYPE_CHECKING, Any
+
+from crypto_platform.dagster_instance.orphaned_runs import end_abandoned, tags_of_this_process
+from crypto_platform.dagster_instance.time_limit import limit_tags, limited
+from crypto_platform.market.feed_spec import FeedSpec, check_selection, feeds
+from crypto_platform.settings import settings
+
+if TYPE_CHECKING:
+    from dagster import Definitions, ExecuteInProcessResult
+
+# Asset stages of a feed's job in order; everything else of it is dbt's.
+STAGES = ("alpaca", "kafka", "raw")
+
+
+def feed_named(name: str) -> FeedSpec:
+    """The feed of that name.
+
+    Raises:
+        ValueError: there is none; says which there are.
+    """
+    if name not in feeds():
+        raise ValueError(f"there is no feed {name!r}: choose from {', '.join(feeds())}")
+    return feeds()[name]
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to materialise: a feed's UTC days [start, end), all of its symbols or some.
+
+    Raises:
+        ValueError: the feed is unknown, the range is empty or leaves the partitions, or a symbol is not the feed's.
+    """
+
+    feed: str
+    start: date
+    end: date
+    symbols: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        spec = feed_named(self.feed)
+        if self.start >= self.end:
+            raise ValueError(f"[{self.start}, {self.end}) is empty: the end is exclusive, give a later day")
+        first = min(feed.start_date for feed in feeds().values())
+        today = datetime.now(UTC).date()
+        if self.start < first:
+            raise ValueError(
+                f"{self.start} is before the first partition, {first}: set an earlier start_date in "
+                f"crypto_platform/defs/{self.feed}/defs.yaml"
+            )
+        if self.end > today:
+            raise ValueError(f"{self.end} is too late: the last whole UTC day is {today - timedelta(days=1)}")
+        check_selection(self.feed, spec, self.symbols)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What one stage of a run did; `metadata` as its asset shows it in the UI."""
+
+    name: str
+    seconds: float
+    metadata: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run; `errors` in the order they happened, empty when it succeeded."""
+
+    run_id: str
+    order: Order
+    stages: list[Stage]
+    errors: list[str]
+    seconds: float
+
+    @property
+    def ok(self) -> bool:
+        return not self.errors
+
+
+def materialize(
+    order: Order,
+    stages: Sequence[str] = STAGES,
+    tags: dict[str, str] | None = None,
+    definitions: "Definitions | None" = None,
+) -> Run:
+    """Run the feed's job over the order's days in this process; `stages` leaves out those before a refill.
+
+    The job is that of the project, or of `definitions`. The systems must be up and `DAGSTER_HOME` set.
+    """
+    # Dagster and dbt's part of it are seconds of imports that `--help` should not pay.
+    import dagster as dg
+    from dagster._core.storage.tags import (
+        ASSET_PARTITION_RANGE_END_TAG,
+        ASSET_PARTITION_RANGE_START_TAG,
+        MAX_RETRIES_TAG,
+    )
+
+    from crypto_platform.definitions import defs
+
+    job = (definitions or defs()).resolve_job_def(order.feed)
+    skipped = [dg.AssetKey([stage, f"{order.feed}_bars"]) for stage in STAGES if stage not in stages]
+    selected = [key for key in job.asset_layer.selected_asset_keys if key not in skipped] if skipped else None
+    started = datetime.now(UTC)
+    days = {
+        ASSET_PARTITION_RANGE_START_TAG: order.start.isoformat(),
+        ASSET_PARTITION_RANGE_END_TAG: (order.end - timedelta(days=1)).isoformat(),
+    }
+    limit = limit_tags(settings(), days | (tags or {}), order.feed)
+    longest = float((limit | (tags or {}))[dg.MAX_RUNTIME_SECONDS_TAG])
+    own = tags_of_this_process()
+    # dbt's lines would run through the caller's own output; they are in its log, errors in the run's.
+    with dg.DagsterInstance.get() as instance, redirect_stdout(StringIO()):
+        end_abandoned(instance)
+        with limited(instance, own, longest):
+            result = job.execute_in_process(
+                instance=instance,
+                raise_on_error=False,
+                asset_selection=selected,
+                run_config={
+                    "resources": {"selection": {"config": {"symbols": list(order.symbols)}}},
+                    "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+                },
+                tags={
+                    **days,
+                    **own,
+                    **limit,
+                    # A daemon would repeat it with the bars of another source.
+                    MAX_RETRIES_TAG: "0",
+                    **(tags or {}),
+                },
+            )
+        seconds = {
+            s.step_key: (s.end_time or 0) - (s.start_time or 0) for s in instance.get_run_step_stats(result.run_id)
+        }
+    interrupted = [] if result.success else [f"The run was interrupted; it may take {longest:.0f} s."]
+    return Run(
+        run_id=result.run_id,
+        order=order,
+        stages=_stages(result, seconds, order.feed),
+        errors=_errors(result) or interrupted,
+        seconds=(datetime.now(UTC) - started).total_seconds(),
+    )
+
+
+def _stages(result: "ExecuteInProcessResult", seconds: dict[str, float], feed: str) -> list[Stage]:
+    metadata: dict[str, dict[str, Any]] = {}
+    for event in result.get_asset_materialization_events():
+        found = event.step_materialization_data.materialization.metadata
+        metadata.setdefault(event.step_key or "", {k: v.value for k, v in found.items()})
+    names = {f"{stage}__{feed}_bars": stage for stage in STAGES}
+    return [Stage(names.get(step, "dbt"), seconds.get(step, 0.0), metadata[step]) for step in metadata]
+
+
+def _errors(result: "ExecuteInProcessResult") -> list[str]:
+    import dagster as dg
+
+    errors = []
+    for event in result.filter_events(lambda e: e.is_failure):
+        data = event.event_specific_data
+        error = getattr(data, "error", None)
+        while error is not None and error.cause is not None:
+            error = error.cause
+        errors.append(error.message.strip() if error is not None else event.message or event.event_type_value)
+    # Dagster's own error gives no more than the checks' names.
+    errors += [
+        f"{check.check_name}: {check.description}{f' ({mend.value})' if (mend := check.metadata.get('mend')) else ''}"
+        for check in result.get_asset_check_evaluations()
+        if check.blocking and not check.passed and check.description and check.severity == dg.AssetCheckSeverity.ERROR
+    ]
+    return errors

@@ -1,0 +1,115 @@
+"""The commands of the live path: `stream` and `load`."""
+
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Mapping
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from crypto_platform.market.feed_spec import FeedSpec
+    from crypto_platform.settings import Settings
+
+Feeds = Annotated[
+    list[str] | None, typer.Option("--feed", help="One feed only; may be given several times. Left out: all.")
+]
+FAILURE, USAGE = 1, 2
+
+
+def stream(feed: Feeds = None) -> None:
+    """Stream the feeds' bars from Alpaca's websocket to Kafka, until Ctrl-C or SIGTERM.
+
+    What Kafka has not confirmed stays on disk and is sent at the next start. What the stream misses is asked of REST.
+
+    Example: crypto-platform stream --feed crypto
+    """
+    from crypto_platform.settings import settings
+    from crypto_platform.streaming.service import AlreadyRunning, run
+
+    feeds = _chosen(feed)
+    _log()
+    try:
+        flushed = run(_effective(settings()), feeds)
+    except AlreadyRunning as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(FAILURE) from None
+    raise typer.Exit(0 if flushed else FAILURE)
+
+
+def load(
+    feed: Feeds = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on with what comes, until Ctrl-C or SIGTERM.")] = False,
+) -> None:
+    """Load what the topics hold and the ledger does not, as a run's raw step does.
+
+    Example: crypto-platform load --follow
+    """
+    from crypto_platform.ingestion import topic_load
+    from crypto_platform.settings import settings
+    from crypto_platform.streaming.loader import RUN_ID, Loader
+
+    feeds = _chosen(feed)
+    _log()
+    effective = _effective(settings())
+    if follow:
+        stop = threading.Event()
+
+        def end(_number: int, _frame: FrameType | None) -> None:
+            stop.set()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, end)
+        Loader(effective, feeds).run(stop)
+        return
+    for name in feeds:
+        report = topic_load.load(effective, name, RUN_ID)
+        typer.echo(
+            f"{name}: {report.messages} messages, {report.loaded} new, {report.unchanged} unchanged, "
+            f"{report.rejected} rejected"
+        )
+
+
+def with_a_market(settings: "Settings") -> "Settings":
+    """The settings of a live platform: recordings are past, so without an address of Alpaca the market is simulated."""
+    return settings.model_copy(update={"sandbox_simulated": True})
+
+
+def prepare(settings: "Settings") -> None:
+    """Make the ledgers and the live views, unless they are there, so that the first bar can be asked for."""
+    from crypto_platform.connectors.snowflake.connection import connect
+    from crypto_platform.connectors.snowflake.schema import ensure_schema
+    from crypto_platform.market.feed_spec import feeds
+    from crypto_platform.transform.live import ensure_live_views
+
+    with connect(settings) as connection:
+        for feed in feeds():
+            ensure_schema(connection, feed)
+    ensure_live_views(settings)
+
+
+def _effective(settings: "Settings") -> "Settings":
+    """With the ports of the sandbox that is up, if one is."""
+    from crypto_platform.sandbox import supervise
+
+    return supervise.running(settings) or settings
+
+
+def _chosen(names: list[str] | None) -> "Mapping[str, FeedSpec]":
+    from crypto_platform.cli.runs import feed_named
+    from crypto_platform.market.feed_spec import feeds
+
+    try:
+        return {name: feed_named(name) for name in names or feeds()}
+    except ValueError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(USAGE) from None
+
+
+def _log() -> None:
+    logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    for noisy in ("alpaca", "snowflake", "pyspark"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)

@@ -1,0 +1,90 @@
+"""A page of Alpaca's bars, and the check that it is what was asked for."""
+
+import re
+from dataclasses import dataclass
+from datetime import date, datetime
+from itertools import islice
+from typing import Any
+
+import orjson
+
+from crypto_platform.connectors.alpaca.errors import PassingFault
+
+Bars = dict[str, list[dict[str, Any]]]
+
+_TIMES = re.compile(r"(?:\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)*")
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page: Alpaca's bar objects by symbol, ascending; `observed_at` (UTC) when it was asked for."""
+
+    bars: Bars
+    observed_at: datetime
+    last: bool
+
+
+class PageCheck:
+    """Whether a page is what was asked for, given the pages accepted before it."""
+
+    def __init__(self, symbols: frozenset[str], start: datetime, end: datetime) -> None:
+        self._symbols = symbols
+        self._start = f"{start:%Y-%m-%dT%H:%M:%SZ}"
+        self._end = f"{end:%Y-%m-%dT%H:%M:%SZ}"
+        self._newest: dict[str, str] = {}
+        self._tokens: set[str] = set()
+        self._previous = b""
+
+    def __call__(self, body: Any) -> tuple[Bars, str | None]:
+        """The page's bars by symbol and its token.
+
+        Raises:
+            PassingFault: the body is not such a page.
+        """
+        try:
+            bars, token = body["bars"] or {}, body["next_page_token"]
+            page = {symbol: rows for symbol, rows in bars.items() if rows}
+            if self.repeats(page):
+                return page, self._new(token)
+            for symbol, rows in page.items():
+                self._check(symbol, [row["t"] for row in rows])
+        except (KeyError, TypeError, AttributeError, ValueError) as exc:
+            raise PassingFault("bad page", f"not a page of bars: {type(exc).__name__} {str(exc)[:80]}") from None
+        return page, self._new(token)
+
+    def repeats(self, bars: Bars) -> bool:
+        """Whether these are the bars of the page before: nothing new, nothing lost."""
+        return bool(bars) and _ends(bars) == self._previous
+
+    def accept(self, bars: Bars, token: str | None) -> None:
+        """Go on from this page; one without bars leaves the page before in mind."""
+        if bars:
+            self._previous = _ends(bars)
+        self._newest.update({symbol: rows[-1]["t"] for symbol, rows in bars.items()})
+        if token is not None:
+            self._tokens.add(token)
+
+    def _new(self, token: Any) -> str | None:
+        if token is not None and (not isinstance(token, str) or token in self._tokens):
+            raise PassingFault("repeated token", "the page's token leads back to an earlier page")
+        return token
+
+    def _check(self, symbol: str, times: list[str]) -> None:
+        # Times of one form compare as text; it is the page's most frequent work.
+        if symbol not in self._symbols:
+            raise PassingFault("unasked symbol", f"bars of {symbol[:20]!r}, which was not asked for")
+        if not _TIMES.fullmatch("".join(times)) or len(times[0]) != 20:
+            raise PassingFault("bad page", f"a bar time of {symbol} is not of the form 2026-03-01T00:00:00Z")
+        for day in {time[:10] for time in times}:
+            date.fromisoformat(day)
+        if not all(map(str.__lt__, times, islice(times, 1, None))) or times[0] <= self._newest.get(symbol, ""):
+            raise PassingFault("not ascending", f"bars of {symbol} repeat or go back near {times[0]}")
+        if times[0] < self._start or times[-1] >= self._end:
+            raise PassingFault(
+                "outside range", f"bars of {symbol} from {times[0]} to {times[-1]} leave the range asked for"
+            )
+
+
+def _ends(bars: Bars) -> bytes:
+    """What tells a page from another: each symbol's count, first and last bar."""
+    return orjson.dumps({symbol: [len(rows), rows[0], rows[-1]] for symbol, rows in bars.items()})

@@ -1,0 +1,226 @@
+"""The lake: what Alpaca answered, a file a day, so that a topic can be refilled without asking again.
+
+``<lake>/<feed>/<timeframe>/<YYYY-MM-DD>.jsonl.zst``: a header line, then one wire line (`bars.encode`) a bar,
+sorted by symbol, then time. The header says how many bars each symbol has (zero is said, not left out), when
+they were observed, and a SHA-256 over itself and the lines, so that a cut or damaged file is never read as a
+shorter day.
+"""
+
+import hashlib
+import io
+import re
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+import fsspec
+import orjson
+import pyarrow as pa
+from fsspec.implementations.local import LocalFileSystem
+
+from crypto_platform.market.bars import SYMBOL_PATTERNS, Timeframe, check_feed
+
+SUFFIX = ".jsonl.zst"
+
+
+class LakeDayMissing(LookupError):  # noqa: N818
+    """The lake has no file of that day."""
+
+
+class LakeDayDamaged(RuntimeError):  # noqa: N818
+    """A file of the lake is cut short, altered or not the lake's."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """One symbol's bars of one day: wire lines without newline, ascending in time; `observed_at` is UTC."""
+
+    observed_at: datetime
+    lines: list[bytes]
+
+
+@dataclass(frozen=True)
+class LakeDay:
+    """One file of the lake; `sections` by symbol, sorted; `run_id` of the run that wrote it last."""
+
+    feed: str
+    timeframe: str
+    day: date
+    sections: dict[str, Section]
+    run_id: str
+
+    @property
+    def bars(self) -> int:
+        return sum(len(section.lines) for section in self.sections.values())
+
+
+class Lake:
+    """A lake in a local folder or at an fsspec URL (s3://…, gs://…).
+
+    A day is replaced as a whole: readers see the old file or the new one. Of two writers of one day at once
+    the later would put back the sections it read before the earlier wrote: a feed has one writer at a time.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._fs, self._root = fsspec.core.url_to_fs(url)
+
+    def path(self, feed: str, timeframe: str, day: date) -> str:
+        """Where the day's file is.
+
+        Raises:
+            ValueError: `feed` or `timeframe` is not of the form that may enter a path.
+        """
+        return f"{self._folder(feed, timeframe)}/{day.isoformat()}{SUFFIX}"
+
+    def days(self, feed: str, timeframe: str) -> list[date]:
+        """The days that have a file, ascending."""
+        folder = self._folder(feed, timeframe)
+        if not self._fs.exists(folder):
+            return []
+        names = (name.rpartition("/")[2] for name in self._fs.ls(folder, detail=False, refresh=True))
+        found = (re.fullmatch(r"(\d{4}-\d\d-\d\d)" + re.escape(SUFFIX), name) for name in names)
+        return sorted(date.fromisoformat(match[1]) for match in found if match)
+
+    def read_day(self, feed: str, timeframe: str, day: date) -> LakeDay:
+        """The day's lines, verified.
+
+        Raises:
+            LakeDayMissing: there is no file of that day.
+            LakeDayDamaged: the file is cut, altered or another day's.
+        """
+        path = self.path(feed, timeframe, day)
+        try:
+            packed = self._fs.cat_file(path)
+        except FileNotFoundError:
+            raise _missing(path, feed, day) from None
+        try:
+            return _decode(packed, feed, timeframe, day)
+        except (ValueError, KeyError, TypeError, AttributeError, OSError) as exc:
+            raise LakeDayDamaged(
+                f"{path} is damaged ({str(exc)[:100]}): remove it and materialise alpaca/{feed}_bars "
+                f"for {day} again, with all symbols"
+            ) from exc
+
+    def counts(self, feed: str, timeframe: str, day: date) -> dict[str, int]:
+        """How many bars the day's header counts for each symbol; the lines are neither read nor verified.
+
+        Raises:
+            LakeDayMissing: there is no file of that day.
+        """
+        return {symbol: entry["bars"] for symbol, entry in self._symbols(feed, timeframe, day).items()}
+
+    def observed(self, feed: str, timeframe: str, day: date) -> dict[str, tuple[int, datetime]]:
+        """`counts`, and when (UTC) Alpaca answered so.
+
+        Raises:
+            LakeDayMissing: there is no file of that day.
+        """
+        return {
+            symbol: (entry["bars"], datetime.fromisoformat(entry["observed_at"]))
+            for symbol, entry in self._symbols(feed, timeframe, day).items()
+        }
+
+    def _symbols(self, feed: str, timeframe: str, day: date) -> dict[str, dict[str, Any]]:
+        path = self.path(feed, timeframe, day)
+        try:
+            with self._fs.open(path) as packed, pa.CompressedInputStream(pa.PythonFile(packed, "r"), "zstd") as stream:
+                header = orjson.loads(next(io.TextIOWrapper(stream, "utf-8")))
+        except FileNotFoundError:
+            raise _missing(path, feed, day) from None
+        found: dict[str, dict[str, Any]] = header["symbols"]
+        return found
+
+    def write_day(self, feed: str, timeframe: str, day: date, sections: dict[str, Section], run_id: str) -> LakeDay:
+        """Put the day's sections in place, all or none; symbols not among them keep what the file has.
+
+        Raises:
+            ValueError: a name is not of the form that may enter a path, or a line is not one line.
+            LakeDayDamaged: the file to keep other symbols from is damaged.
+        """
+        path = self.path(feed, timeframe, day)
+        for symbol in sections:
+            if not re.fullmatch("|".join(SYMBOL_PATTERNS.values()), symbol):
+                raise ValueError(f"{symbol!r} is not a symbol")
+        try:
+            kept = self.read_day(feed, timeframe, day).sections
+        except LakeDayMissing:
+            kept = {}
+        merged = LakeDay(feed, timeframe, day, dict(sorted({**kept, **sections}.items())), run_id)
+        self._put(path, _encode(merged))
+        return merged
+
+    def _folder(self, feed: str, timeframe: str) -> str:
+        return f"{self._root}/{check_feed(feed)}/{Timeframe.parse(timeframe).name}"
+
+    def _put(self, path: str, packed: bytes) -> None:
+        if not isinstance(self._fs, LocalFileSystem):
+            # One put is one object: object stores show it whole or not at all.
+            self._fs.pipe_file(path, packed)
+            return
+        folder, _, name = path.rpartition("/")
+        unfinished = f"{folder}/.{name}.{uuid.uuid4().hex}.tmp"
+        self._fs.makedirs(folder, exist_ok=True)
+        try:
+            self._fs.pipe_file(unfinished, packed)
+            self._fs.mv(unfinished, path)
+        finally:
+            if self._fs.exists(unfinished):
+                self._fs.rm_file(unfinished)
+
+
+def _missing(path: str, feed: str, day: date) -> LakeDayMissing:
+    return LakeDayMissing(f"the lake has no {path}: materialise alpaca/{feed}_bars for {day} first")
+
+
+def _digest(header: dict[str, Any], body: bytes) -> str:
+    return hashlib.sha256(orjson.dumps(header) + b"\n" + body).hexdigest()
+
+
+def _encode(day: LakeDay) -> bytes:
+    body = b"".join(line + b"\n" for section in day.sections.values() for line in section.lines)
+    if body.count(b"\n") != day.bars:
+        raise ValueError(f"a line of {day.feed} {day.day} holds a line break")
+    header = {
+        "feed": day.feed,
+        "timeframe": day.timeframe,
+        "day": day.day.isoformat(),
+        "run_id": day.run_id,
+        "symbols": {
+            symbol: {"bars": len(section.lines), "observed_at": format_time(section.observed_at)}
+            for symbol, section in day.sections.items()
+        },
+    }
+    sink = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(sink, "zstd") as stream:
+        stream.write(orjson.dumps({**header, "sha256": _digest(header, body)}) + b"\n")
+        stream.write(body)
+    return sink.getvalue().to_pybytes()
+
+
+def _decode(packed: bytes, feed: str, timeframe: str, day: date) -> LakeDay:
+    with pa.CompressedInputStream(pa.BufferReader(packed), "zstd") as stream:
+        first, _, body = stream.read().partition(b"\n")
+    header = orjson.loads(first)
+    digest = header.pop("sha256")
+    if digest != _digest(header, body):
+        raise ValueError("its checksum does not match")
+    if (header["feed"], header["timeframe"], header["day"]) != (feed, timeframe, day.isoformat()):
+        raise ValueError(f"it holds {header['feed']} {header['timeframe']} {header['day']}")
+    lines = body.split(b"\n")[:-1]
+    counts = [entry["bars"] for entry in header["symbols"].values()]
+    if sum(counts) != len(lines):
+        raise ValueError(f"its header counts {sum(counts)} bars, it holds {len(lines)}")
+    sections: dict[str, Section] = {}
+    first_line = 0
+    for symbol, entry in header["symbols"].items():
+        last_line = first_line + entry["bars"]
+        sections[symbol] = Section(datetime.fromisoformat(entry["observed_at"]), lines[first_line:last_line])
+        first_line = last_line
+    return LakeDay(feed, timeframe, day, sections, header["run_id"])
+
+
+def format_time(moment: datetime) -> str:
+    """UTC, ISO 8601 to the microsecond with Z, as the lake's header and the messages carry it."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -1,0 +1,87 @@
+"""Log in to the configured Snowflake, or to the embedded emulator when no account is set."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from crypto_platform.connectors.snowflake.threads import ready_for_threads
+from crypto_platform.settings import Settings
+
+if TYPE_CHECKING:
+    from snowflake.connector import SnowflakeConnection
+
+QUERY_TAG = "crypto_platform"
+
+
+def connection_args(settings: Settings) -> dict[str, Any]:
+    """Keyword arguments of `snowflake.connector.connect`; sessions are in UTC.
+
+    https://docs.snowflake.com/en/developer-guide/python-connector/python-connector-api#connect
+
+    Raises:
+        ValueError: an account is set and the key of its user is not.
+    """
+    arguments: dict[str, Any] = {
+        "user": settings.snowflake_user,
+        "database": settings.snowflake_database,
+        "network_timeout": settings.snowflake_network_timeout,
+        "login_timeout": settings.snowflake_network_timeout,
+        "application": QUERY_TAG,
+    }
+    if settings.embedded_snowflake:
+        return arguments | {
+            "account": "embedded",
+            "password": "the emulator takes any",
+            "host": "127.0.0.1",
+            "port": settings.sandbox_snowflake_port,
+            "protocol": "http",
+            # Asking which cloud this is takes a second and a network that is not there.
+            "platform_detection_timeout_seconds": 0,
+            "session_parameters": {"TIMEZONE": "UTC", "CLIENT_TELEMETRY_ENABLED": False},
+        }
+    if settings.snowflake_private_key_file is None:
+        raise ValueError(
+            "SNOWFLAKE_ACCOUNT is set and SNOWFLAKE_PRIVATE_KEY_FILE is not: give the file with the private key "
+            f"of {settings.snowflake_user} (key-pair login, PKCS #8)"
+        )
+    optional = {
+        "role": settings.snowflake_role,
+        "warehouse": settings.snowflake_warehouse,
+        "private_key_file_pwd": settings.snowflake_private_key_file_pwd
+        and settings.snowflake_private_key_file_pwd.get_secret_value(),
+    }
+    return (
+        arguments
+        | {name: value for name, value in optional.items() if value}
+        | {
+            "account": settings.snowflake_account,
+            "authenticator": "SNOWFLAKE_JWT",
+            "private_key_file": str(settings.snowflake_private_key_file),
+            "session_parameters": {"TIMEZONE": "UTC", "QUERY_TAG": QUERY_TAG},
+        }
+    )
+
+
+@contextmanager
+def connect(settings: Settings) -> Iterator["SnowflakeConnection"]:
+    """A session, closed in the end; a transaction that is still open then is rolled back.
+
+    Raises:
+        ValueError: the settings of the login are incomplete.
+        snowflake.connector.errors.Error: the login failed.
+    """
+    # 1 s of imports.
+    import snowflake.connector
+
+    # Its INFO lines tell of every login; errors reach the caller as exceptions.
+    logging.getLogger("snowflake.connector").setLevel(logging.ERROR)
+    ready_for_threads()
+    connection = snowflake.connector.connect(**connection_args(settings))
+    try:
+        yield connection
+    finally:
+        # One attempt each: behind a cut line they would be retried until the network timeout.
+        with suppress(snowflake.connector.errors.Error):
+            connection.cursor().execute("ROLLBACK", _no_retry=True)
+        connection.close(retry=False)

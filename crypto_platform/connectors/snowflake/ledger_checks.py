@@ -1,0 +1,173 @@
+"""Questions to the ledger that prove a load: which bars are in, and whether they are what they should be."""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from crypto_platform.connectors.snowflake.schema import LOADS, bars_table
+from crypto_platform.market.bars import KEY_COLUMNS, VALUE_RULES, Timeframe, broken_rule
+from crypto_platform.market.outliers import DayFigures
+
+if TYPE_CHECKING:
+    from snowflake.connector import SnowflakeConnection
+
+# Bars shown of those that a check finds.
+EXAMPLES = 10
+# What the load refuses, and took before it had the rule.
+BROKEN = f"({broken_rule(VALUE_RULES)}) IS NOT NULL"
+
+
+def figures_by_day(
+    connection: "SnowflakeConnection", feed: str, timeframe: Timeframe, start: date, end: date
+) -> dict[tuple[date, str], DayFigures]:
+    """What the ledger holds per UTC day of [start, end) and symbol.
+
+    Prices and volumes of days with several versions of a bar are those of the current versions.
+    """
+    found = _figures(connection, bars_table(feed), timeframe, start, end)
+    corrected = [day for (day, _), figures in found.items() if figures.versions > figures.bars]
+    if corrected:
+        # Sorting versions costs more than all else here: only where there are any.
+        again = _figures(connection, _current(feed), timeframe, min(corrected), max(corrected) + timedelta(days=1))
+        found |= {key: replace(now, versions=found[key].versions) for key, now in again.items()}
+    return found
+
+
+def _figures(
+    connection: "SnowflakeConnection", table: str, timeframe: Timeframe, start: date, end: date
+) -> dict[tuple[date, str], DayFigures]:
+    cursor = connection.cursor()
+    cursor.execute(
+        "SELECT bar_start::date, symbol, count(DISTINCT bar_start), count(*), "
+        f"count_if(mod(date_part(epoch_second, bar_start), %s) <> 0), count_if({BROKEN}), median(close), "
+        "percentile_cont(0.25) WITHIN GROUP (ORDER BY close), percentile_cont(0.75) WITHIN GROUP (ORDER BY close), "
+        f"min(low), max(high), sum(volume) FROM {table} "
+        "WHERE timeframe = %s AND bar_start >= %s AND bar_start < %s GROUP BY 1, 2",
+        (timeframe.seconds, timeframe.name, start.isoformat(), end.isoformat()),
+    )
+    return {
+        (day, symbol): DayFigures(bars, versions, off_grid, broken, middle, (lower, upper), low, high, volume)
+        for day, symbol, bars, versions, off_grid, broken, middle, lower, upper, low, high, volume in cursor
+    }
+
+
+def broken_bars(
+    connection: "SnowflakeConnection", feed: str, timeframe: Timeframe, day: date, symbol: str
+) -> list[dict[str, Any]]:
+    """The first `EXAMPLES` of a day's current bars whose prices do not hold together."""
+    return _bars(connection, feed, timeframe, day, f"symbol = %s AND {BROKEN}", (symbol,))
+
+
+def bars_outside(
+    connection: "SnowflakeConnection",
+    feed: str,
+    timeframe: Timeframe,
+    day: date,
+    symbol: str,
+    prices: tuple[float, float],
+) -> list[dict[str, Any]]:
+    """The first `EXAMPLES` of a day's current bars that have a price below or above `prices`."""
+    return _bars(connection, feed, timeframe, day, "symbol = %s AND (low < %s OR high > %s)", (symbol, *prices))
+
+
+def newest_of_day(
+    connection: "SnowflakeConnection", feed: str, timeframe: Timeframe, day: date
+) -> list[dict[str, Any]]:
+    """The last `EXAMPLES` of a UTC day's current bars, the newest first."""
+    return _bars(connection, feed, timeframe, day, "TRUE", order="bar_start DESC, symbol")
+
+
+@dataclass(frozen=True)
+class Balance:
+    """How many versions the ledger holds in all, and how many its loads put there, less what was given up."""
+
+    held: int
+    loaded: int
+
+    @property
+    def lacking(self) -> int:
+        return max(0, self.loaded - self.held)
+
+
+def balance(connection: "SnowflakeConnection", feed: str) -> Balance:
+    """The ledger beside its loads, in one statement: a load that commits meanwhile is in both or in neither."""
+    cursor = connection.cursor()
+    cursor.execute(
+        f"SELECT (SELECT count(*) FROM {bars_table(feed)}), "
+        f"(SELECT coalesce(sum(loaded), 0) FROM {LOADS} WHERE feed = %s)",
+        (feed,),
+    )
+    ((held, loaded),) = cursor.fetchall()
+    return Balance(int(held), int(loaded))
+
+
+def _bars(
+    connection: "SnowflakeConnection",
+    feed: str,
+    timeframe: Timeframe,
+    day: date,
+    which: str,
+    values: tuple[object, ...] = (),
+    order: str = "bar_start",
+) -> list[dict[str, Any]]:
+    cursor = connection.cursor()
+    columns = ("symbol", "bar_start", "open", "high", "low", "close", "vwap", "volume", "source", "observed_at")
+    cursor.execute(
+        f"SELECT {', '.join(columns)} FROM {_current(feed)} WHERE timeframe = %s "
+        f"AND bar_start >= %s AND bar_start < %s AND {which} ORDER BY {order} LIMIT {EXAMPLES}",
+        (timeframe.name, day.isoformat(), (day + timedelta(days=1)).isoformat(), *values),
+    )
+    return [dict(zip(columns, row, strict=True)) for row in cursor]
+
+
+def _current(feed: str) -> str:
+    """SQL: the ledger's bars as they are known now."""
+    key, newest = ", ".join(KEY_COLUMNS), "observed_at DESC, loaded_at DESC, kafka_offset DESC"
+    return (
+        f"(SELECT * FROM {bars_table(feed)} QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {newest}) = 1) bars"
+    )
+
+
+def repeated_messages(connection: "SnowflakeConnection", feed: str, load_id: str) -> int:
+    """How many messages of a load the ledger holds more than once, counted over all loads of the topic's life."""
+    table = bars_table(feed)
+    return _count(
+        connection,
+        f"SELECT count(*) FROM (SELECT kafka_partition, kafka_offset FROM {table} WHERE load_id = %s "
+        "GROUP BY 1, 2 HAVING count(*) > 1)",
+        (load_id,),
+    )
+
+
+def newest_bars(
+    connection: "SnowflakeConnection", table: str, timeframe: Timeframe, since: date, before: date
+) -> dict[str, datetime]:
+    """The newest bar_start, UTC, of each symbol of a ledger that has bars in the UTC days [since, before)."""
+    return _newest(
+        connection,
+        f"{table} WHERE timeframe = %s AND bar_start >= %s AND bar_start < %s",
+        (timeframe.name, since.isoformat(), before.isoformat()),
+    )
+
+
+def newest_facts(
+    connection: "SnowflakeConnection", feed: str, timeframe: Timeframe, since: date, before: date
+) -> dict[str, datetime]:
+    """The same of the feed's rows of `MARTS.FCT_BARS`."""
+    return _newest(
+        connection,
+        "MARTS.FCT_BARS WHERE feed = %s AND timeframe = %s AND bar_start >= %s AND bar_start < %s",
+        (feed, timeframe.name, since.isoformat(), before.isoformat()),
+    )
+
+
+def _newest(connection: "SnowflakeConnection", where: str, values: tuple[object, ...]) -> dict[str, datetime]:
+    cursor = connection.cursor()
+    cursor.execute(f"SELECT symbol, max(bar_start) FROM {where} GROUP BY symbol", values)
+    return {symbol: newest.replace(tzinfo=UTC) for symbol, newest in cursor}
+
+
+def _count(connection: "SnowflakeConnection", statement: str, values: tuple[object, ...]) -> int:
+    cursor = connection.cursor()
+    cursor.execute(statement, values)
+    return int(cursor.fetchall()[0][0])

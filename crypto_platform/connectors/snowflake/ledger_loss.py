@@ -1,0 +1,79 @@
+"""Versions that the ledger no longer holds, deleted or dropped with its table: given up, to be loaded again.
+
+What is gone would leave the loads' sum larger than the ledger for ever. A row of `RAW.LOADS` with what is lost, below
+zero, makes the two equal again.
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import TYPE_CHECKING
+
+from crypto_platform.connectors.snowflake.ledger_checks import balance
+from crypto_platform.connectors.snowflake.schema import ASKED, LOADS, bars_table
+from crypto_platform.connectors.snowflake.statements import rows
+from crypto_platform.ingestion import offsets
+
+if TYPE_CHECKING:
+    from snowflake.connector import SnowflakeConnection
+
+
+@dataclass(frozen=True)
+class LedgerLoss:
+    """How many versions were given up, and the UTC days of which bars are known to be gone."""
+
+    versions: int
+    days: list[date]
+
+
+def give_up(
+    connection: "SnowflakeConnection",
+    load_id: str,
+    feed: str,
+    topic: str,
+    topic_id: str,
+    run_id: str,
+    started_at: datetime,
+) -> LedgerLoss:
+    """Record what the ledger lacks of its loads, and take back that Alpaca answered for these days.
+
+    The caller holds the feed's loads. Where nothing is gone nothing changes.
+    """
+    lacking = balance(connection, feed).lacking
+    if not lacking:
+        return LedgerLoss(0, [])
+    # First: killed in between, the next attempt does both.
+    days = _take_back(connection, feed)
+    unmoved = json.dumps(offsets.recorded(connection, topic).next_offsets)
+    note = f"gone from {bars_table(feed)}, deleted or dropped with the table; given up, to be loaded again"
+    connection.cursor().execute(
+        f"INSERT INTO {LOADS} (load_id, feed, topic, topic_id, run_id, from_offsets, to_offsets, messages, "
+        "loaded, unchanged, rejected, gaps, note, started_at, finished_at) "
+        "SELECT %s, %s, %s, %s, %s, %s, %s, 0, %s, 0, 0, 0, %s, %s::TIMESTAMP_NTZ, SYSDATE() "
+        f"WHERE NOT EXISTS (SELECT 1 FROM {LOADS} WHERE load_id = %s)",
+        (load_id, feed, topic, topic_id, run_id, unmoved, unmoved, -lacking, note, started_at.isoformat(), load_id),
+    )
+    return LedgerLoss(lacking, days)
+
+
+def _take_back(connection: "SnowflakeConnection", feed: str) -> list[date]:
+    """Leave the days asked for of which the ledger lacks bars as asked for and not answered; returns them.
+
+    Their gaps are ours again, not the vendor's.
+    """
+    cursor = connection.cursor()
+    lost = (
+        "SELECT asked.symbol, asked.timeframe, asked.day FROM "
+        f"(SELECT symbol, timeframe, day, max(bars) AS bars FROM {ASKED} WHERE feed = %s GROUP BY 1, 2, 3) asked "
+        "LEFT JOIN (SELECT symbol, timeframe, bar_start::DATE AS day, count(DISTINCT bar_start) AS bars "
+        f"FROM {bars_table(feed)} GROUP BY 1, 2, 3) held "
+        "ON asked.symbol = held.symbol AND asked.timeframe = held.timeframe AND asked.day = held.day "
+        "WHERE asked.bars > coalesce(held.bars, 0)"
+    )
+    days = rows(cursor, f"SELECT DISTINCT day FROM ({lost}) lost ORDER BY day", (feed,))
+    cursor.execute(
+        f"MERGE INTO {ASKED} a USING ({lost}) l ON a.feed = %s AND a.symbol = l.symbol AND a.timeframe = l.timeframe "
+        "AND a.day = l.day WHEN MATCHED THEN UPDATE SET asked_until = a.day::TIMESTAMP_NTZ",
+        (feed, feed),
+    )
+    return [day for (day,) in days]

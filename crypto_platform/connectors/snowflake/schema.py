@@ -1,0 +1,66 @@
+"""The tables of schema RAW: their names and their DDL, made from `bars.FIELDS`."""
+
+from typing import TYPE_CHECKING
+
+from crypto_platform.market import bars
+
+if TYPE_CHECKING:
+    from snowflake.connector import SnowflakeConnection
+
+SCHEMA = "RAW"
+REJECTED = "RAW.REJECTED_BARS"
+OFFSETS = "RAW.KAFKA_OFFSETS"
+LOADS = "RAW.LOADS"
+REPLAYS = "RAW.REPLAYS"
+ASKED = "RAW.ASKED_DAYS"
+
+_BAR_COLUMNS = ", ".join(f"{f.column} {f.snowflake}{' NOT NULL' if f.required else ''}" for f in bars.FIELDS)
+
+
+def bars_table(feed: str) -> str:
+    """The ledger of a feed, `RAW.<FEED>_BARS`.
+
+    Raises:
+        ValueError: `feed` is not a feed's name.
+    """
+    return f"RAW.{bars.check_feed(feed).upper()}_BARS"
+
+
+def ensure_schema(connection: "SnowflakeConnection", feed: str) -> None:
+    """Create what a load of `feed` writes to, where it does not exist.
+
+    Each statement commits by itself, so this never runs inside a transaction.
+    """
+    cursor = connection.cursor()
+    for statement in _ddl(feed):
+        cursor.execute(statement)
+
+
+def _ddl(feed: str) -> tuple[str, ...]:
+    return (
+        f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}",
+        f"CREATE TABLE IF NOT EXISTS {bars_table(feed)} ({_BAR_COLUMNS}, source VARCHAR NOT NULL, "
+        "observed_at TIMESTAMP_NTZ NOT NULL, kafka_topic VARCHAR NOT NULL, "
+        "kafka_partition NUMBER(38, 0) NOT NULL, kafka_offset NUMBER(38, 0) NOT NULL, "
+        "load_id VARCHAR NOT NULL, loaded_at TIMESTAMP_NTZ NOT NULL)",
+        f"CREATE TABLE IF NOT EXISTS {REJECTED} (feed VARCHAR NOT NULL, kafka_topic VARCHAR NOT NULL, "
+        "kafka_partition NUMBER(38, 0) NOT NULL, kafka_offset NUMBER(38, 0) NOT NULL, reason VARCHAR NOT NULL, "
+        "raw_key BINARY, raw_value BINARY, load_id VARCHAR NOT NULL, rejected_at TIMESTAMP_NTZ NOT NULL)",
+        # What was refused by Kafka has no partition, and its number in the spool for an offset.
+        f"CREATE TABLE IF NOT EXISTS {REPLAYS} (feed VARCHAR NOT NULL, origin VARCHAR NOT NULL, "
+        "kafka_partition NUMBER(38, 0), kafka_offset NUMBER(38, 0) NOT NULL, run_id VARCHAR NOT NULL, "
+        "replayed_at TIMESTAMP_NTZ NOT NULL)",
+        # Snowflake does not enforce the key, the emulator does; the load counts the rows it moves either way.
+        f"CREATE TABLE IF NOT EXISTS {OFFSETS} (topic VARCHAR NOT NULL, topic_id VARCHAR NOT NULL, "
+        "kafka_partition NUMBER(38, 0) NOT NULL, next_offset NUMBER(38, 0) NOT NULL, "
+        "updated_at TIMESTAMP_NTZ NOT NULL, PRIMARY KEY (topic, kafka_partition))",
+        f"CREATE TABLE IF NOT EXISTS {LOADS} (load_id VARCHAR NOT NULL, feed VARCHAR NOT NULL, "
+        "topic VARCHAR NOT NULL, topic_id VARCHAR NOT NULL, run_id VARCHAR NOT NULL, "
+        "from_offsets VARCHAR NOT NULL, to_offsets VARCHAR NOT NULL, messages NUMBER(38, 0) NOT NULL, "
+        "loaded NUMBER(38, 0) NOT NULL, unchanged NUMBER(38, 0) NOT NULL, rejected NUMBER(38, 0) NOT NULL, "
+        "gaps NUMBER(38, 0) NOT NULL, note VARCHAR, "
+        "started_at TIMESTAMP_NTZ NOT NULL, finished_at TIMESTAMP_NTZ NOT NULL)",
+        f"CREATE TABLE IF NOT EXISTS {ASKED} (feed VARCHAR NOT NULL, symbol VARCHAR NOT NULL, "
+        "timeframe VARCHAR NOT NULL, day DATE NOT NULL, asked_until TIMESTAMP_NTZ NOT NULL, "
+        "bars NUMBER(38, 0) NOT NULL, run_id VARCHAR NOT NULL, recorded_at TIMESTAMP_NTZ NOT NULL)",
+    )

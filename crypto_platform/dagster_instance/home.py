@@ -1,0 +1,44 @@
+"""DAGSTER_HOME: where Dagster's instance keeps its runs, with the project's `dagster.yaml` in force.
+
+``python -m crypto_platform.dagster_instance.home`` makes it, where Dagster's own programs are started, and prints
+its path.
+"""
+
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+from crypto_platform.settings import PROJECT_ROOT, Settings
+
+_MADE = "# Made from the project's dagster.yaml and made again when that changes; without this line it is yours.\n"
+
+
+def dagster_home(settings: Settings) -> Path:
+    """The folder to set DAGSTER_HOME to, with a `dagster.yaml` of the project's and where the storage is.
+
+    Postgres's address stays in the environment. A `dagster.yaml` of one's own that lies there already stays.
+    """
+    folder = (settings.dagster_home or settings.crypto_platform_home / "dagster").absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "dagster.yaml"
+    content = f"{_MADE}{(PROJECT_ROOT / 'dagster.yaml').read_text()}{_storage(settings, folder)}"
+    present = path.read_text() if path.exists() else _MADE
+    if present.startswith(_MADE) and present != content:
+        # Whole at once: several programs may be starting.
+        with NamedTemporaryFile("w", dir=folder, prefix=".dagster.yaml.", delete=False) as file:
+            file.write(content)
+        Path(file.name).replace(path)
+    return folder
+
+
+def _storage(settings: Settings, folder: Path) -> str:
+    if settings.dagster_postgres_url:
+        return "storage:\n  postgres:\n    postgres_url:\n      env: DAGSTER_POSTGRES_URL\n"
+    return (
+        "event_log_storage:\n  module: crypto_platform.dagster_instance.event_log_storage\n"
+        "  class: KeptSqliteEventLogStorage\n"
+        f"  config:\n    base_dir: {folder / 'history' / 'runs'}\n"
+    )
+
+
+if __name__ == "__main__":
+    print(dagster_home(Settings()))

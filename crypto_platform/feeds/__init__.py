@@ -1,5 +1,0 @@
-"""The feed component: one YAML file becomes one feed's assets, checks and job."""
-
-from crypto_platform.feeds.component import BarFeed
-
-__all__ = ["BarFeed"]

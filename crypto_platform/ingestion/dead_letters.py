@@ -1,0 +1,224 @@
+"""Messages that were refused: by the load, which keeps them in RAW.REJECTED_BARS, or by Kafka, kept in the spool.
+
+A replay publishes a message once more, through the front door: what was wrong with it is judged anew. It is recorded in
+RAW.REPLAYS; the refused message stays where it is.
+"""
+
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal
+
+from crypto_platform.connectors.kafka.admin import topic_state
+from crypto_platform.connectors.kafka.producer import Outgoing, message_headers, send
+from crypto_platform.connectors.kafka.reader import messages_at
+from crypto_platform.connectors.snowflake.connection import connect
+from crypto_platform.connectors.snowflake.schema import REJECTED, REPLAYS, ensure_schema
+from crypto_platform.connectors.snowflake.statements import rows
+from crypto_platform.market import bars
+from crypto_platform.settings import Settings
+from crypto_platform.streaming.service import open_spool
+
+if TYPE_CHECKING:
+    from snowflake.connector import SnowflakeConnection
+
+Origin = Literal["load", "kafka"]
+# Messages that are held together, and rows of one statement.
+AT_ONCE = 10_000
+_ROWS = 1_000
+
+# A feed's messages that loads refused, with their last replay; one from before a refusal was of another message, at the
+# same place of a topic that was deleted since. Bound: the feed twice, a part of the reason, whether also the replayed.
+_CHOSEN = f"""
+SELECT r.*, p.replayed_at FROM {REJECTED} r
+LEFT JOIN (
+    SELECT kafka_partition, kafka_offset, max(replayed_at) AS replayed_at FROM {REPLAYS}
+    WHERE feed = %s AND origin = 'load' GROUP BY kafka_partition, kafka_offset
+) p ON p.kafka_partition = r.kafka_partition AND p.kafka_offset = r.kafka_offset AND p.replayed_at >= r.rejected_at
+WHERE r.feed = %s AND contains(lower(r.reason), lower(%s)) AND (%s OR p.replayed_at IS NULL)
+"""
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """A refused message: where it lies (`partition` and `offset` on its topic, or its number in the spool), and why.
+
+    `refused_at` and `replayed_at` (None: never) are UTC.
+    """
+
+    feed: str
+    origin: Origin
+    partition: int | None
+    offset: int
+    reason: str
+    key: bytes
+    value: bytes
+    refused_at: datetime
+    replayed_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How many messages of a feed were refused for one reason, by the load or by Kafka, and between when (UTC)."""
+
+    feed: str
+    origin: Origin
+    reason: str
+    letters: int
+    first_at: datetime
+    last_at: datetime
+
+
+def count(settings: Settings, feeds: Iterable[str], reason: str = "", replayed: bool = False) -> list[Kind]:
+    """What `find` finds without a limit, counted by feed, origin and reason, in their order."""
+    found: list[Kind] = []
+    with connect(settings) as connection:
+        for feed in feeds:
+            ensure_schema(connection, feed)
+            counted = rows(
+                connection.cursor(),
+                f"SELECT reason, count(*), min(rejected_at), max(rejected_at) FROM ({_CHOSEN}) GROUP BY reason",
+                (feed, feed, reason, replayed),
+            )
+            found += [Kind(feed, "load", str(why), int(n), _utc(first), _utc(last)) for why, n, first, last in counted]
+            by_reason: dict[str, list[DeadLetter]] = defaultdict(list)
+            for letter in _of_kafka(settings, connection, feed, reason, replayed):
+                by_reason[letter.reason].append(letter)
+            for why, letters in by_reason.items():
+                at = [letter.refused_at for letter in letters]
+                found.append(Kind(feed, "kafka", why, len(letters), min(at), max(at)))
+    return sorted(found, key=lambda kind: (kind.feed, kind.origin, kind.reason))
+
+
+def find(
+    settings: Settings, feeds: Iterable[str], reason: str = "", replayed: bool = False, limit: int = AT_ONCE
+) -> list[DeadLetter]:
+    """The refused messages of `feeds`, the oldest first, at most `limit`; `reason` is a part of theirs.
+
+    With `replayed`, those that were replayed already as well.
+    """
+    found: list[DeadLetter] = []
+    with connect(settings) as connection:
+        for feed in feeds:
+            ensure_schema(connection, feed)
+            found += _of_loads(connection, feed, reason, replayed, limit)
+            found += _of_kafka(settings, connection, feed, reason, replayed)
+    return sorted(found, key=lambda f: (f.refused_at, f.partition or 0, f.offset))[:limit]
+
+
+def replay(settings: Settings, letters: Sequence[DeadLetter]) -> str:
+    """Publish the messages again, with the headers they came with where the topic still has them; returns the run's id.
+
+    Where it has not, a message counts as REST's, observed when it was refused.
+
+    Raises:
+        crypto_platform.connectors.kafka.admin.TopicError: the topic is gone, or Kafka does not answer; nothing was
+            published.
+        crypto_platform.connectors.kafka.producer.PublishError: not every message is known to be in the topic; nothing
+            is recorded.
+    """
+    run_id = f"replay-{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
+    by_feed: dict[str, list[DeadLetter]] = defaultdict(list)
+    for letter in letters:
+        by_feed[letter.feed].append(letter)
+    for feed, chosen in by_feed.items():
+        send(settings, feed, _outgoing(settings, feed, chosen, run_id))
+        with connect(settings) as connection:
+            ensure_schema(connection, feed)
+            for first in range(0, len(chosen), _ROWS):
+                # Sent as one statement of so many rows.
+                connection.cursor().executemany(
+                    f"INSERT INTO {REPLAYS} (feed, origin, kafka_partition, kafka_offset, run_id, replayed_at) "
+                    "VALUES (%s, %s, %s, %s, %s, SYSDATE())",
+                    [(feed, c.origin, c.partition, c.offset, run_id) for c in chosen[first : first + _ROWS]],
+                )
+    return run_id
+
+
+def _outgoing(settings: Settings, feed: str, letters: Sequence[DeadLetter], run_id: str) -> list[Outgoing]:
+    places: dict[int, list[int]] = defaultdict(list)
+    for letter in letters:
+        if letter.partition is not None:
+            places[letter.partition].append(letter.offset)
+    earliest = topic_state(settings, feed).earliest if places else {}
+    there = {p: [o for o in offsets if o >= earliest.get(p, o + 1)] for p, offsets in places.items()}
+    originals = messages_at(settings, bars.topic(feed), there)
+    spool = {}
+    if any(letter.origin == "kafka" for letter in letters):
+        opened = open_spool(settings)
+        spool = {refused.number: refused.message for refused in opened.refused()}
+        opened.close()
+    outgoing = []
+    for letter in letters:
+        message = spool.get(letter.offset) if letter.origin == "kafka" else None
+        original = originals.get((letter.partition, letter.offset)) if letter.partition is not None else None
+        # At its place may lie another by now, of a topic that was created anew.
+        if original is not None and (original.key, original.value) == (letter.key, letter.value):
+            # The run is another one now; all else is as it came.
+            headers = [
+                (name, run_id.encode() if name == bars.HEADER_RUN_ID else value) for name, value in original.headers
+            ]
+        elif message is not None:
+            headers = message_headers(message.source, run_id, message.observed_at)
+        else:
+            headers = message_headers("rest", run_id, letter.refused_at)
+        outgoing.append(Outgoing(letter.key, letter.value, headers))
+    return outgoing
+
+
+def _of_loads(
+    connection: "SnowflakeConnection", feed: str, reason: str, replayed: bool, limit: int
+) -> list[DeadLetter]:
+    found = rows(
+        connection.cursor(),
+        "SELECT kafka_partition, kafka_offset, reason, raw_key, raw_value, rejected_at, replayed_at "
+        f"FROM ({_CHOSEN}) ORDER BY rejected_at, kafka_partition, kafka_offset LIMIT %s",
+        (feed, feed, reason, replayed, limit),
+    )
+    return [
+        DeadLetter(
+            feed, "load", int(p), int(o), str(why), bytes(key or b""), bytes(value or b""), _utc(at), at2 and _utc(at2)
+        )
+        for p, o, why, key, value, at, at2 in found
+    ]
+
+
+def _of_kafka(
+    settings: Settings, connection: "SnowflakeConnection", feed: str, reason: str, replayed: bool
+) -> list[DeadLetter]:
+    spool = open_spool(settings)
+    try:
+        refused = [r for r in spool.refused() if r.message.feed == feed and reason.lower() in r.reason.lower()]
+    finally:
+        spool.close()
+    if not refused:
+        return []
+    replays = {
+        int(number): _utc(at)
+        for number, at in rows(
+            connection.cursor(),
+            f"SELECT kafka_offset, max(replayed_at) FROM {REPLAYS} WHERE feed = %s AND origin = 'kafka' GROUP BY 1",
+            (feed,),
+        )
+    }
+    return [
+        DeadLetter(
+            feed,
+            "kafka",
+            None,
+            r.number,
+            r.reason,
+            r.message.symbol.encode(),
+            r.message.value,
+            r.refused_at,
+            replays.get(r.number),
+        )
+        for r in refused
+        if replayed or r.number not in replays
+    ]
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC)

@@ -1,0 +1,304 @@
+"""The one transaction of a load: offsets, new versions, rejects and the load's own row, or none of them."""
+
+import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import TYPE_CHECKING
+
+from crypto_platform.connectors.snowflake.schema import LOADS, REJECTED, bars_table
+from crypto_platform.connectors.snowflake.statements import rows
+from crypto_platform.failpoints import reach
+from crypto_platform.ingestion import offsets
+from crypto_platform.ingestion.stage import Span
+from crypto_platform.ingestion.staging_table import Scratch
+from crypto_platform.market import bars
+
+if TYPE_CHECKING:
+    from snowflake.connector import SnowflakeConnection
+    from snowflake.connector.cursor import SnowflakeCursor
+
+Connect = Callable[[], AbstractContextManager["SnowflakeConnection"]]
+
+_CARRIED = (*(f.column for f in bars.FIELDS), "source", "observed_at", "kafka_partition", "kafka_offset")
+# A statement of another transaction holds or changed what this one wants to change.
+_LOCK_ERRORS = (625,)
+
+
+class LoadNotCommittedError(RuntimeError):
+    """The load's transaction is not in Snowflake; nothing of it was kept."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """One load: what it reads, on whose behalf, and how many seconds one statement of it may take."""
+
+    load_id: str
+    feed: str
+    topic: str
+    topic_id: str
+    run_id: str
+    spans: dict[int, Span]
+    started_at: datetime
+    statement_timeout: int
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What became of a load's messages: loaded + unchanged + rejected = messages.
+
+    `by_day`: per UTC day of the bars' start and symbol, (loaded, unchanged); `reasons`: rejected by reason.
+    """
+
+    messages: int
+    loaded: int
+    unchanged: int
+    rejected: int
+    reasons: dict[str, int]
+    by_day: dict[date, dict[str, tuple[int, int]]]
+
+
+def commit(connect: Connect, load: Load, scratch: Scratch) -> Counts:
+    """Run the load's transaction and prove that it is there.
+
+    A lost reply to COMMIT is no failure when the load's row is found; a COMMIT that claims success is none
+    when it is not.
+
+    Raises:
+        ConcurrentLoadError: another load took the messages.
+        LoadNotCommittedError: the transaction was not committed, for any other reason.
+    """
+    from snowflake.connector.errors import Error
+
+    counts, failure = None, None
+    try:
+        with connect() as connection:
+            counts = _transaction(connection, load, scratch)
+    except Error as error:
+        failure = error
+    reach("after_commit")
+    with connect() as connection:
+        if is_committed(connection, load.load_id):
+            return counts or _count(connection.cursor(), load, scratch)
+        moved = offsets.recorded(connection, load.topic).next_offsets
+    if (failure is not None and failure.errno in _LOCK_ERRORS) or any(
+        moved.get(p) != span.start for p, span in load.spans.items()
+    ):
+        raise offsets.ConcurrentLoadError(
+            f"another load of {load.topic} is taking these messages; nothing of this load was kept"
+        ) from failure
+    raise LoadNotCommittedError(
+        f"load {load.load_id} of {load.topic} is not in {LOADS}: its transaction was lost or rolled back, nothing "
+        f"of it was kept. Load again{f' ({failure})' if failure else ''}"
+    ) from failure
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Offsets to be given up: what was recorded, where the topic goes on, and why."""
+
+    load_id: str
+    feed: str
+    topic: str
+    topic_id: str
+    run_id: str
+    before: offsets.Recorded
+    after: dict[int, int]
+    note: str
+    started_at: datetime
+
+
+def record_loss(connection: "SnowflakeConnection", loss: Loss) -> None:
+    """Move the offsets past what is lost and keep the reason, in one transaction.
+
+    Raises:
+        ConcurrentLoadError: a load moved the offsets meanwhile; nothing was changed.
+    """
+    offsets.enroll(connection, loss.topic, loss.before.topic_id or loss.topic_id, sorted(loss.after))
+    cursor = connection.cursor()
+    cursor.execute("BEGIN")
+    try:
+        known = {p: loss.before.next_offsets.get(p, 0) for p in {*loss.after, *loss.before.next_offsets}}
+        offsets.move(
+            cursor,
+            loss.topic,
+            loss.before.topic_id or loss.topic_id,
+            {p: (offset, loss.after.get(p, 0)) for p, offset in known.items()},
+            loss.topic_id,
+        )
+        cursor.execute(
+            f"INSERT INTO {LOADS} (load_id, feed, topic, topic_id, run_id, from_offsets, to_offsets, messages, "
+            "loaded, unchanged, rejected, gaps, note, started_at, finished_at) "
+            "SELECT %s, %s, %s, %s, %s, %s, %s, 0, 0, 0, 0, 0, %s, %s::TIMESTAMP_NTZ, SYSDATE()",
+            (
+                loss.load_id,
+                loss.feed,
+                loss.topic,
+                loss.topic_id,
+                loss.run_id,
+                json.dumps(known),
+                json.dumps(loss.after),
+                loss.note,
+                loss.started_at.isoformat(),
+            ),
+        )
+    except BaseException:
+        _roll_back(cursor)
+        raise
+    cursor.execute("COMMIT")
+
+
+def is_committed(connection: "SnowflakeConnection", load_id: str) -> bool:
+    """Whether the load's row is in `RAW.LOADS`."""
+    return bool(rows(connection.cursor(), f"SELECT 1 FROM {LOADS} WHERE load_id = %s", (load_id,)))
+
+
+def _transaction(connection: "SnowflakeConnection", load: Load, scratch: Scratch) -> Counts:
+    cursor = connection.cursor()
+    cursor.execute("BEGIN")
+    reach("after_begin")
+    try:
+        # First, because it takes the lock: a second load waits or fails here, before it has done any work.
+        offsets.move(cursor, load.topic, load.topic_id, {p: (span.start, span.end) for p, span in load.spans.items()})
+        reach("after_offsets")
+        if scratch.bar_range:
+            insert_versions(cursor, load, scratch.table, scratch.bar_range)
+        reach("after_versions")
+        if scratch.rejected:
+            _insert_rejected(cursor, load, scratch)
+        reach("after_rejected")
+        counts = _count(cursor, load, scratch)
+        _insert_load(cursor, load, scratch, counts)
+        reach("before_commit")
+    except BaseException:
+        _roll_back(cursor)
+        raise
+    cursor.execute("COMMIT")
+    return counts
+
+
+def _roll_back(cursor: "SnowflakeCursor") -> None:
+    from snowflake.connector.errors import Error
+
+    # When the connection is gone Snowflake rolls back by itself, and the first error is the one to see.
+    with suppress(Error):
+        cursor.execute("ROLLBACK")
+
+
+def version_query(ledger: str, scratch: str) -> str:
+    """The scratch rows that are new versions: those that differ from the observation just before them.
+
+    One that came the other way, by stream or by REST, is one as well, even if it is equal: the two are compared once a
+    day is over. Observations of one bar are ordered by observed_at; at the same instant the ledger's come first, then
+    by their place in the topic. Three values are bound: loaded_at, then first and last bar_start of the scratch.
+    """
+    key = ", ".join(bars.KEY_COLUMNS)
+    carried = ", ".join(_CARRIED)
+    window = f"OVER (PARTITION BY {key} ORDER BY observed_at, is_new, loaded_at, kafka_partition, kafka_offset)"
+    compared = (*bars.VALUE_COLUMNS, "source = 'rest'")
+    changed = " OR ".join(f"({c}) IS DISTINCT FROM lag({c}) {window}" for c in compared)
+    touched = " AND ".join(f"s.{c} = l.{c}" for c in bars.KEY_COLUMNS)
+    return (
+        f"SELECT {carried}, loaded_at FROM ("
+        f"SELECT {carried}, %s::TIMESTAMP_NTZ AS loaded_at, 1 AS is_new FROM {scratch} WHERE reason IS NULL "
+        f"UNION ALL SELECT {carried}, loaded_at, 0 AS is_new FROM {ledger} l "
+        "WHERE bar_start >= %s::TIMESTAMP_NTZ AND bar_start <= %s::TIMESTAMP_NTZ "
+        f"AND EXISTS (SELECT 1 FROM {scratch} s WHERE s.reason IS NULL AND {touched})"
+        f") observations QUALIFY is_new = 1 AND ({changed})"
+    )
+
+
+def insert_versions(
+    cursor: "SnowflakeCursor", load: Load, scratch_table: str, bar_range: tuple[datetime, datetime]
+) -> None:
+    """Insert the new versions among the scratch table's good rows, whose bars lie in `bar_range`, both ends included.
+
+    Repeated by a retry of the connector, it finds its own rows in the ledger and adds none.
+    """
+    ledger = bars_table(load.feed)
+    carried = ", ".join(_CARRIED)
+    ((loaded_at,),) = rows(cursor, "SELECT SYSDATE()")
+    cursor.execute(
+        f"INSERT INTO {ledger} ({carried}, loaded_at, kafka_topic, load_id) "
+        f"SELECT v.*, %s, %s FROM ({version_query(ledger, scratch_table)}) v",
+        (load.topic, load.load_id, *_text(loaded_at, *bar_range)),
+        timeout=load.statement_timeout,
+    )
+
+
+def _insert_rejected(cursor: "SnowflakeCursor", load: Load, scratch: Scratch) -> None:
+    cursor.execute(
+        f"INSERT INTO {REJECTED} (feed, kafka_topic, kafka_partition, kafka_offset, reason, raw_key, raw_value, "
+        "load_id, rejected_at) SELECT %s, %s, kafka_partition, kafka_offset, reason, raw_key, raw_value, %s, "
+        f"SYSDATE() FROM {scratch.table} WHERE reason IS NOT NULL "
+        f"AND NOT EXISTS (SELECT 1 FROM {REJECTED} WHERE load_id = %s)",
+        (load.feed, load.topic, load.load_id, load.load_id),
+    )
+
+
+def _insert_load(cursor: "SnowflakeCursor", load: Load, scratch: Scratch, counts: Counts) -> None:
+    cursor.execute(
+        f"INSERT INTO {LOADS} (load_id, feed, topic, topic_id, run_id, from_offsets, to_offsets, messages, loaded, "
+        "unchanged, rejected, gaps, started_at, finished_at) "
+        "SELECT %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s::TIMESTAMP_NTZ, SYSDATE() "
+        f"WHERE NOT EXISTS (SELECT 1 FROM {LOADS} WHERE load_id = %s)",
+        (
+            load.load_id,
+            load.feed,
+            load.topic,
+            load.topic_id,
+            load.run_id,
+            json.dumps({p: span.start for p, span in load.spans.items()}),
+            json.dumps({p: span.end for p, span in load.spans.items()}),
+            counts.messages,
+            counts.loaded,
+            counts.unchanged,
+            counts.rejected,
+            scratch.gaps,
+            load.started_at.isoformat(),
+            load.load_id,
+        ),
+    )
+
+
+def _count(cursor: "SnowflakeCursor", load: Load, scratch: Scratch) -> Counts:
+    """Count what the tables hold of the load, not what the statements claimed."""
+    by_day: dict[date, dict[str, tuple[int, int]]] = {}
+    per_day = "SELECT bar_start::DATE, symbol, count(*) FROM {} WHERE {} GROUP BY 1, 2"
+    for day, symbol, good in rows(cursor, per_day.format(scratch.table, "reason IS NULL")):
+        by_day.setdefault(day, {})[symbol] = (0, int(good))
+    if scratch.bar_range:
+        written = per_day.format(
+            bars_table(load.feed),
+            "load_id = %s AND bar_start >= %s::TIMESTAMP_NTZ AND bar_start <= %s::TIMESTAMP_NTZ",
+        )
+        for day, symbol, loaded in rows(cursor, written, (load.load_id, *_text(*scratch.bar_range))):
+            by_day[day][symbol] = (int(loaded), by_day[day][symbol][1] - int(loaded))
+    reasons = {
+        str(reason): int(count)
+        for reason, count in rows(
+            cursor, f"SELECT reason, count(*) FROM {REJECTED} WHERE load_id = %s GROUP BY reason", (load.load_id,)
+        )
+    }
+    per_symbol = [counts for symbols in by_day.values() for counts in symbols.values()]
+    counts = Counts(
+        messages=scratch.messages,
+        loaded=sum(loaded for loaded, _ in per_symbol),
+        unchanged=sum(unchanged for _, unchanged in per_symbol),
+        rejected=sum(reasons.values()),
+        reasons=reasons,
+        by_day=by_day,
+    )
+    if counts.loaded + counts.unchanged + counts.rejected != counts.messages or any(
+        unchanged < 0 for _, unchanged in per_symbol
+    ):
+        raise LoadNotCommittedError(
+            f"load {load.load_id} does not add up: {counts.messages} messages, {counts.loaded} loaded, "
+            f"{counts.unchanged} unchanged, {counts.rejected} rejected; it was rolled back"
+        )
+    return counts
+
+
+def _text(*times: datetime) -> tuple[str, ...]:
+    return tuple(time.isoformat() for time in times)

@@ -1,0 +1,66 @@
+"""How far Snowflake has drained a topic: `RAW.KAFKA_OFFSETS`, moved only together with the data."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from crypto_platform.connectors.snowflake.schema import OFFSETS
+from crypto_platform.connectors.snowflake.statements import rows
+
+if TYPE_CHECKING:
+    from snowflake.connector import SnowflakeConnection
+    from snowflake.connector.cursor import SnowflakeCursor
+
+
+class ConcurrentLoadError(RuntimeError):
+    """Another load moved the topic's offsets first; this one has written nothing."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """The topic id the offsets belong to (None before the first load), and the next offset per partition."""
+
+    topic_id: str | None
+    next_offsets: dict[int, int]
+
+
+def recorded(connection: "SnowflakeConnection", topic: str) -> Recorded:
+    """What Snowflake has of `topic`."""
+    found = rows(
+        connection.cursor(),
+        f"SELECT kafka_partition, topic_id, next_offset FROM {OFFSETS} WHERE topic = %s",
+        (topic,),
+    )
+    return Recorded(found[0][1] if found else None, {int(partition): int(offset) for partition, _, offset in found})
+
+
+def enroll(connection: "SnowflakeConnection", topic: str, topic_id: str, partitions: list[int]) -> None:
+    """Give partitions that have no row yet one at offset 0. MERGE locks the table, so a row enters once."""
+    for partition in partitions:
+        connection.cursor().execute(
+            f"MERGE INTO {OFFSETS} o USING (SELECT %s AS topic, %s AS topic_id, %s AS kafka_partition) n "
+            "ON o.topic = n.topic AND o.kafka_partition = n.kafka_partition WHEN NOT MATCHED THEN INSERT "
+            "(topic, topic_id, kafka_partition, next_offset, updated_at) "
+            "VALUES (n.topic, n.topic_id, n.kafka_partition, 0, SYSDATE())",
+            (topic, topic_id, partition),
+        )
+
+
+def move(
+    cursor: "SnowflakeCursor", topic: str, topic_id: str, moves: dict[int, tuple[int, int]], new_id: str | None = None
+) -> None:
+    """Move each partition from its first to its second offset, inside the caller's transaction.
+
+    Raises:
+        ConcurrentLoadError: a partition is no longer where it was; the caller rolls back.
+    """
+    for partition, (start, end) in sorted(moves.items()):
+        cursor.execute(
+            f"UPDATE {OFFSETS} SET next_offset = %s, topic_id = %s, updated_at = SYSDATE() "
+            "WHERE topic = %s AND topic_id = %s AND kafka_partition = %s AND next_offset = %s",
+            (end, new_id or topic_id, topic, topic_id, partition, start),
+        )
+        if cursor.rowcount != 1:
+            raise ConcurrentLoadError(
+                f"partition {partition} of {topic} is no longer at offset {start} ({cursor.rowcount} rows matched): "
+                "another load took these messages. Nothing of this load was kept; load again for what is left"
+            )

@@ -1,0 +1,67 @@
+"""What Alpaca was asked for: `RAW.ASKED_DAYS`, by which a gap is the vendor's or ours.
+
+The ledger cannot tell: a bar that comes again unchanged adds no row, and a day without a bar has none.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from typing import TYPE_CHECKING
+
+from crypto_platform.connectors.lake import Lake, LakeDayMissing
+from crypto_platform.connectors.snowflake.schema import ASKED
+from crypto_platform.market.bars import Timeframe
+
+if TYPE_CHECKING:
+    from snowflake.connector import SnowflakeConnection
+
+_ROWS = 1_000
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A symbol's UTC day as Alpaca answered, with `bars` of it.
+
+    `until` (UTC): when it answered, if the ledger holds all of them; else the day's start, from which no gap follows.
+    """
+
+    symbol: str
+    day: date
+    until: datetime
+    bars: int
+
+
+def asked_days(
+    lake: Lake, feed: str, timeframe: Timeframe, days: Iterable[date], held: Mapping[date, Mapping[str, int]]
+) -> Iterator[Asked]:
+    """What the lake's days and symbols were asked for; `held` counts the ledger's bars.
+
+    Of one that lacks bars it says that it was asked for and no more: its gaps are ours, whatever Alpaca answered.
+    """
+    for day in days:
+        try:
+            answers = lake.observed(feed, timeframe.name, day)
+        except LakeDayMissing:
+            continue
+        for symbol, (bars, until) in answers.items():
+            is_whole = held.get(day, {}).get(symbol, 0) >= bars
+            yield Asked(symbol, day, until if is_whole else datetime.combine(day, time(), UTC), bars)
+
+
+def record(connection: "SnowflakeConnection", feed: str, timeframe: str, asked: Iterable[Asked], run_id: str) -> None:
+    """Add a row for each; what was known before stays."""
+    rows = [
+        (feed, a.symbol, timeframe, a.day.isoformat(), _naive(a.until), a.bars, run_id, _naive(datetime.now(UTC)))
+        for a in asked
+    ]
+    for first in range(0, len(rows), _ROWS):
+        # Sent as one statement of so many rows.
+        connection.cursor().executemany(
+            f"INSERT INTO {ASKED} (feed, symbol, timeframe, day, asked_until, bars, run_id, recorded_at) "
+            "VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
+            rows[first : first + _ROWS],
+        )
+
+
+def _naive(moment: datetime) -> str:
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")

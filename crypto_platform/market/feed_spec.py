@@ -1,0 +1,110 @@
+"""What a feed's YAML says, checked as it is loaded."""
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+from crypto_platform.market.bars import AssetClass, Timeframe, check_feed, check_symbol
+
+COMPONENT_TYPE = "crypto_platform.orchestration.feeds.BarFeed"
+DEFS = Path(__file__).resolve().parents[1] / "defs"
+
+
+class FeedSpec(BaseModel):
+    """The attributes of one `defs/<feed>/defs.yaml`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    asset_class: AssetClass = Field(description="crypto or us_equity")
+    symbols: tuple[str, ...] = Field(min_length=1, description="Symbols as Alpaca writes them: BTC/USD, AAPL")
+    timeframe: str = Field("1Min", description="Length of the base bars: 1Min, 5Min, 15Min, 1Hour, …")
+    start_date: date = Field(description="First UTC day to fetch")
+    alpaca_feed: Literal["sip", "iex", "boats", "otc"] | None = Field(
+        None, description="Stocks only: Alpaca's source of the data; unset: the best one of your plan"
+    )
+    adjustment: Literal["raw", "split", "dividend", "spin-off", "all"] | None = Field(
+        None, description="Stocks only: corporate-action adjustment; unset: raw"
+    )
+    vendor_delay_minutes: int | None = Field(
+        None, ge=0, description="From a bar's end until Alpaca serves it for good; unset: 1 for crypto, 16 for stocks"
+    )
+    run_minutes: int = Field(
+        30, ge=1, description="What a day's run, its waiting included, may take until the day counts as late"
+    )
+    quiet_minutes: int | None = Field(
+        None, ge=0, description="How long nobody may trade before a day ends; unset: 10 for crypto, 60 for stocks"
+    )
+
+    mute_seconds: int = Field(
+        150, ge=61, description="Silence of all symbols in an open market after which a live stream is taken for mute"
+    )
+
+    @field_validator("symbols")
+    @classmethod
+    def _symbols(cls, symbols: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if "asset_class" in info.data:
+            for symbol in symbols:
+                check_symbol(symbol, info.data["asset_class"])
+        if twice := sorted({s for s in symbols if symbols.count(s) > 1}):
+            raise ValueError(f"listed twice: {', '.join(twice)}")
+        return symbols
+
+    @field_validator("timeframe")
+    @classmethod
+    def _timeframe(cls, timeframe: str) -> str:
+        return Timeframe.parse(timeframe).name
+
+    @property
+    def vendor_delay(self) -> timedelta:
+        """How long after a bar's end Alpaca's answer about it is final; stocks without a subscription: 15 minutes."""
+        minutes = self.vendor_delay_minutes
+        return timedelta(minutes={"crypto": 1, "us_equity": 16}[self.asset_class] if minutes is None else minutes)
+
+    @property
+    def quiet(self) -> timedelta:
+        """How long before the end of a day's trading its last bar may be."""
+        minutes = self.quiet_minutes
+        return timedelta(minutes={"crypto": 10, "us_equity": 60}[self.asset_class] if minutes is None else minutes)
+
+    @model_validator(mode="after")
+    def _stocks_only(self) -> "FeedSpec":
+        if self.asset_class == "crypto" and (self.alpaca_feed or self.adjustment):
+            raise ValueError("alpaca_feed and adjustment are for us_equity: leave them out for crypto")
+        return self
+
+
+def check_selection(name: str, spec: FeedSpec, symbols: Sequence[str]) -> tuple[str, ...]:
+    """The symbols chosen of a feed's, in the feed's order; all of them when none is named.
+
+    Raises:
+        ValueError: a symbol is not the feed's; says which are and where to add it.
+    """
+    if unknown := sorted(set(symbols) - set(spec.symbols)):
+        raise ValueError(
+            f"{', '.join(unknown)} is not among the symbols of feed {name} ({', '.join(spec.symbols)}): "
+            f"add it to crypto_platform/defs/{name}/defs.yaml"
+        )
+    return tuple(s for s in spec.symbols if s in symbols) if symbols else spec.symbols
+
+
+@lru_cache(maxsize=1)
+def feeds(defs: Path = DEFS) -> dict[str, FeedSpec]:
+    """Every feed by name, read from the YAML files under `defs` without loading Dagster's definitions.
+
+    Raises:
+        ValueError: a file is not a valid feed; names the file.
+    """
+    found = {}
+    for path in sorted(defs.glob("*/defs.yaml")):
+        content = yaml.safe_load(path.read_text())
+        if isinstance(content, dict) and content.get("type") == COMPONENT_TYPE:
+            try:
+                found[check_feed(path.parent.name)] = FeedSpec.model_validate(content["attributes"])
+            except (ValueError, KeyError) as error:
+                raise ValueError(f"{path}: {error}") from error
+    return found

@@ -1,0 +1,216 @@
+"""Sensors and schedules that fail, that stopped ticking, or that somebody switched off."""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorTick,
+    ScheduleInstigatorData,
+    SensorInstigatorData,
+    TickStatus,
+)
+from dagster._utils.schedules import cron_string_iterator
+
+from crypto_platform.alerting.alert import Alert, Severity
+from crypto_platform.alerting.book import Book
+from crypto_platform.monitoring.scope import first_line, restart
+from crypto_platform.monitoring.ui import Links
+from crypto_platform.settings import Settings
+
+SOURCE = "ticks"
+# Beyond its interval, until a sensor that has not ticked counts as silent; of a schedule, beyond its time.
+GRACE = timedelta(seconds=30)
+# The code server being away is told once, by the watchdog, and not by every sensor.
+UNREACHABLE = "DagsterUserCodeUnreachableError"
+# Ticks to look at: the newest may be running still.
+NEWEST = 3
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A sensor or schedule that the code has running: `cron` and its `timezone` for a schedule, empty for a sensor."""
+
+    name: str
+    purpose: str
+    cron: str = ""
+    timezone: str = "UTC"
+
+    @property
+    def kind(self) -> str:
+        return "schedule" if self.cron else "sensor"
+
+    @property
+    def fingerprint(self) -> str:
+        return f"{self.kind}:{self.name}"
+
+
+# The sensor that calls `watch`. Whether it does tells the watchdog.
+ITSELF = Declared("alert_on_ticks", "Tells of sensors and schedules that fail, hang or are off.")
+
+
+def declared(repository: dg.RepositoryDefinition) -> list[Declared]:
+    """What of the repository runs unless somebody switches it off."""
+    sensors = [
+        Declared(sensor.name, sensor.description or "")
+        for sensor in repository.sensor_defs
+        if sensor.default_status is dg.DefaultSensorStatus.RUNNING
+    ]
+    schedules = [
+        Declared(s.name, s.description or "", cron, s.execution_timezone or "UTC")
+        for s in repository.schedule_defs
+        if s.default_status is dg.DefaultScheduleStatus.RUNNING
+        for cron in ([s.cron_schedule] if isinstance(s.cron_schedule, str) else s.cron_schedule)
+    ]
+    return [*sensors, *schedules]
+
+
+def watch(
+    instance: dg.DagsterInstance,
+    book: Book,
+    settings: Settings,
+    now: datetime,
+    wanted: Collection[Declared],
+    began: datetime,
+) -> None:
+    """Take what is wrong with those that are `wanted`, but for the sensor that does this itself: see `judge`."""
+    wrong, undecided = judge(instance, settings, now, [one for one in wanted if one.name != ITSELF.name], began)
+    book.observe(SOURCE, wrong, undecided)
+
+
+def judge(
+    instance: dg.DagsterInstance,
+    settings: Settings,
+    now: datetime,
+    wanted: Collection[Declared],
+    began: datetime,
+    grace: timedelta = GRACE,
+) -> tuple[list[Alert], set[str]]:
+    """What is wrong with those that are `wanted`, and the fingerprints of what cannot be judged now.
+
+    `began` is since when anything could tick (UTC); `grace` after that, or after its time, one is silent.
+    """
+    states = {(_type(state), state.instigator_name): state for state in instance.all_instigator_state()}
+    present = [(one, states[one.kind, one.name]) for one in wanted if (one.kind, one.name) in states]
+    ticks = _newest(instance, [state for _, state in present])
+    wrong: list[Alert] = []
+    undecided: set[str] = set()
+    for one, state in present:
+        finished = list(_finished(ticks.get(state.selector_id, ())))
+        error = finished[0].error if finished else None
+        if not state.is_running:
+            alert = _off(one, settings, now)
+        elif error is not None and error.cls_name == UNREACHABLE:
+            undecided.add(one.fingerprint)
+            continue
+        elif finished and finished[0].status is TickStatus.FAILURE:
+            alert = _failing(one, finished[0], settings)
+        elif (due := _due(one, state, finished, now)) and now > due + grace:
+            if now <= began + grace:
+                undecided.add(one.fingerprint)
+                continue
+            alert = _silent(one, due, settings)
+        else:
+            continue
+        wrong.append(alert)
+    return wrong, undecided
+
+
+def _newest(instance: dg.DagsterInstance, states: Sequence[InstigatorState]) -> dict[str, Sequence[InstigatorTick]]:
+    if instance.supports_batch_tick_queries:
+        return dict(instance.get_batch_ticks([state.selector_id for state in states], limit=NEWEST))
+    return {
+        state.selector_id: instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=NEWEST)
+        for state in states
+    }
+
+
+def _finished(ticks: Sequence[InstigatorTick]) -> Iterator[InstigatorTick]:
+    """The newest first."""
+    newest_first = sorted(ticks, key=lambda tick: tick.timestamp, reverse=True)
+    return (tick for tick in newest_first if tick.status is not TickStatus.STARTED)
+
+
+def _due(one: Declared, state: InstigatorState, finished: Sequence[InstigatorTick], now: datetime) -> datetime | None:
+    """When the tick was due that has not come; None when none is missing."""
+    data = state.instigator_data
+    if isinstance(data, SensorInstigatorData) and data.last_tick_start_timestamp:
+        last = datetime.fromtimestamp(max(data.last_tick_start_timestamp, data.last_sensor_start_timestamp or 0), UTC)
+        return last + timedelta(seconds=data.min_interval or 30)
+    if isinstance(data, ScheduleInstigatorData) and data.last_iteration_timestamp:
+        # The scheduler notes only now and then how far it has looked.
+        looked_until = max(data.last_iteration_timestamp, data.start_timestamp or 0.0)
+        if finished:
+            looked_until = max(looked_until, finished[0].timestamp)
+        times = cron_string_iterator(looked_until + 1, one.cron, one.timezone)
+        due = next(times).astimezone(UTC)
+        return due if due <= now else None
+    return None
+
+
+def _failing(one: Declared, tick: InstigatorTick, settings: Settings) -> Alert:
+    error = tick.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return _alert(
+        one,
+        settings,
+        what=f"{one.kind} {one.name} fails",
+        since=datetime.fromtimestamp(tick.timestamp, UTC),
+        cause=first_line(error.message) if error else "it gave no error",
+        command=restart(settings, "code"),
+    )
+
+
+def _silent(one: Declared, due: datetime, settings: Settings) -> Alert:
+    return _alert(
+        one,
+        settings,
+        what=f"{one.kind} {one.name} has stopped ticking",
+        since=due,
+        cause="the daemon hangs or is overloaded",
+        command=restart(settings, "daemon"),
+    )
+
+
+def _off(one: Declared, settings: Settings, now: datetime) -> Alert:
+    return _alert(
+        one,
+        settings,
+        what=f"{one.kind} {one.name} is switched off",
+        since=now,
+        severity=Severity.WARNING,
+        cause="somebody switched it off in the UI",
+        command=f"crypto-platform switch-on {one.name}",
+    )
+
+
+def _alert(
+    one: Declared,
+    settings: Settings,
+    *,
+    what: str,
+    since: datetime,
+    cause: str,
+    command: str,
+    severity: Severity = Severity.ERROR,
+) -> Alert:
+    links = Links(settings)
+    return Alert(
+        fingerprint=one.fingerprint,
+        kind=one.kind,
+        what=what,
+        since=since,
+        severity=severity,
+        effect=f"not done now: {one.purpose}" if one.purpose else "what it does is not done now",
+        cause=cause,
+        link=links.schedule(one.name) if one.kind == "schedule" else links.sensor(one.name),
+        command=command,
+    )
+
+
+def _type(state: InstigatorState) -> str:
+    return "schedule" if state.instigator_type is InstigatorType.SCHEDULE else "sensor"

@@ -1,0 +1,1 @@
+"""What the feeds and dbt are in Dagster: assets, checks, partitions, resources, automation."""

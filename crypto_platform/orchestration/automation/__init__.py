@@ -1,0 +1,1 @@
+"""What runs by itself, and for which days: each day, after loads, gaps, housekeeping."""

@@ -1,0 +1,1 @@
+"""The asset checks of the feeds and of the facts."""

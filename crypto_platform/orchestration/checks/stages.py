@@ -1,0 +1,378 @@
+"""The checks of a feed's stages, one after the other.
+
+Blocking is what would spread a mistake: a stage that does not add up is not passed on. What a vendor may have meant, or
+a person has to judge, is told and passed on. Of a run over many days Dagster records a check once, without a partition:
+the days are in its metadata.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from crypto_platform.connectors.lake import Lake, LakeDayMissing
+from crypto_platform.connectors.snowflake import ledger_checks
+from crypto_platform.connectors.snowflake.schema import REJECTED, bars_table
+from crypto_platform.market.bars import Timeframe
+from crypto_platform.market.completeness import shortfalls
+from crypto_platform.market.data_source import again
+from crypto_platform.market.feed_spec import FeedSpec
+from crypto_platform.market.outliers import LOOK_BACK, DayFigures, Suspect, odd_volumes, price_jumps
+from crypto_platform.orchestration.metadata import records, table
+
+if TYPE_CHECKING:
+    from snowflake.connector import SnowflakeConnection
+
+    from crypto_platform.connectors.kafka.producer import PublishReport
+    from crypto_platform.ingestion.extract import ExtractReport
+    from crypto_platform.ingestion.topic_load import LoadReport
+
+ONE_DAY = timedelta(days=1)
+# Suspects whose bars are looked up, and rows that a table of metadata has at most.
+LOOKED_UP, LISTED = 5, 100
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a check proves; `blocking`: the next stage waits until it does."""
+
+    name: str
+    proves: str
+    blocking: bool = True
+
+
+AGREED = Check(
+    "fields_are_as_agreed",
+    "Alpaca's bars have the agreed fields in the agreed types. New and odd ones are told; a required field that most "
+    "bars lack stops the run.",
+)
+WHOLE = Check(
+    "days_are_complete",
+    "Alpaca gave a bar for each step of a crypto day, and some bars of each stock for each session.",
+    blocking=False,
+)
+PUBLISHED = Check(
+    "every_bar_is_published", "The brokers confirmed as many messages as the lake's files of these days have bars."
+)
+ACCOUNTED = Check("every_message_is_accounted_for", "Messages drained = loaded + unchanged + rejected.")
+COMPLETE = Check(
+    "every_published_bar_is_in", "Every bar of these days' lake files is in the ledger, but for the rejected."
+)
+KEPT = Check(
+    "ledger_holds_every_load",
+    "The ledger has as many versions as its loads put there (RAW.LOADS), less what a refill gave up.",
+)
+ONCE = Check("no_message_twice", "No (topic, partition, offset) is in the ledger twice.")
+ON_GRID = Check("bars_on_their_grid", "Every bar of these days starts on its timeframe's grid.")
+ACCEPTED = Check("no_bar_is_rejected", "The load refused none of its messages.", blocking=False)
+COHERENT = Check(
+    "prices_hold_together",
+    "Open, close and vwap of these days' bars lie between low and high, also of those from before the load's rules.",
+    blocking=False,
+)
+STEADY = Check(
+    "prices_do_not_jump",
+    "Each day's prices are where the day before and its own middle let expect them, by the moves of up to 30 days.",
+    blocking=False,
+)
+USUAL = Check(
+    "volume_is_as_usual", "Each day's volume is of the size that up to 30 days before it let expect.", blocking=False
+)
+
+ALPACA = (AGREED, WHOLE)
+KAFKA = (PUBLISHED,)
+RAW = (ACCOUNTED, COMPLETE, KEPT, ONCE, ON_GRID, ACCEPTED, COHERENT, STEADY, USUAL)
+
+
+def specs(key: dg.AssetKey, checks: Sequence[Check]) -> list[dg.AssetCheckSpec]:
+    """The specifications of an asset's checks."""
+    return [dg.AssetCheckSpec(c.name, asset=key, blocking=c.blocking, description=c.proves) for c in checks]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a run's checks are about: an asset of a feed, and the run's days from the feed's start on."""
+
+    key: dg.AssetKey
+    feed: str
+    spec: FeedSpec
+    days: Sequence[date]
+
+    @property
+    def timeframe(self) -> Timeframe:
+        return Timeframe.parse(self.spec.timeframe)
+
+    def again(self, days: Sequence[date] | None = None) -> str:
+        """The command that takes these days, or all of the run's, through the stages again."""
+        chosen = days or self.days
+        return again(self.feed, min(chosen), max(chosen) + ONE_DAY) if chosen else ""
+
+    def result(
+        self,
+        check: Check,
+        passed: bool,
+        says: str,
+        mend: str = "",
+        metadata: Mapping[str, Any] | None = None,
+        severity: dg.AssetCheckSeverity | None = None,
+    ) -> dg.AssetCheckResult:
+        """A check's result; one that does not block is a warning. Metadata that is None is left out."""
+        named = {name: value for name, value in (metadata or {}).items() if value is not None}
+        if self.days:
+            named["days"] = f"{min(self.days)} to {max(self.days)}"
+        if not passed and mend:
+            named["mend"] = mend
+        return dg.AssetCheckResult(
+            asset_key=self.key,
+            check_name=check.name,
+            passed=passed,
+            severity=severity or (dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN),
+            description=says,
+            metadata=named,
+        )
+
+
+def of_answer(subject: Subject, report: "ExtractReport") -> list[dg.AssetCheckResult]:
+    """Compare what Alpaca answered with the bar's fields and the calendar."""
+    drift = report.drift
+    stops = f"; most bars lack {', '.join(drift.gone)}" if drift.gone else ""
+    short = shortfalls(subject.spec, report.days, report.complete_until)
+    missing = sum(s.expected - s.actual for s in short)
+    where = ", ".join(f"{s.symbol} on {s.day} ({s.actual:,} of {s.expected:,})" for s in short[:3])
+    return [
+        subject.result(
+            AGREED,
+            not drift,
+            f"{drift.says()}{stops}" if drift else "all fields are as agreed",
+            "compare Alpaca's documentation with crypto_platform/market/bars.py; bars without a required field are "
+            "rejected",
+            {
+                "new fields": drift.unknown,
+                "missing fields": drift.missing,
+                "fields of another type": drift.mistyped,
+            },
+            dg.AssetCheckSeverity.ERROR if drift.gone else dg.AssetCheckSeverity.WARN,
+        ),
+        subject.result(
+            WHOLE,
+            not short,
+            f"{missing:,} bars fewer than the calendar expects: {where}{' …' if len(short) > 3 else ''}"
+            if short
+            else "as many bars as the calendar expects",
+            # The first and last at once: what was there is not entered twice.
+            subject.again([s.day for s in short]),
+            {"missing bars": missing, "short days": records([vars(s) for s in short[:LISTED]]) if short else None},
+        ),
+    ]
+
+
+def nothing_asked(subject: Subject, checks: Sequence[Check]) -> list[dg.AssetCheckResult]:
+    """Results of a run that has no day of the feed."""
+    return [subject.result(check, True, "no day of the feed is in the run") for check in checks]
+
+
+def of_publication(subject: Subject, report: "PublishReport", read: int) -> list[dg.AssetCheckResult]:
+    """Compare what the brokers confirmed with what the lake's files held."""
+    return [
+        subject.result(
+            PUBLISHED,
+            report.messages == read,
+            f"{report.messages:,} of {read:,} bars are confirmed",
+            subject.again(),
+            {"bars in the lake": read, "messages confirmed": report.messages},
+        )
+    ]
+
+
+@dataclass(frozen=True)
+class LoadProof:
+    """The results of a load's checks, and what the ledger holds.
+
+    Of the run's days: `held`, bars by day and symbol, and `sample`, some of the newest; `rows` in all.
+    """
+
+    results: list[dg.AssetCheckResult]
+    held: dict[date, dict[str, int]]
+    sample: list[dict[str, Any]]
+    rows: int
+
+
+def of_load(subject: Subject, connection: "SnowflakeConnection", lake: Lake, report: "LoadReport") -> LoadProof:
+    """Check a load against the ledger and the lake, and its bars against the days before."""
+    figures: dict[tuple[date, str], DayFigures] = {}
+    if subject.days:
+        start, end = min(subject.days) - LOOK_BACK, max(subject.days) + ONE_DAY
+        figures = ledger_checks.figures_by_day(connection, subject.feed, subject.timeframe, start, end)
+    days = set(subject.days)
+    of_days = {key: found for key, found in figures.items() if key[0] in days}
+    held: dict[date, dict[str, int]] = {}
+    for (day, symbol), found in sorted(of_days.items()):
+        held.setdefault(day, {})[symbol] = found.bars
+    balance = ledger_checks.balance(connection, subject.feed)
+    results = [
+        *_accounts(subject, connection, report, _missing(subject, lake, held)),
+        _kept(subject, balance),
+        *_plausibility(subject, connection, figures, of_days),
+    ]
+    newest = max(held, default=None)
+    sample = ledger_checks.newest_of_day(connection, subject.feed, subject.timeframe, newest) if newest else []
+    return LoadProof(results, held, sample, balance.held)
+
+
+def _accounts(
+    subject: Subject, connection: "SnowflakeConnection", report: "LoadReport", missing: Mapping[str, int]
+) -> list[dg.AssetCheckResult]:
+    """Whether nothing was lost or doubled between topic, lake and ledger."""
+    repeated = ledger_checks.repeated_messages(connection, subject.feed, report.load_id) if report.load_id else 0
+    accounted = report.loaded + report.unchanged + report.rejected
+    lacking = sum(missing.values())
+    reasons = ", ".join(f"{reason} ({count:,})" for reason, count in report.rejected_by_reason.items())
+    return [
+        subject.result(
+            ACCOUNTED,
+            report.messages == accounted,
+            f"{report.messages:,} messages = {report.loaded:,} loaded + {report.unchanged:,} unchanged + "
+            f"{report.rejected:,} rejected"
+            if report.messages == accounted
+            else f"{report.messages - accounted:,} of {report.messages:,} messages are nowhere",
+            f"crypto-platform refill --feed {subject.feed}",
+            {
+                "messages": report.messages,
+                "loaded": report.loaded,
+                "unchanged": report.unchanged,
+                "rejected": report.rejected,
+            },
+        ),
+        subject.result(
+            COMPLETE,
+            lacking <= report.rejected,
+            f"{lacking:,} bars of the lake are not in the ledger, {report.rejected:,} were rejected"
+            if lacking
+            else "every bar of the lake is in the ledger",
+            subject.again(),
+            {
+                "missing": lacking,
+                "rejected": report.rejected,
+                "missing where": table(missing, "day and symbol", "bars") if missing else None,
+            },
+        ),
+        subject.result(
+            ONCE,
+            repeated == 0,
+            f"{repeated:,} messages are in the ledger more than once" if repeated else "no message is in twice",
+            _rows_of_load(bars_table(subject.feed), report),
+            {"repeated": repeated},
+        ),
+        subject.result(
+            ACCEPTED,
+            report.rejected == 0,
+            f"{report.rejected:,} messages were refused: {reasons}" if report.rejected else "no message was refused",
+            _rows_of_load(REJECTED, report),
+            {"rejected": report.rejected, "rejected by reason": report.rejected_by_reason},
+        ),
+    ]
+
+
+def _rows_of_load(name: str, report: "LoadReport") -> str:
+    return f"crypto-platform sql \"select * from market.{name.lower()} where load_id = '{report.load_id}'\""  # noqa: S608 - shown
+
+
+def _kept(subject: Subject, balance: ledger_checks.Balance) -> dg.AssetCheckResult:
+    """Whether what was loaded is still there, also of other days than the run's."""
+    ledger = bars_table(subject.feed)
+    return subject.result(
+        KEPT,
+        not balance.lacking,
+        f"{ledger} holds {balance.held:,} versions where its loads put {balance.loaded:,}: {balance.lacking:,} are "
+        "gone, deleted or dropped with the table. While Snowflake's Time Travel has them, bring them back first "
+        "(UNDROP TABLE); a refill loads what the lake holds"
+        if balance.lacking
+        else "everything that was loaded is in the ledger",
+        f"crypto-platform refill --feed {subject.feed}",
+        {"versions": balance.held, "loaded": balance.loaded, "gone": balance.lacking},
+    )
+
+
+def _plausibility(
+    subject: Subject,
+    connection: "SnowflakeConnection",
+    figures: Mapping[tuple[date, str], DayFigures],
+    of_days: Mapping[tuple[date, str], DayFigures],
+) -> list[dg.AssetCheckResult]:
+    """Whether the bars of the run's days are what bars can be, and what the days before let expect."""
+    off_grid = {f"{day} {symbol}": f.off_grid for (day, symbol), f in of_days.items() if f.off_grid}
+    broken = {key: f.broken for key, f in of_days.items() if f.broken}
+    broken_bars = [
+        bar
+        for day, symbol in list(broken)[:LOOKED_UP]
+        for bar in ledger_checks.broken_bars(connection, subject.feed, subject.timeframe, day, symbol)
+    ]
+    jumps = price_jumps(figures, subject.days)
+    jumping = [
+        bar
+        for s in [s for s in jumps if s.prices][:LOOKED_UP]
+        if s.prices
+        for bar in ledger_checks.bars_outside(connection, subject.feed, subject.timeframe, s.day, s.symbol, s.prices)
+    ]
+    volumes = odd_volumes(figures, subject.days)
+    return [
+        subject.result(
+            ON_GRID,
+            not off_grid,
+            f"{sum(off_grid.values()):,} versions start off the grid" if off_grid else "all bars are on the grid",
+            subject.again(),
+            {
+                "off grid": sum(off_grid.values()),
+                "off grid where": table(off_grid, "day and symbol", "versions") if off_grid else None,
+            },
+        ),
+        subject.result(
+            COHERENT,
+            not broken,
+            f"{sum(broken.values()):,} bars have an open, close or vwap outside of low and high, first on "
+            f"{' for '.join(map(str, min(broken)))}"
+            if broken
+            else "all prices hold together",
+            subject.again([day for day, _ in broken]),
+            {"bars": sum(broken.values()), "bars that do not": records(broken_bars) if broken_bars else None},
+        ),
+        _suspects(subject, STEADY, jumps, "no price is out of place", jumping),
+        _suspects(subject, USUAL, volumes, "no volume is out of the ordinary", []),
+    ]
+
+
+def _suspects(
+    subject: Subject, check: Check, suspects: Sequence[Suspect], well: str, bars: Sequence[Mapping[str, Any]]
+) -> dg.AssetCheckResult:
+    says = [f"{s.symbol} on {s.day}: {s.says}" for s in suspects]
+    more = f" (and {len(says) - 3} more)" if len(says) > 3 else ""
+    listed = [{"day": s.day, "symbol": s.symbol, "what": s.says} for s in suspects[:LISTED]]
+    return subject.result(
+        check,
+        not suspects,
+        "; ".join(says[:3]) + more if suspects else well,
+        # Alpaca may have corrected it; if not, it is for a person to judge.
+        subject.again([s.day for s in suspects]) if suspects else "",
+        {
+            "days and symbols": len(suspects),
+            "which": records(listed) if suspects else None,
+            "bars far away": records(bars) if bars else None,
+        },
+    )
+
+
+def _missing(subject: Subject, lake: Lake, held: Mapping[date, Mapping[str, int]]) -> dict[str, int]:
+    """Bars of the lake that the ledger lacks, by day and symbol."""
+    missing = {}
+    for day in subject.days:
+        try:
+            counts = lake.counts(subject.feed, subject.timeframe.name, day)
+        except LakeDayMissing:
+            # Loaded from the topic alone: there is nothing to compare with.
+            continue
+        for symbol, bars in counts.items():
+            if (lacking := bars - held.get(day, {}).get(symbol, 0)) > 0:
+                missing[f"{day} {symbol}"] = lacking
+    return missing

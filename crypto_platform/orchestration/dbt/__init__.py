@@ -1,0 +1,1 @@
+"""dbt's models, tests and sources as Dagster's assets and checks."""

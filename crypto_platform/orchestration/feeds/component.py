@@ -1,0 +1,264 @@
+"""One feed's assets: Alpaca's bars in the lake, on the topic, and in Snowflake's ledger."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+import dagster as dg
+from pydantic import BaseModel
+
+from crypto_platform.dagster_instance.time_limit import FEED_TAG
+from crypto_platform.ingestion.progress import reporter
+from crypto_platform.market.bars import Timeframe, check_feed, topic
+from crypto_platform.market.feed_spec import FeedSpec, check_selection, feeds
+from crypto_platform.market.sessions import reason_without_bars
+from crypto_platform.orchestration.automation.follow import after_stages
+from crypto_platform.orchestration.checks import stages
+from crypto_platform.orchestration.checks.freshness import policy, watched
+from crypto_platform.orchestration.feeds.catalogue import described
+from crypto_platform.orchestration.metadata import records, table
+from crypto_platform.orchestration.partitions import daily, days
+from crypto_platform.orchestration.resources import (
+    AlpacaResource,
+    KafkaResource,
+    LakeResource,
+    SelectionResource,
+    SparkConnectResource,
+    sessions,
+)
+
+
+class BarFeed(dg.Component):
+    """A feed of bars; its folder's name is the feed's name, its YAML a `FeedSpec`."""
+
+    def __init__(self, name: str, spec: FeedSpec) -> None:
+        self.name = check_feed(name)
+        self.spec = spec
+        self.timeframe = Timeframe.parse(spec.timeframe)
+
+    @classmethod
+    def get_model_cls(cls) -> type[BaseModel]:
+        return FeedSpec
+
+    @classmethod
+    def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> "BarFeed":
+        if not isinstance(attributes, FeedSpec):
+            raise dg.DagsterInvalidDefinitionError(f"{context.path}: a feed needs its attributes")
+        return cls(context.path.name, attributes)
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        assets = [self._alpaca(), self._kafka(), self._raw()]
+        job = dg.define_asset_job(
+            self.name,
+            # All of dbt: its models join the feeds, so each feed's run brings them up to date. A sensor looks at
+            # freshness; as steps of their own its checks would cost each run a login.
+            selection=(dg.AssetSelection.assets(*(asset.key for asset in assets)) | dg.AssetSelection.kind("dbt"))
+            - dg.AssetSelection.checks(*(watch.key for watch in watched())),
+            description=f"The {self.name} feed from Alpaca to the marts, for the days chosen.",
+            tags={FEED_TAG: self.name},
+        )
+        return dg.Definitions(assets=assets, jobs=[job])
+
+    def _key(self, system: str) -> dg.AssetKey:
+        return dg.AssetKey([system, f"{self.name}_bars"])
+
+    def _options(self, system: str) -> dict[str, Any]:
+        return {
+            "key": self._key(system),
+            "group_name": self.name,
+            "partitions_def": daily(),
+            "backfill_policy": dg.BackfillPolicy.single_run(),
+            "freshness_policy": policy([self.spec]),
+            # Two runs on one topic would race for its offsets: one would win, the other fail.
+            "pool": topic(self.name),
+            "automation_condition": after_stages(self.name, system),
+            **described(system, self.name, self.spec),
+        }
+
+    def _tracked(self, context: dg.AssetExecutionContext) -> list[date]:
+        """The run's days from the feed's start date on."""
+        return [day for day in days(context) if day >= self.spec.start_date]
+
+    def _subject(self, context: dg.AssetExecutionContext, key: dg.AssetKey) -> stages.Subject:
+        return stages.Subject(key, self.name, self.spec, self._tracked(context))
+
+    def _reason_without_bars(self, day: date) -> str:
+        if day < self.spec.start_date:
+            return f"before the feed's start date, {self.spec.start_date}"
+        return reason_without_bars(self.spec.asset_class, day)
+
+    def _report_days(
+        self, context: dg.AssetExecutionContext, key: dg.AssetKey, bars: dict[date, dict[str, int]]
+    ) -> None:
+        """Give every partition of the run its own counts, and a day without bars the reason."""
+        now = datetime.now(UTC)
+        for day in days(context):
+            symbols = bars.get(day, {})
+            count = sum(symbols.values())
+            lag = now - datetime.combine(day + timedelta(days=1), time.min, UTC)
+            metadata: dict[str, Any] = {
+                "bars of the day": count,
+                "bars by symbol": symbols,
+                "hours after the day": round(lag.total_seconds() / 3600, 2),
+                "dagster/partition_row_count": count,
+            }
+            if not any(symbols.values()):
+                metadata["no bars because"] = self._reason_without_bars(day)
+            context.add_asset_metadata(metadata, key, partition_key=day.isoformat())
+
+    def _alpaca(self) -> dg.AssetsDefinition:
+        key = self._key("alpaca")
+
+        @dg.asset(
+            **self._options("alpaca"),
+            kinds={"alpaca", "python"},
+            check_specs=stages.specs(key, stages.ALPACA),
+        )
+        def bars(
+            context: dg.AssetExecutionContext,
+            alpaca: AlpacaResource,
+            lake: LakeResource,
+            selection: SelectionResource,
+        ) -> dg.MaterializeResult:
+            from crypto_platform.ingestion.extract import BarsRequest, extract
+
+            tracked = self._tracked(context)
+            symbols = check_selection(self.name, self.spec, selection.symbols)
+            if not tracked:
+                self._report_days(context, key, {})
+                return dg.MaterializeResult(
+                    metadata={"days": len(days(context)), "bars": 0},
+                    check_results=stages.nothing_asked(self._subject(context, key), stages.ALPACA),
+                )
+            request = BarsRequest(
+                feed=self.name,
+                asset_class=self.spec.asset_class,
+                symbols=symbols,
+                timeframe=self.timeframe,
+                start=tracked[0],
+                end=tracked[-1] + timedelta(days=1),
+                alpaca_feed=self.spec.alpaca_feed,
+                adjustment=self.spec.adjustment,
+            )
+            with alpaca.client() as client:
+                report = extract(client, lake.open(), request, context.run.run_id, reporter("extract", context.log))
+            self._report_days(context, key, report.days)
+            return dg.MaterializeResult(
+                metadata={
+                    "days": len(days(context)),
+                    "bars": report.bars,
+                    "origin": report.origin,
+                    "complete until": report.complete_until.isoformat(),
+                    "pages": report.pages,
+                    "requests": report.requests,
+                    "retries": report.retries,
+                    "seconds": round(report.seconds, 3),
+                    "seconds throttled": round(report.seconds_throttled, 3),
+                    "bars/s": round(report.bars_per_second),
+                },
+                check_results=stages.of_answer(self._subject(context, key), report),
+            )
+
+        return bars
+
+    def _kafka(self) -> dg.AssetsDefinition:
+        key = self._key("kafka")
+
+        @dg.asset(
+            **self._options("kafka"),
+            deps=[self._key("alpaca")],
+            kinds={"kafka"},
+            check_specs=stages.specs(key, stages.KAFKA),
+        )
+        def bars(
+            context: dg.AssetExecutionContext,
+            kafka: KafkaResource,
+            lake: LakeResource,
+            selection: SelectionResource,
+        ) -> dg.MaterializeResult:
+            from crypto_platform.connectors.kafka.producer import publish
+
+            symbols = check_selection(self.name, self.spec, selection.symbols)
+            tracked = self._tracked(context)
+            store = lake.open()
+            read = 0
+            tell = reporter("publish", context.log)
+
+            def lake_days() -> Iterator[Any]:
+                nonlocal read
+                for done, day in enumerate(tracked):
+                    stored = store.read_day(self.name, self.timeframe.name, day)
+                    chosen = {s: section for s, section in stored.sections.items() if s in symbols}
+                    tell(done, len(tracked), read)
+                    read += sum(len(section.lines) for section in chosen.values())
+                    yield replace(stored, sections=chosen)
+                tell(len(tracked), len(tracked), read)
+
+            report = publish(kafka.settings, self.name, lake_days(), context.run.run_id)
+            self._report_days(context, key, report.by_day)
+            return dg.MaterializeResult(
+                metadata={
+                    "days": len(days(context)),
+                    "messages": report.messages,
+                    "offsets": {str(p): f"{first}..{last}" for p, (first, last) in report.offsets.items()},
+                    "seconds": round(report.seconds, 3),
+                    "bars/s": round(report.messages / report.seconds) if report.seconds else 0,
+                },
+                check_results=stages.of_publication(self._subject(context, key), report, read),
+            )
+
+        return bars
+
+    def _raw(self) -> dg.AssetsDefinition:
+        key = self._key("raw")
+
+        @dg.asset(
+            **self._options("raw"),
+            deps=[self._key("kafka")],
+            kinds={"spark", "snowflake"},
+            check_specs=stages.specs(key, stages.RAW),
+        )
+        def bars(
+            context: dg.AssetExecutionContext,
+            kafka: KafkaResource,
+            lake: LakeResource,
+            pyspark: SparkConnectResource,
+            snowflake: dg.ResourceParam[Any],
+        ) -> dg.MaterializeResult:
+            from crypto_platform.connectors.snowflake.schema import ensure_schema
+            from crypto_platform.ingestion import topic_load
+            from crypto_platform.ingestion.requested_partitions import asked_days, record
+
+            connect = sessions(snowflake)
+            with connect() as connection:
+                # The models join all feeds, also those that were never loaded.
+                for feed in feeds():
+                    ensure_schema(connection, feed)
+            report = topic_load.load(
+                kafka.settings,
+                self.name,
+                context.run.run_id,
+                connect,
+                spark=lambda: pyspark.spark_session,
+                progress=reporter("load", context.log, "hops"),
+            )
+            with connect() as connection:
+                proof = stages.of_load(self._subject(context, key), connection, lake.open(), report)
+                answered = asked_days(lake.open(), self.name, self.timeframe, self._tracked(context), proof.held)
+                record(connection, self.name, self.timeframe.name, answered, context.run.run_id)
+            self._report_days(context, key, proof.held)
+            found = report.metadata()
+            hops = table(found.pop("seconds by hop"), "hop", "seconds")
+            return dg.MaterializeResult(
+                metadata={
+                    **found,
+                    "seconds": round(sum(report.seconds.values()), 3),
+                    "seconds by hop": hops,
+                    "newest bars of the days": records(proof.sample),
+                    "dagster/row_count": proof.rows,
+                },
+                check_results=proof.results,
+            )
+
+        return bars

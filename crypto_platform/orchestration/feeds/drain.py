@@ -1,0 +1,95 @@
+"""A feed's topic drained whenever something lies on it: a job without partitions, and the sensor that asks for it.
+
+What a day's run loads, it loads anyway; this is for what comes by stream, where no loader follows the topic.
+"""
+
+import json
+import time
+
+import dagster as dg
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES as UNFINISHED
+
+from crypto_platform.market.bars import topic
+from crypto_platform.orchestration.feeds.component import FEED_TAG
+from crypto_platform.orchestration.resources import KafkaResource, SparkConnectResource
+from crypto_platform.settings import Settings, settings
+
+# A range that was asked for and is still there is asked for again after so long: its run has failed.
+AGAIN_SECONDS = 600
+EVERY_SECONDS = 30
+
+
+def drain_job(feed: str) -> dg.JobDefinition:
+    """The job `drain_<feed>`: one load, told as an observation of the feed's raw asset."""
+
+    @dg.op(
+        name=f"load_{feed}_topic", pool=topic(feed), description=f"Loads what {topic(feed)} holds beyond the ledger."
+    )
+    def drain(context: dg.OpExecutionContext, kafka: KafkaResource, pyspark: SparkConnectResource) -> None:
+        from crypto_platform.ingestion import topic_load
+
+        report = topic_load.load(kafka.settings, feed, context.run.run_id, spark=lambda: pyspark.spark_session)
+        found = report.metadata()
+        found.pop("seconds by hop")
+        context.log_event(dg.AssetObservation(dg.AssetKey(["raw", f"{feed}_bars"]), metadata=found))
+
+    @dg.job(
+        name=f"drain_{feed}",
+        description=f"Drain {topic(feed)} into RAW.{feed.upper()}_BARS, whatever days are in it.",
+        tags={FEED_TAG: feed},
+    )
+    def job() -> None:
+        drain()
+
+    return job
+
+
+def offsets_sensor(feed: str, job: dg.JobDefinition) -> dg.SensorDefinition:
+    """Asks for the job when the topic has grown and nobody follows it; its cursor is where the topic was drained to."""
+
+    @dg.sensor(
+        name=f"new_offsets_{feed}",
+        job=job,
+        minimum_interval_seconds=EVERY_SECONDS,
+        default_status=dg.DefaultSensorStatus.STOPPED,
+        description=f"Starts drain_{feed} when {topic(feed)} holds what the ledger does not and no loader follows it.",
+    )
+    def new_offsets(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        unfinished = dg.RunsFilter(job_name=job.name, statuses=UNFINISHED)
+        if context.instance.get_runs_count(unfinished):
+            # One that waits for the topic's pool takes what has come meanwhile as well.
+            return dg.SkipReason(f"a run of {job.name} is not over")
+        return evaluate(settings(), feed, context.cursor)
+
+    return new_offsets
+
+
+def evaluate(settings: Settings, feed: str, cursor: str | None) -> dg.SensorResult | dg.SkipReason:
+    """One tick: Snowflake, which is paid for by the minute, is only asked when the topic has grown."""
+    from crypto_platform.connectors.kafka.admin import TopicError, topic_state
+    from crypto_platform.connectors.snowflake import schema
+    from crypto_platform.connectors.snowflake.connection import connect
+    from crypto_platform.ingestion import offsets
+    from crypto_platform.ingestion.locks import is_followed
+
+    try:
+        ends = topic_state(settings, feed).end
+    except TopicError as error:
+        return dg.SkipReason(str(error))
+    told = json.dumps(ends, sort_keys=True)
+    if told == cursor:
+        return dg.SkipReason("nothing new on the topic")
+    if is_followed(settings, feed):
+        return dg.SkipReason("a loader follows the topic")
+    with connect(settings) as connection:
+        schema.ensure_schema(connection, feed)
+        recorded = offsets.recorded(connection, topic(feed)).next_offsets
+    ranges = {p: (recorded.get(p, 0), end) for p, end in ends.items() if end != recorded.get(p, 0)}
+    if not ranges:
+        return dg.SensorResult(skip_reason="everything is in the ledger", cursor=told)
+    span = ",".join(f"{p}:{first}-{end}" for p, (first, end) in sorted(ranges.items()))
+    lag = sum(end - first for first, end in ranges.values())
+    request = dg.RunRequest(
+        run_key=f"{topic(feed)}:{span}:{int(time.time() // AGAIN_SECONDS)}", tags={"lag_messages": str(lag)}
+    )
+    return dg.SensorResult(run_requests=[request], cursor=cursor)

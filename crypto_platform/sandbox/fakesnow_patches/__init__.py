@@ -1,0 +1,1 @@
+"""What the emulator of Snowflake lacks, put into fakesnow."""

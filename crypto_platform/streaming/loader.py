@@ -1,0 +1,281 @@
+"""New offsets into the ledger within seconds: the batch's own load, again and again, with what it needs kept open."""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from crypto_platform.connectors.backoff import seconds_after
+from crypto_platform.connectors.kafka.admin import EndOffsets, TopicError, TopicMissingError
+from crypto_platform.connectors.snowflake import schema
+from crypto_platform.connectors.snowflake.connection import connect
+from crypto_platform.ingestion import offsets, topic_load
+from crypto_platform.ingestion.locks import following
+from crypto_platform.ingestion.offsets import ConcurrentLoadError
+from crypto_platform.market.bars import topic
+from crypto_platform.settings import Settings
+from crypto_platform.streaming.alerting import EVERY_SECONDS, Teller, Trouble
+from crypto_platform.streaming.metrics import LoaderMetrics, serving
+
+if TYPE_CHECKING:
+    from pyspark.sql.connect.session import SparkSession
+    from snowflake.connector import SnowflakeConnection
+
+log = logging.getLogger(__name__)
+
+RUN_ID = "loader"
+POLL_SECONDS = 0.1
+# What is lost stays lost until a person refills the topic.
+LOST_SECONDS = 60.0
+# Messages that wait for longer are told, whatever holds them up: a load that hangs fails with nothing.
+LONGEST_LAG = 60.0
+# Staged files are gone with Snowflake's session, and the plans that Spark's server keeps with its own.
+LOADS_A_SESSION = 500
+
+Loaded = Callable[[str, topic_load.LoadReport], None]
+
+
+class Loader:
+    """Follows the topics of `feeds`, a thread each; `loaded` is told of every load that brought something."""
+
+    def __init__(self, settings: Settings, feeds: Iterable[str], loaded: Loaded = lambda feed, report: None) -> None:
+        self.metrics = LoaderMetrics()
+        self._settings = settings
+        self._feeds = {feed: _Follower(settings, feed, self.metrics, loaded) for feed in feeds}
+
+    def run(self, stop: threading.Event) -> None:
+        """Load what comes until `stop` is set; a load that runs then is finished.
+
+        Raises:
+            OSError: the port of the metrics is taken.
+        """
+        with serving(self._settings.loader_port, self.metrics.registry, self.health) as port:
+            log.info("following %s; metrics and health on port %d", ", ".join(self._feeds), port)
+            threads = [
+                threading.Thread(target=follower.run, args=(stop,), name=feed) for feed, follower in self._feeds.items()
+            ]
+            for thread in threads:
+                thread.start()
+            self._alert(stop)
+            for thread in threads:
+                thread.join()
+
+    def _alert(self, stop: threading.Event) -> None:
+        """Tell what does not get loaded, until `stop` is set."""
+        teller = Teller(self._settings, "loader")
+        while not stop.is_set():
+            try:
+                teller.observe(
+                    [
+                        Trouble(
+                            feed,
+                            "load lag",
+                            f"what is on the topic does not get into RAW: {problem}",
+                            feed=feed,
+                            effect="the ledger and the live views stand still",
+                            command="crypto-platform doctor",
+                        )
+                        for feed, follower in self._feeds.items()
+                        # A topic that nobody has published to yet is no trouble.
+                        if (problem := follower.problem) and not follower.has_no_topic
+                    ]
+                )
+            except Exception:
+                log.exception("alerts could not be told")
+            stop.wait(EVERY_SECONDS)
+
+    def health(self) -> tuple[bool, dict[str, Any]]:
+        """Whether no feed is in trouble, and the particulars."""
+        feeds = {feed: follower.health() for feed, follower in self._feeds.items()}
+        return all(state["problem"] is None for state in feeds.values()), {"feeds": feeds}
+
+
+class _Follower:
+    """One feed's topic into its ledger."""
+
+    def __init__(self, settings: Settings, feed: str, metrics: LoaderMetrics, loaded: Loaded) -> None:
+        self._settings = settings
+        self._feed = feed
+        self._metrics = metrics
+        self._loaded = loaded
+        self._kept = _Kept(settings)
+        self._ends = EndOffsets(settings)
+        self._problem: str | None = None
+        self._failed_with: type[Exception] | None = None
+        # When it was first seen that something is on the topic that is not in the ledger.
+        self._behind_since: float | None = None
+        self._waiting = 0
+        self._last_load: datetime | None = None
+        self._seconds: deque[float] = deque(maxlen=100)
+
+    def health(self) -> dict[str, Any]:
+        """The feed's state in plain values."""
+        return {
+            "problem": self.problem,
+            "last_load": self._last_load and self._last_load.isoformat(),
+            "messages_waiting": self._waiting,
+            "seconds_a_load": round(sorted(self._seconds)[len(self._seconds) // 2], 3) if self._seconds else None,
+        }
+
+    @property
+    def problem(self) -> str | None:
+        """Why the ledger stands still; None: it does not."""
+        behind = self._behind_since
+        waited = time.monotonic() - behind if behind is not None else 0.0
+        if self._problem is None and waited > LONGEST_LAG:
+            return f"messages on the topic have waited for {waited:.0f} s"
+        return self._problem
+
+    @property
+    def has_no_topic(self) -> bool:
+        return self._failed_with is TopicMissingError
+
+    def run(self, stop: threading.Event) -> None:
+        """Follow until `stop` is set; beside another follower, wait for its end."""
+        while not stop.is_set():
+            with following(self._settings, self._feed) as mine:
+                if mine:
+                    self._follow(stop)
+            self._problem, self._failed_with = None, None
+            if not stop.is_set():
+                self._problem = "another loader follows this topic"
+            stop.wait(1)
+        self._kept.close()
+
+    def _follow(self, stop: threading.Event) -> None:
+        failures = 0
+        done: dict[int, int] | None = None
+        # A first load looks whether the topic is still the one that the recorded offsets are of.
+        is_first = True
+        self._behind_since = None
+        while not stop.is_set():
+            try:
+                ends = self._ends.of(self._feed)
+                if self._failed_with and issubclass(self._failed_with, TopicError):
+                    self._problem, self._failed_with = None, None
+                if done is None:
+                    done = self._recorded()
+                self._see(ends, done)
+                if ends == done and not is_first:
+                    stop.wait(POLL_SECONDS)
+                    continue
+                report = self._load()
+                done = {p: report.offsets.get(p, (0, end))[1] for p, end in ends.items()}
+                failures, is_first = 0, False
+                self._problem, self._failed_with = None, None
+                self._see(ends, done)
+            except ConcurrentLoadError as error:
+                self._count("lost a race", error)
+                stop.wait(0.5)
+            except topic_load.LostMessagesError as error:
+                self._count("messages lost", error)
+                stop.wait(LOST_SECONDS)
+            except TopicError as error:
+                # Nothing was published yet, or Kafka is away: neither is Snowflake's or Spark's fault.
+                self._count("no topic", error)
+                stop.wait(1)
+            except Exception as error:
+                # Whatever it was, a load either is in the ledger or is not: begin anew with new connections.
+                failures += 1
+                self._count("failed", error)
+                self._kept.close()
+                stop.wait(seconds_after(failures, first=2.0))
+
+    def _recorded(self) -> dict[int, int]:
+        """How far the ledger has come."""
+        with self._kept.connect() as connection:
+            schema.ensure_schema(connection, self._feed)
+            return offsets.recorded(connection, topic(self._feed)).next_offsets
+
+    def _see(self, ends: dict[int, int], done: dict[int, int]) -> None:
+        """Note how much waits, and since when."""
+        self._waiting = sum(max(0, end - done.get(partition, 0)) for partition, end in ends.items())
+        self._metrics.lag.labels(self._feed).set(self._waiting)
+        if not self._waiting:
+            self._behind_since = None
+        elif self._behind_since is None:
+            self._behind_since = time.monotonic()
+
+    def _load(self) -> topic_load.LoadReport:
+        began = time.monotonic()
+        self._kept.renew()
+        report = topic_load.load(self._settings, self._feed, RUN_ID, self._kept.connect, spark=self._kept.spark)
+        if report.load_id is None:
+            return report
+        self._last_load = datetime.now(UTC)
+        self._seconds.append(time.monotonic() - began)
+        self._metrics.loads.labels(self._feed, "done").inc()
+        for outcome in ("loaded", "unchanged", "rejected"):
+            self._metrics.messages.labels(self._feed, outcome).inc(getattr(report, outcome))
+        for hop, seconds in report.seconds.items():
+            self._metrics.seconds.labels(self._feed, hop).observe(seconds)
+        log.info(
+            "%s: %d messages in %.2f s: %d new, %d unchanged, %d rejected",
+            self._feed,
+            report.messages,
+            self._seconds[-1],
+            report.loaded,
+            report.unchanged,
+            report.rejected,
+        )
+        self._loaded(self._feed, report)
+        return report
+
+    def _count(self, outcome: str, error: Exception) -> None:
+        self._metrics.loads.labels(self._feed, outcome).inc()
+        problem = f"{type(error).__name__}: {str(error)[:500]}"
+        if problem != self._problem:
+            log.warning("%s: %s", self._feed, problem)
+        self._problem, self._failed_with = problem, type(error)
+
+
+class _Kept:
+    """A connection and a Spark session that outlive a load, and end with the first failure."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stack = ExitStack()
+        self._connection: SnowflakeConnection | None = None
+        self._spark: SparkSession | None = None
+        self._loads = 0
+
+    @contextmanager
+    def connect(self) -> "Iterator[SnowflakeConnection]":
+        if self._connection is None:
+            self._connection = self._stack.enter_context(connect(self._settings))
+        try:
+            yield self._connection
+        except BaseException:
+            self.close()
+            raise
+
+    def spark(self) -> "SparkSession":
+        from crypto_platform.connectors.spark import session
+
+        if self._spark is None:
+            self._spark = session(self._settings)
+        return self._spark
+
+    def renew(self) -> None:
+        """Before each load: end both sessions when they have served enough of them."""
+        if self._loads == LOADS_A_SESSION:
+            self.close()
+        self._loads += 1
+
+    def close(self) -> None:
+        """Let go of both; the next use opens them again."""
+        self._loads = 0
+        stack, self._stack, self._connection = self._stack, ExitStack(), None
+        with suppress(Exception):
+            stack.close()
+        self._stop_spark()
+
+    def _stop_spark(self) -> None:
+        spark, self._spark = self._spark, None
+        if spark is not None:
+            with suppress(Exception):
+                spark.stop()

@@ -1,1 +1,0 @@
-"""What of Dagster becomes an alert: functions of its instance, which the sensors and the watchdog call."""

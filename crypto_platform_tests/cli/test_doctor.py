@@ -1,0 +1,74 @@
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from crypto_platform.cli.doctor import Finding, examine
+from crypto_platform.settings import Settings
+
+
+def findings(settings: Settings) -> dict[str, Finding]:
+    return {finding.check: finding for finding in examine(settings)}
+
+
+def test_a_machine_that_is_set_up_is_well(fresh_settings: Settings) -> None:
+    found = findings(fresh_settings)
+    assert {name for name, finding in found.items() if not finding.ok} <= {"memory", "disk"}
+    assert found["java"].found.startswith("21.")
+    assert found["kafka port"].ok
+
+
+def test_what_is_missing_comes_with_what_to_do(fresh_settings: Settings, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        wrong = fresh_settings.model_copy(
+            update={
+                "sandbox_java": "system",
+                "java_home": tmp_path,
+                "jvm_jars": tmp_path,
+                "sandbox_spark_port": server.getsockname()[1],
+            }
+        )
+        found = findings(wrong)
+    assert "unset SANDBOX_JAVA" in found["java"].mend
+    assert "crypto_platform.sandbox.jars" in found["jars"].mend
+    assert f"process {os.getpid()}" in found["spark port"].found
+    assert "SANDBOX_SPARK_PORT" in found["spark port"].mend
+
+
+def test_a_home_that_cannot_be_written_is_named(fresh_settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    found = findings(fresh_settings.model_copy(update={"crypto_platform_home": tmp_path / "file" / "home"}))
+    assert "CRYPTO_PLATFORM_HOME" in found["disk"].mend
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_systems_that_do_not_answer_are_named_with_their_settings(fresh_settings: Settings) -> None:
+    nowhere = fresh_settings.model_copy(
+        update={
+            "apca_api_data_url": "http://127.0.0.1:1",
+            "kafka_bootstrap_servers": "127.0.0.1:1",
+            "spark_remote": "sc://127.0.0.1:1",
+            "snowflake_account": "org-account",
+        }
+    )
+    found = findings(nowhere)
+    assert "APCA_API_DATA_URL" in found["alpaca"].mend
+    assert "KAFKA_BOOTSTRAP_SERVERS" in found["kafka"].mend
+    assert "SPARK_REMOTE" in found["spark"].mend
+    assert "SNOWFLAKE_PRIVATE_KEY_FILE" in found["snowflake"].mend
+
+
+def test_systems_that_answer_are_well(sandbox: Settings) -> None:
+    found = findings(sandbox)
+    assert found["snowflake"].found == f"running at http://127.0.0.1:{sandbox.sandbox_snowflake_port}"
+    external = sandbox.model_copy(
+        update={
+            "apca_api_data_url": sandbox.alpaca_url,
+            "kafka_bootstrap_servers": sandbox.kafka_servers,
+            "spark_remote": sandbox.spark_url,
+        }
+    )
+    logins = findings(external)
+    assert [name for name in ("alpaca", "kafka", "spark") if not logins[name].ok] == []

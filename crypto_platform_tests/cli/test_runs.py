@@ -1,0 +1,241 @@
+"""Whole runs: from the Alpaca sandbox to the daily facts, by Dagster, on the real systems."""
+
+import os
+import signal
+import subprocess
+import sys
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import dagster as dg
+import pandas as pd
+import pytest
+
+from crypto_platform.cli.runs import Order, Run, materialize
+from crypto_platform.connectors.lake import Lake
+from crypto_platform.connectors.snowflake.connection import connect
+from crypto_platform.ingestion.topic_load import accept_ledger_loss
+from crypto_platform.market.data_source import Source
+from crypto_platform.settings import PROJECT_ROOT, Settings, use
+
+RECORDINGS = PROJECT_ROOT / "recordings"
+CASES = PROJECT_ROOT / "crypto_platform_tests" / "fixtures" / "cases"
+
+
+def rows(sandbox: Settings, statement: str) -> list[tuple]:
+    with connect(sandbox) as connection, connection.cursor() as cursor:
+        cursor.execute(statement)
+        return cursor.fetchall()
+
+
+def stage(run: Run, name: str) -> dict:
+    return next(s.metadata for s in run.stages if s.name == name)
+
+
+def daily_by_pandas(path: Path, start: str, end: str) -> list[tuple]:
+    """Open, high, low, close, exact volume and trades of each UTC day, straight from the recording."""
+    frame = pd.read_parquet(path)
+    frame["timestamp"] = pd.to_datetime(frame["timestamp"], utc=True)
+    frame = frame[(frame.timestamp >= start) & (frame.timestamp < end)].sort_values("timestamp")
+    frame["volume"] = frame["volume"].map(repr).map(Decimal)
+    days = frame.groupby(frame.timestamp.dt.date)
+    return [
+        (
+            day,
+            bars.open.iloc[0],
+            bars.high.max(),
+            bars.low.min(),
+            bars.close.iloc[-1],
+            float(sum(bars.volume)),
+            int(bars.trade_count.sum()),
+        )
+        for day, bars in days
+    ]
+
+
+def test_a_range_becomes_daily_bars_equal_to_pandas_and_a_rerun_adds_nothing(platform: Settings) -> None:
+    order = Order("crypto", date(2026, 3, 1), date(2026, 3, 4))
+    first = materialize(order)
+    assert first.ok, first.errors
+    assert stage(first, "raw")["loaded"] == 3 * 1440
+    assert stage(first, "alpaca")["origin"] == "recorded"
+    facts = "SELECT bar_date, open, high, low, close, volume, trade_count FROM MARKET.MARTS.FCT_BARS_1D "
+    where = "WHERE symbol = 'BTC/USD' AND bar_date >= '2026-03-01' AND bar_date < '2026-03-04' ORDER BY bar_date"
+    expected = daily_by_pandas(RECORDINGS / "BTC-USD_1Min.parquet", "2026-03-01", "2026-03-04")
+    assert rows(platform, facts + where) == expected
+    before = rows(platform, "SELECT count(*), max(loaded_at) FROM MARKET.RAW.CRYPTO_BARS")
+
+    again = materialize(order)
+    assert again.ok, again.errors
+    assert (stage(again, "raw")["loaded"], stage(again, "raw")["unchanged"]) == (0, 3 * 1440)
+    assert rows(platform, "SELECT count(*), max(loaded_at) FROM MARKET.RAW.CRYPTO_BARS") == before
+    assert rows(platform, facts + where) == expected
+
+
+def test_a_run_is_one_run_of_the_feeds_job_with_all_its_partitions(platform: Settings) -> None:
+    run = materialize(Order("crypto", date(2026, 3, 10), date(2026, 3, 12)))
+    assert run.ok, run.errors
+    with dg.DagsterInstance.get() as instance:
+        record = instance.get_run_by_id(run.run_id)
+        assert record is not None
+        assert record.job_name == "crypto"
+        assert record.status == dg.DagsterRunStatus.SUCCESS
+        for key in ("alpaca/crypto_bars", "kafka/crypto_bars", "raw/crypto_bars", "marts/fct_bars_1d"):
+            done = instance.get_materialized_partitions(dg.AssetKey.from_user_string(key))
+            assert {"2026-03-10", "2026-03-11"} <= done, key
+        checks = instance.event_log_storage.get_asset_check_execution_history(
+            dg.AssetCheckKey(dg.AssetKey(["raw", "crypto_bars"]), "every_published_bar_is_in"), limit=1
+        )
+        assert checks[0].run_id == run.run_id
+
+
+def test_a_killed_run_does_not_keep_its_topic(platform: Settings) -> None:
+    order = Order("crypto", date(2026, 3, 15), date(2026, 3, 16))
+    script = (
+        "from datetime import date\nfrom crypto_platform.cli.runs import Order, materialize\n"
+        f"materialize(Order('crypto', {order.start!r}, {order.end!r}))".replace("datetime.date", "date")
+    )
+    crashed = subprocess.run(
+        [sys.executable, "-c", script], env={**os.environ, "CRASH_AT": "after_copy"}, capture_output=True, check=False
+    )
+    assert crashed.returncode == -signal.SIGKILL, crashed.stderr
+    run = materialize(order)
+    assert run.ok, run.errors
+    assert stage(run, "raw")["loaded"] == 1440
+    with dg.DagsterInstance.get() as instance:
+        states = {r.status for r in instance.get_runs(dg.RunsFilter(job_name="crypto"))}
+    assert dg.DagsterRunStatus.STARTED not in states
+
+
+def test_bars_that_cannot_be_are_rejected_and_the_others_are_facts(platform: Settings, tmp_path: Path) -> None:
+    """The case's bars, on a day that the shipped recordings do not have."""
+    (file,) = (CASES / "impossible-bars").glob("*.csv")
+    (tmp_path / file.name).write_text(file.read_text().replace("2026-03-01", "2025-03-01"))
+    with Source(recordings=tmp_path).address(platform) as addressed:
+        use(addressed)
+        # A second run touches a day that has them.
+        for loaded in (4, 0):
+            run = materialize(Order("crypto", date(2025, 3, 1), date(2025, 3, 2)))
+            assert run.ok, run.errors
+            raw = stage(run, "raw")
+            assert (raw["loaded"], raw["rejected"]) == (loaded, 3)
+    with dg.DagsterInstance.get() as instance:
+        checks = {
+            name: instance.event_log_storage.get_asset_check_execution_history(
+                dg.AssetCheckKey(dg.AssetKey(["raw", "crypto_bars"]), name), limit=1
+            )[0]
+            for name in ("no_bar_is_rejected", "prices_hold_together")
+        }
+    assert checks["no_bar_is_rejected"].status.value == "FAILED"
+    assert checks["prices_hold_together"].status.value == "SUCCEEDED"
+    reasons = (
+        "SELECT reason FROM MARKET.RAW.REJECTED_BARS "
+        "WHERE load_id = (SELECT max_by(load_id, finished_at) FROM MARKET.RAW.LOADS) ORDER BY kafka_offset"
+    )
+    assert rows(platform, reasons) == [
+        ("open is outside of low and high",),
+        ("vwap is outside of low and high",),
+        ("volume is not a number from zero up",),
+    ]
+    facts = "SELECT bar_start::time::varchar, vwap FROM MARKET.MARTS.FCT_BARS WHERE bar_date = '2025-03-01' ORDER BY 1"
+    assert rows(platform, facts) == [("00:00:00", None), ("00:01:00", 101), ("00:02:00", None), ("00:03:00", 104.6)]
+    daily = "SELECT low, high, vwap FROM MARKET.MARTS.FCT_BARS_1D WHERE bar_date = '2025-03-01'"
+    assert rows(platform, daily) == [(90, 110, pytest.approx((2 * 101 + 104.6) / 3))]
+
+
+def test_days_without_a_session_are_counted_zeros_with_the_reason(platform: Settings) -> None:
+    run = materialize(Order("us_equity", date(2025, 7, 3), date(2025, 7, 6)))
+    assert run.ok, run.errors
+    with dg.DagsterInstance.get() as instance:
+        found = {}
+        for record in instance.fetch_materializations(dg.AssetKey(["alpaca", "us_equity_bars"]), limit=100).records:
+            assert record.asset_materialization
+            metadata = record.asset_materialization.metadata
+            found.setdefault(record.partition_key, metadata)
+    assert found["2025-07-03"]["bars of the day"].value > 0
+    assert "no bars because" not in found["2025-07-03"]
+    assert found["2025-07-04"]["no bars because"].value == "no session: July 4th"
+    assert found["2025-07-05"]["no bars because"].value == "no session: Saturday"
+
+
+def test_some_symbols_only(platform: Settings) -> None:
+    lake = Lake(platform.lake)
+    days = date(2025, 8, 5), date(2025, 8, 6)
+    one = materialize(Order("us_equity", *days, ("SPY",)))
+    assert one.ok, one.errors
+    assert list(stage(one, "alpaca")["bars by symbol"]) == ["SPY"]
+    assert list(lake.counts("us_equity", "15Min", days[0])) == ["SPY"]
+    rest = materialize(Order("us_equity", *days, ("AAPL", "NVDA")))
+    assert rest.ok, rest.errors
+    assert list(lake.counts("us_equity", "15Min", days[0])) == ["AAPL", "NVDA", "SPY"]
+    assert stage(rest, "kafka")["messages"] == sum(stage(rest, "alpaca")["bars by symbol"].values())
+
+
+def test_recordings_from_any_folder(platform: Settings, tmp_path: Path) -> None:
+    start = datetime(2025, 2, 3, tzinfo=UTC)
+    lines = [
+        f"{(start + timedelta(minutes=n)).isoformat()},BTC/USD,"
+        f"{100 + n},{101 + n},{99 + n},{100.5 + n},{n / 8},{n},{100 + n}"
+        for n in range(0, 1440, 2)
+    ]
+    header = "timestamp,symbol,open,high,low,close,volume,trade_count,vwap"
+    (tmp_path / "my own bars 1m.csv").write_text("\n".join([header, *lines]))
+    with Source(recordings=tmp_path).address(platform) as addressed:
+        use(addressed)
+        run = materialize(Order("crypto", date(2025, 2, 3), date(2025, 2, 4)))
+    assert run.ok, run.errors
+    found = rows(platform, "SELECT open, high, low, close FROM MARKET.MARTS.FCT_BARS_1D WHERE bar_date = '2025-02-03'")
+    assert found == [(100, 1539, 99, 1538.5)]
+
+
+def test_an_unknown_symbol_fails_the_run_by_name_and_nothing_is_published(platform: Settings, tmp_path: Path) -> None:
+    (tmp_path / "ETH-USD_1Min.csv").write_text(
+        "timestamp,symbol,open,high,low,close,volume\n2025-02-05T00:00:00Z,ETH/USD,1,1,1,1,1\n"
+    )
+    with Source(recordings=tmp_path).address(platform) as addressed:
+        use(addressed)
+        run = materialize(Order("crypto", date(2025, 2, 5), date(2025, 2, 6)))
+    assert not run.ok
+    assert "BTC/USD" in run.errors[0]
+    assert [s.name for s in run.stages] == []
+
+
+def test_a_load_that_lacks_published_bars_stops_before_dbt(platform: Settings) -> None:
+    order = Order("crypto", date(2026, 3, 20), date(2026, 3, 21))
+    fetched = materialize(order)
+    assert fetched.ok, fetched.errors
+    with connect(platform) as connection:
+        connection.cursor().execute("DELETE FROM MARKET.RAW.CRYPTO_BARS WHERE bar_start = '2026-03-20 12:00:00'")
+    run = materialize(order, stages=("raw",))
+    assert not run.ok
+    assert any("every_published_bar_is_in: 1 bars of the lake are not in" in error for error in run.errors)
+    assert "dbt" not in [s.name for s in run.stages]
+    assert accept_ledger_loss(platform, "crypto", "refill").versions == 1
+    mended = materialize(order, stages=("kafka", "raw"))
+    assert mended.ok, mended.errors
+    assert stage(mended, "raw")["loaded"] == 1
+
+
+@pytest.mark.parametrize(
+    ("order", "words"),
+    [
+        (("nothing", date(2026, 3, 1), date(2026, 3, 2)), "there is no feed 'nothing': choose from crypto"),
+        (("crypto", date(2026, 3, 2), date(2026, 3, 2)), "is empty"),
+        (("crypto", date(2001, 1, 1), date(2026, 3, 2)), "set an earlier start_date"),
+        (("crypto", date(2026, 3, 1), date(2999, 1, 1)), "is too late"),
+        (("crypto", date(2026, 3, 1), date(2026, 3, 2), ("DOGE/USD",)), "DOGE/USD is not among"),
+    ],
+)
+def test_what_cannot_be_ordered_is_refused_in_words(order: tuple, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        Order(*order)
+
+
+def test_one_source_at_a_time(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="choose one of"):
+        Source(simulated=True, live=True)
+    with pytest.raises(ValueError, match="is not a folder"):
+        Source(recordings=tmp_path / "none")
+    with Source(live=True).address(Settings()) as live:
+        assert live.alpaca_url == "https://data.alpaca.markets"

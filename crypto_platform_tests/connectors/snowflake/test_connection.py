@@ -1,0 +1,56 @@
+from pathlib import Path
+
+import pytest
+import snowflake.connector
+from pydantic import SecretStr
+
+from crypto_platform.connectors.snowflake.connection import connect, connection_args
+from crypto_platform.settings import Settings
+
+
+def test_the_emulator_is_reached_on_loopback() -> None:
+    arguments = connection_args(Settings(sandbox_snowflake_port=1234))
+    assert (arguments["host"], arguments["port"], arguments["protocol"]) == ("127.0.0.1", 1234, "http")
+    assert arguments["session_parameters"]["TIMEZONE"] == "UTC"
+    assert "QUERY_TAG" not in arguments["session_parameters"]
+
+
+def test_production_logs_in_with_a_key_pair() -> None:
+    arguments = connection_args(
+        Settings(
+            snowflake_account="org-account",
+            snowflake_private_key_file=Path("/keys/rsa.p8"),
+            snowflake_private_key_file_pwd=SecretStr("s3cret"),
+            snowflake_role="LOADER",
+        )
+    )
+    assert arguments["authenticator"] == "SNOWFLAKE_JWT"
+    assert (arguments["private_key_file"], arguments["private_key_file_pwd"]) == ("/keys/rsa.p8", "s3cret")
+    assert arguments["role"] == "LOADER"
+    assert not {"password", "warehouse", "host"} & set(arguments)
+    assert arguments["session_parameters"] == {"TIMEZONE": "UTC", "QUERY_TAG": "crypto_platform"}
+
+
+def test_an_account_without_a_key_is_refused() -> None:
+    with pytest.raises(ValueError, match="SNOWFLAKE_PRIVATE_KEY_FILE is not"):
+        connection_args(Settings(snowflake_account="org-account"))
+
+
+def test_an_exception_leaves_no_transaction_and_no_lock(sandbox: Settings) -> None:
+    with connect(sandbox) as connection:
+        connection.cursor().execute("create schema if not exists connection_test")
+        connection.cursor().execute("create or replace table connection_test.t as select 1 as a")
+    with pytest.raises(ZeroDivisionError), connect(sandbox) as connection:
+        connection.cursor().execute("begin")
+        connection.cursor().execute("update connection_test.t set a = 2")
+        raise ZeroDivisionError
+    assert connection.is_closed()
+    with connect(sandbox) as connection:
+        assert connection.cursor().execute("select a from connection_test.t").fetchall() == [(1,)]
+        connection.cursor().execute("update connection_test.t set a = 3")
+
+
+def test_a_login_that_fails_raises(sandbox: Settings) -> None:
+    gone = sandbox.model_copy(update={"sandbox_snowflake_port": 1, "snowflake_network_timeout": 1})
+    with pytest.raises(snowflake.connector.errors.Error), connect(gone):
+        pass

@@ -1,0 +1,240 @@
+"""What datasets make of data that the recordings do not hold, asked of Superset as its pages ask."""
+
+import runpy
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from crypto_platform.connectors.superset import charts, code
+from crypto_platform.connectors.superset.client import connect
+from crypto_platform.connectors.superset.home import CODE
+from crypto_platform.settings import Settings
+from crypto_platform_tests.dbt_project.warehouse import Warehouse
+
+# With the set-up of Superset and of the marts.
+pytestmark = pytest.mark.timeout(900)
+FILES = code.read()
+Rows = list[dict[str, Any]]
+Asked = Callable[..., Rows]
+
+
+@pytest.fixture(scope="module")
+def ask(superset: Settings) -> Iterator[Asked]:
+    """Ask a chart by its file's name, with the values that filters chose by column."""
+    with connect(superset) as client:
+
+        def asked(chart: str, time_range: str = "No filter", **chosen: str) -> Rows:
+            return charts.rows(client, FILES[f"charts/{chart}.yaml"]["uuid"], chosen, time_range)
+
+        yield asked
+
+
+@contextmanager
+def symbol(warehouse: Warehouse, name: str, calendar: str = "24/7", **tables: str) -> Iterator[None]:
+    """A symbol that is there meanwhile: per table a query over the recorded bitcoin's rows, named `bitcoin`."""
+    tables = {"dim_symbols": f"select * replace ('{calendar}' as calendar) from bitcoin"} | tables
+    for table, query in tables.items():
+        warehouse.query(
+            f"insert into MARTS.{table} with bitcoin as (select * from MARTS.{table} where symbol = 'BTC/USD') "
+            f"select * replace ('{name}' as symbol) from ({query})"
+        )
+    try:
+        yield
+    finally:
+        for table in tables:
+            warehouse.query(f"delete from MARTS.{table} where symbol = '{name}'")
+
+
+def part(rows: Rows, name: str) -> Rows:
+    return [row for row in rows if row["part"] == name]
+
+
+def test_across_a_hole_the_newest_candles_the_axis_and_the_lines_are_drawn(recorded: Warehouse, ask: Asked) -> None:
+    # Half a year lies between the newest 8 hours and the 192 before them.
+    hole = (
+        "select * exclude (n) replace (dateadd('hour', iff(n <= 8, 4400, 0), bar_start) as bar_start) from "
+        "(select *, row_number() over (order by bar_start desc) as n from bitcoin) where n <= 200"
+    )
+    with symbol(recorded, "HOLE/USD", fct_bars_1h=hole, fct_indicators_1h=hole):
+        drawn = ask("candles", symbol="HOLE/USD", timeframe="1Hour", candles="200")
+        hours = recorded.query(
+            "select bar_start, close from MARTS.fct_bars_1h where symbol = 'HOLE/USD' order by bar_start desc limit 8"
+        )
+    bars = part(drawn, "bar")
+    assert [bar["label"].split(" UTC")[0] for bar in bars] == [f"{at:%Y-%m-%d %H:%M}" for at in hours.bar_start[::-1]]
+    assert bars[-1]["x"] == 199
+    assert len(part(drawn, "gap")) == 192
+    assert "8 bars" in drawn[0]["label"]
+    assert "192 times without a bar" in drawn[0]["label"]
+    assert len(part(drawn, "price")) >= 3
+    assert len(part(drawn, "line")) == 7
+
+
+def test_minutes_are_read_of_the_week_before_the_newest_day(recorded: Warehouse, ask: Asked) -> None:
+    """Its calendar has no sessions, so that nothing but its bars is drawn."""
+    days = "(select max(bar_date) from bitcoin)"
+    some = f"bar_start = cast(bar_date as timestamp_ntz) and datediff('day', bar_date, {days}) in (0, 6, 8)"
+    midnights = f"select * from bitcoin where {some}"
+    with symbol(recorded, "WEEK/USD", "none", fct_bars=midnights, fct_bars_1h=midnights):
+        (newest,) = recorded.query("select max(bar_date) as day from MARTS.fct_bars where symbol = 'WEEK/USD'").day
+
+        def days_before(time_range: str) -> list[int]:
+            drawn = part(ask("candles", time_range, symbol="WEEK/USD", timeframe="1Min", candles="500"), "bar")
+            return [(newest - type(newest).fromisoformat(bar["label"][:10])).days for bar in drawn]
+
+        assert days_before("No filter") == [6, 0]
+        assert days_before("2020-01-01 : 2040-01-01") == [6, 0]
+        assert days_before(f"2020-01-01 : {newest}") == [8, 6]
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(1e-10, 0.0), (1e-8, 0.9998), (3e-5, 0.0), (1.0, 0.0), (1e6, 0.0)])
+def test_an_axis_tells_its_prices_apart_and_lines_are_not_rounded(
+    recorded: Warehouse, ask: Asked, scale: float, offset: float
+) -> None:
+    def moved(offset: float, *columns: str) -> str:
+        return ", ".join(f"{scale} * {name} + {offset} as {name}" for name in columns)
+
+    prices, bands = moved(offset, "open", "high", "low", "close"), moved(offset, "bollinger_lower", "bollinger_upper")
+    tables = {
+        "fct_bars_1h": f"select * replace ({prices}) from bitcoin",
+        "fct_indicators_1h": f"select * replace ({bands}, {moved(0, 'macd', 'macd_signal')}) from bitcoin",
+    }
+    with symbol(recorded, "SCALED/USD", **tables):
+        drawn = ask("candles", symbol="SCALED/USD", timeframe="1Hour", candles="200")
+        macd = recorded.query(
+            "select macd from MARTS.fct_indicators_1h where symbol = 'SCALED/USD' "
+            "and macd is not null order by bar_start desc limit 200"
+        ).macd[::-1]
+    ticks = part(drawn, "price")
+    assert len({tick["label"] for tick in ticks}) == len(ticks) >= 3
+    told = [float(tick["label"].replace(",", "")) for tick in ticks]
+    assert told == pytest.approx([tick["low"] for tick in ticks], rel=1e-9)
+    (line,) = (row["points"] for row in part(drawn, "line") if row["name"] == "macd")
+    assert [float(point.split(",")[1]) for point in line.split()] == pytest.approx(list(macd), rel=1e-6)
+
+
+@pytest.fixture(scope="module")
+def number() -> Callable[..., str]:
+    """`number` of `dashboards/superset_config.py`, which only Superset's own Python can import otherwise."""
+    stub = ModuleType("superset")
+    stub.config = ModuleType("config")  # type: ignore[attr-defined]
+    stub.config.TALISMAN_CONFIG = {"content_security_policy": {}}
+    stub.config.THEME_DEFAULT = {"token": {}}
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("snowflake.sqlalchemy", "superset"):
+            patch.setitem(sys.modules, name, stub)
+        patch.setenv("SUPERSET_SECRET_KEY", "none")
+        patch.setenv("SUPERSET_WAREHOUSE", "{}")
+        found: Callable[..., str] = runpy.run_path(str(CODE / "superset_config.py"))["number"]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("0", "0"),
+        ("0.0000123", "0.00001230"),
+        ("0.9998", "0.99980000"),
+        ("2.2314", "2.2314"),
+        ("2.2349", "2.2349"),
+        ("99.5", "99.5000"),
+        ("123.456", "123.46"),
+        ("-1234.5", "-1,234.50"),
+        ("999999.5", "999,999.50"),
+        ("1234567890", "1,234,567,890.00"),
+        ("123456789012", "123,456,789,012.00"),
+        ("1234567890123", "1,234,567,890,123"),
+    ],
+)
+def test_a_number_is_written_for_people(recorded: Warehouse, number: Callable[..., str], value: str, text: str) -> None:
+    (row,) = recorded.query(f"select {number(f'cast({value} as float)')} as text").text
+    assert row == text
+
+
+@contextmanager
+def inserted(warehouse: Warehouse, table: str, mark: str, *rows: str) -> Iterator[None]:
+    """Rows that are there meanwhile, `select`s by column name; `mark` is what tells them from others."""
+    for row in rows:
+        columns = ", ".join(warehouse.query(f"select * from ({row}) limit 0"))
+        warehouse.query(f"insert into {table} ({columns}) {row}")
+    try:
+        yield
+    finally:
+        warehouse.query(f"delete from {table} where {mark}")
+
+
+def tile(rows: Rows, what: str) -> tuple[str, str]:
+    (found,) = (row for row in rows if row["what"] == what)
+    return found["figure"], found["state"]
+
+
+def test_a_reject_is_told_whatever_its_day_and_filtered_by_asset_class(recorded: Warehouse, ask: Asked) -> None:
+    # A holiday, after the last bar: no day of fct_completeness.
+    rejected = (
+        "select 'us_equity' as feed, 'none' as kafka_topic, 0 as kafka_partition, 1 as kafka_offset, "
+        "'no_symbol' as reason, 'test' as load_id, cast('2026-12-25 12:00:00' as timestamp_ntz) as rejected_at"
+    )
+    with inserted(recorded, "RAW.REJECTED_BARS", "load_id = 'test'", rejected):
+        assert tile(ask("health_summary"), "messages were rejected") == ("1", "bad")
+        assert tile(ask("health_summary", asset_class="us_equity"), "messages were rejected") == ("1", "bad")
+        assert tile(ask("health_summary", asset_class="crypto"), "messages were rejected") == ("0", "good")
+        on_the_day = "2026-12-25 : 2026-12-26"
+        assert tile(ask("health_summary", on_the_day), "messages were rejected") == ("1", "bad")
+        assert tile(ask("health_summary", "2026-12-26 : 2026-12-27"), "messages were rejected") == ("0", "good")
+        assert [r["reason"] for r in ask("rejections", asset_class="us_equity")] == [None, "no_symbol"]
+        assert [r["reason"] for r in ask("rejections", asset_class="crypto")] == [None]
+
+
+def test_loads_are_filtered_by_asset_class(recorded: Warehouse, ask: Asked) -> None:
+    load = (
+        "select 'test' as load_id, '{0}' as feed, '' as topic, '' as topic_id, '' as run_id, '' as from_offsets, "
+        "'' as to_offsets, 1 as messages, 1 as loaded, 0 as unchanged, 0 as rejected, 0 as gaps, "
+        "sysdate() as started_at, sysdate() as finished_at"
+    )
+    with inserted(recorded, "RAW.LOADS", "load_id = 'test'", load.format("crypto"), load.format("us_equity")):
+        assert len(ask("loads")) == 2
+        assert [row["feed"] for row in ask("loads", asset_class="crypto")] == ["crypto"]
+
+
+def test_bars_of_a_running_day_are_not_said_to_lack(recorded: Warehouse, ask: Asked) -> None:
+    day = (
+        "select 'crypto' as feed, 'crypto' as asset_class, 'DAYS/USD' as symbol, '1Min' as timeframe, "
+        "cast('2026-06-0{0}' as date) as bar_date, {1} as is_settled, 720 as bars, 720 as stream_bars, "
+        "{2} as rest_bars, 720 - {2} as only_stream_bars, 0 as only_rest_bars, 0 as differing_bars, "
+        "{2} as reconciled_bars, 1 as median_lateness_seconds, 2 as p99_lateness_seconds"
+    )
+    running, settled, lacking = day.format(3, False, 0), day.format(1, True, 720), day.format(2, True, 717)
+    table, mark = "MARTS.fct_stream_reconciliation", "symbol = 'DAYS/USD'"
+
+    def said() -> tuple[str, int, str]:
+        (row,) = (row for row in ask("reconciliation") if row["symbol"] == "DAYS/USD")
+        return row["days_settled"], row["only_stream_bars"], row["reconciled"]
+
+    with inserted(recorded, table, mark, running):
+        assert said() == ("0 of 1", 0, "no day settled")
+    with inserted(recorded, table, mark, running, settled):
+        assert said() == ("1 of 2", 0, "100.00 %")
+    with inserted(recorded, table, mark, running, settled, lacking):
+        assert said() == ("2 of 3", 3, "99.79 %")
+
+
+def test_the_deepest_fall_is_within_the_chosen_time(recorded: Warehouse, ask: Asked) -> None:
+    closes = recorded.query(
+        "select bar_date, close from MARTS.fct_returns_1d where symbol = 'BTC/USD' order by bar_date"
+    )
+    within = closes[closes.close.idxmax() + 1 :]
+    assert len(within) > 3
+    (row,) = (r for r in ask("risk_table", f"{within.bar_date.iloc[0]} : 2040-01-01") if r["symbol"] == "BTC/USD")
+    assert row["Deepest fall"] == pytest.approx((within.close / within.close.cummax() - 1).min())
+
+
+def test_prices_and_volumes_have_their_units(ask: Asked) -> None:
+    units = {row["symbol"]: (row["quote_currency"], row["volume_unit"]) for row in ask("market_overview")}
+    assert units["BTC/USD"] == ("USD", "BTC")
+    assert units["SPY"] == ("USD", "shares")
+    about = ask("candles", symbol="SPY")[0]
+    assert (about["currency"], about["volume_unit"]) == ("USD", "shares")

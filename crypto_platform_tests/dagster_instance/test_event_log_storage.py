@@ -1,0 +1,144 @@
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dagster as dg
+import psutil
+import pytest
+from dagster._core.events.log import EventLogEntry
+from dagster._core.storage.event_log import SqliteEventLogStorage
+from sqlalchemy import Engine, event
+
+from crypto_platform.dagster_instance.event_log_storage import (
+    BATCH_SIZE_VARIABLE,
+    OPEN_AT_MOST,
+    KeptSqliteEventLogStorage,
+)
+
+DAYS = 50
+PARTITIONS = dg.DailyPartitionsDefinition(start_date="2026-01-01")
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a storage of a test sets is not the next test's."""
+    monkeypatch.setenv(BATCH_SIZE_VARIABLE, "0")
+    monkeypatch.delenv(BATCH_SIZE_VARIABLE)
+
+
+@dg.asset(
+    partitions_def=PARTITIONS,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    check_specs=[dg.AssetCheckSpec("holds", asset="bars")],
+)
+def bars(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    for day in context.partition_keys:
+        context.add_asset_metadata({"day": day}, "bars", partition_key=day)
+    return dg.MaterializeResult(check_results=[dg.AssetCheckResult(passed=True, check_name="holds")])
+
+
+@contextmanager
+def instance(folder: Path, kept: bool) -> Iterator[dg.DagsterInstance]:
+    folder.mkdir()
+    storage = KeptSqliteEventLogStorage if kept else SqliteEventLogStorage
+    (folder / "dagster.yaml").write_text(
+        f"telemetry: {{enabled: false}}\nevent_log_storage:\n  module: {storage.__module__}\n"
+        f"  class: {storage.__name__}\n  config: {{base_dir: {folder / 'history'}}}\n"
+    )
+    with dg.DagsterInstance.from_config(str(folder)) as opened:
+        assert type(opened.event_log_storage) is storage
+        yield opened
+
+
+def materialize(opened: dg.DagsterInstance) -> str:
+    last = PARTITIONS.get_partition_keys()[DAYS - 1]
+    tags = {"dagster/asset_partition_range_start": "2026-01-01", "dagster/asset_partition_range_end": last}
+    result = dg.materialize([bars], instance=opened, tags=tags)
+    assert result.success
+    return result.run_id
+
+
+def stored(opened: dg.DagsterInstance) -> dict[str, object]:
+    """What the UI asks for, without what differs from run to run."""
+    run_id = materialize(opened)
+    records = opened.get_records_for_run(run_id, limit=10_000).records
+    (check,) = bars.check_keys
+    index = opened.fetch_materializations(dg.AssetKey("bars"), limit=10_000).records
+    return {
+        "run": sorted(r.event_log_entry.dagster_event_type.value for r in records),  # type: ignore[union-attr]
+        "index": [(r.partition_key, r.asset_materialization.metadata) for r in index],  # type: ignore[union-attr]
+        "partitions": opened.get_materialized_partitions(dg.AssetKey("bars")),
+        "checks": len(opened.event_log_storage.get_asset_check_execution_history(check, limit=9)),
+    }
+
+
+def test_it_stores_what_dagsters_own_does(tmp_path: Path) -> None:
+    with instance(tmp_path / "own", kept=False) as own:
+        expected = stored(own)
+    with instance(tmp_path / "kept", kept=True) as kept:
+        assert stored(kept) == expected
+    assert len(expected["partitions"]) == DAYS  # type: ignore[arg-type]
+
+
+def test_the_events_of_many_partitions_share_a_commit(tmp_path: Path) -> None:
+    commits = 0
+
+    def count(_connection: object) -> None:
+        nonlocal commits
+        commits += 1
+
+    event.listen(Engine, "commit", count)
+    try:
+        with instance(tmp_path / "kept", kept=True) as kept:
+            materialize(kept)
+    finally:
+        event.remove(Engine, "commit", count)
+    # A commit an event would be three a partition: planned, materialised, and that in the index.
+    assert 0 < commits < 2 * DAYS
+
+
+def test_a_batch_that_fails_leaves_nothing_and_can_be_stored_event_by_event(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fired = []
+    original = SqliteEventLogStorage.store_event
+
+    def fail_once(self: SqliteEventLogStorage, entry: EventLogEntry) -> None:
+        original(self, entry)
+        if self._in_batch and entry.dagster_event and entry.dagster_event.partition == "2026-01-20" and not fired:
+            fired.append(entry)
+            raise OSError("disk full")
+
+    monkeypatch.setattr(SqliteEventLogStorage, "store_event", fail_once)
+    with instance(tmp_path / "kept", kept=True) as kept:
+        found = stored(kept)
+    monkeypatch.undo()
+    assert fired
+    with instance(tmp_path / "own", kept=False) as own:
+        assert found == stored(own)
+
+
+@pytest.mark.slow
+def test_databases_of_old_runs_are_closed_and_read_again(tmp_path: Path) -> None:
+    with instance(tmp_path / "kept", kept=True) as kept:
+        ids = [made.execute_in_process(instance=kept).run_id for _ in range(OPEN_AT_MOST + 3)]
+        expected = {run_id: len(kept.all_logs(run_id)) for run_id in ids}
+        assert min(expected.values()) > 0
+        opened = {Path(f.path).stem for f in psutil.Process().open_files() if f.path.startswith(str(tmp_path))}
+        assert ids[-1] in opened
+        assert len(opened & set(ids)) <= OPEN_AT_MOST
+        assert {run_id: len(kept.all_logs(run_id)) for run_id in ids} == expected
+
+
+def test_the_database_of_a_deleted_run_goes(tmp_path: Path) -> None:
+    with instance(tmp_path / "kept", kept=True) as kept:
+        ids = [made.execute_in_process(instance=kept).run_id for _ in range(2)]
+        kept.delete_run(ids[0])
+        assert not list((tmp_path / "kept" / "history").rglob(f"{ids[0]}*"))
+        assert not kept.all_logs(ids[0])
+        assert kept.all_logs(ids[1])
+
+
+@dg.job
+def made() -> None:
+    pass

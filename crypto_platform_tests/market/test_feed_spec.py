@@ -1,0 +1,79 @@
+import shutil
+import sys
+import traceback
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from crypto_platform.market.feed_spec import DEFS, FeedSpec, check_selection, feeds
+
+CRYPTO = FeedSpec(asset_class="crypto", symbols=("BTC/USD", "ETH/USD"), start_date="2025-01-01")
+
+
+def test_the_two_feeds_of_the_project() -> None:
+    assert set(feeds()) >= {"crypto", "us_equity"}
+    assert feeds()["crypto"].symbols == ("BTC/USD",)
+    assert feeds()["us_equity"].timeframe == "15Min"
+
+
+@pytest.mark.parametrize(
+    ("attributes", "words"),
+    [
+        ({"symbols": ["'; drop table x; --"]}, "is not a symbol of asset class crypto"),
+        ({"symbols": ["../../etc"]}, "is not a symbol of asset class crypto"),
+        ({"symbols": ["AAPL"]}, "write BASE/QUOTE such as BTC/USD"),
+        ({"symbols": []}, "at least 1 item"),
+        ({"symbols": ["BTC/USD", "BTC/USD"]}, "listed twice: BTC/USD"),
+        ({"timeframe": "7Min"}, "is not a base timeframe"),
+        ({"adjustment": "all"}, "are for us_equity"),
+        ({"start_date": "someday"}, "valid date"),
+        ({"colour": "red"}, "Extra inputs are not permitted"),
+    ],
+)
+def test_a_bad_attribute_is_refused_in_words(attributes: dict, words: str) -> None:
+    good = {"asset_class": "crypto", "symbols": ["BTC/USD"], "start_date": "2025-01-01"}
+    with pytest.raises(ValueError, match=words.replace("/", ".")):
+        FeedSpec.model_validate(good | attributes)
+
+
+def test_a_bad_feed_file_is_named(tmp_path: Path) -> None:
+    shutil.copytree(DEFS / "crypto", tmp_path / "crypto")
+    path = tmp_path / "crypto" / "defs.yaml"
+    path.write_text(path.read_text().replace("BTC/USD", "BTC USD"))
+    with pytest.raises(ValueError, match=f"(?s){path}: .*BTC USD"):
+        feeds.__wrapped__(tmp_path)
+
+
+@pytest.mark.parametrize("symbol", ["'; drop table x; --", "../../etc"])
+def test_dagster_refuses_a_bad_symbol_at_load_with_its_line(symbol: str, tmp_path: Path) -> None:
+    project = tmp_path / "other"
+    (project / "other" / "defs" / "crypto").mkdir(parents=True)
+    (project / "pyproject.toml").write_text(
+        '[tool.dg]\ndirectory_type = "project"\n[tool.dg.project]\nroot_module = "other"\n'
+    )
+    (project / "other" / "__init__.py").touch()
+    (project / "other" / "defs" / "__init__.py").touch()
+    yaml = (DEFS / "crypto" / "defs.yaml").read_text().replace("[BTC/USD]", f'\n    - BTC/USD\n    - "{symbol}"')
+    (project / "other" / "defs" / "crypto" / "defs.yaml").write_text(yaml)
+    folder = project / "other" / "defs"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(project))
+        # Dagster imports the package, and would find that of the symbol before.
+        for module in [name for name in sys.modules if name.split(".")[0] == "other"]:
+            patch.delitem(sys.modules, module)
+        with pytest.raises(Exception) as refused:
+            dg.ComponentTree.for_project(folder).build_defs(folder)
+    said = "".join(traceback.format_exception(refused.value))
+    assert "is not a symbol of asset class crypto" in said
+    # Dagster's message points at the file and the line of `symbols`.
+    line = 1 + yaml.splitlines().index("  symbols: ")
+    assert f"defs.yaml:{line}" in said
+
+
+def test_a_selection_keeps_the_feeds_order_and_names_strangers() -> None:
+    assert check_selection("crypto", CRYPTO, []) == ("BTC/USD", "ETH/USD")
+    assert check_selection("crypto", CRYPTO, ["ETH/USD"]) == ("ETH/USD",)
+    assert check_selection("crypto", CRYPTO, ["ETH/USD", "BTC/USD"]) == ("BTC/USD", "ETH/USD")
+    with pytest.raises(ValueError, match="DOGE/USD is not among the symbols of feed crypto"):
+        check_selection("crypto", CRYPTO, ["DOGE/USD"])

@@ -1,0 +1,229 @@
+"""The checks' verdicts on a ledger of their own, with one thing wrong at a time."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from snowflake.connector import SnowflakeConnection
+
+from crypto_platform.connectors.alpaca.contract import Drift
+from crypto_platform.connectors.lake import Lake, Section
+from crypto_platform.connectors.snowflake.connection import connect
+from crypto_platform.connectors.snowflake.schema import LOADS, bars_table, ensure_schema
+from crypto_platform.ingestion.extract import ExtractReport
+from crypto_platform.ingestion.topic_load import LoadReport
+from crypto_platform.market.feed_spec import FeedSpec
+from crypto_platform.orchestration.checks import stages
+from crypto_platform.orchestration.checks.stages import Subject
+from crypto_platform.settings import Settings
+from crypto_platform_tests import made
+
+FIRST, LAST = date(2026, 3, 1), date(2026, 3, 20)
+KEY = dg.AssetKey(["raw", "made_bars"])
+SPEC = FeedSpec(asset_class="crypto", symbols=("BTC/USD",), timeframe="1Hour", start_date="2026-01-01")
+NOON = f"{LAST} 12:00"
+NAMES = [check.name for check in stages.RAW]
+
+
+@pytest.fixture(scope="module")
+def connection(sandbox: Settings) -> Iterator[SnowflakeConnection]:
+    with connect(sandbox) as opened:
+        yield opened
+
+
+@pytest.fixture
+def feed(connection: SnowflakeConnection) -> Iterator[str]:
+    """A feed with twenty days of hourly bars that move by a per cent or so."""
+    name = made.feed_name()
+    ensure_schema(connection, name)
+    with closing(connection.cursor()) as cursor:
+        cursor.execute(
+            f"INSERT INTO {bars_table(name)} SELECT 'BTC/USD', '1Hour', dateadd('hour', n, '{FIRST}'::timestamp_ntz), "
+            "price, price * 1.01, price * 0.99, price * 1.005, 10 + mod(n, 7), 5, price, 'rest', "
+            "'2026-04-01'::timestamp_ntz, 'topic', 0, n, 'load', '2026-04-01'::timestamp_ntz "
+            "FROM (SELECT n, 100 + mod(n * 37, 11) / 5 AS price "
+            f"FROM (SELECT row_number() OVER (ORDER BY seq4()) - 1 AS n FROM table(generator(rowcount => {20 * 24}))))"
+        )
+    yield name
+    with closing(connection.cursor()) as cursor:
+        cursor.execute(f"DROP TABLE {bars_table(name)}")
+
+
+def change(connection: SnowflakeConnection, feed: str, what: str, at: str = NOON) -> None:
+    with closing(connection.cursor()) as cursor:
+        cursor.execute(f"UPDATE {bars_table(feed)} SET {what} WHERE bar_start = '{at}'")
+
+
+def subject(feed: str) -> Subject:
+    return Subject(KEY, feed, SPEC, [LAST - timedelta(days=1), LAST])
+
+
+def of_load(
+    connection: SnowflakeConnection, feed: str, lake: Lake, report: LoadReport | None = None
+) -> dict[str, dg.AssetCheckResult]:
+    proof = stages.of_load(subject(feed), connection, lake, report or LoadReport("topic", None))
+    return {str(result.check_name): result for result in proof.results}
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(str(tmp_path))
+
+
+def failed(results: dict[str, dg.AssetCheckResult]) -> list[str]:
+    return [name for name, result in results.items() if not result.passed]
+
+
+def test_a_good_ledger_passes_every_check(connection: SnowflakeConnection, feed: str, lake: Lake) -> None:
+    results = of_load(connection, feed, lake)
+    assert sorted(results) == sorted(NAMES)
+    assert failed(results) == []
+    assert {result.metadata["days"].value for result in results.values()} == {"2026-03-19 to 2026-03-20"}
+
+
+@pytest.mark.parametrize(
+    ("what", "check", "severity", "words"),
+    [
+        ("close = 1000, high = 1000", "prices_do_not_jump", "WARN", "BTC/USD on 2026-03-20: prices from"),
+        ("close = high * 2", "prices_hold_together", "WARN", "1 bars have an open, close or vwap outside"),
+        ("vwap = low / 2", "prices_hold_together", "WARN", "first on 2026-03-20 for BTC/USD"),
+        ("volume = 1e9", "volume_is_as_usual", "WARN", "times the median of the 19 days before"),
+        ("bar_start = dateadd('second', 7, bar_start)", "bars_on_their_grid", "ERROR", "1 versions start off the grid"),
+    ],
+)
+def test_one_bar_that_is_wrong_fails_its_check_and_is_shown(
+    connection: SnowflakeConnection, feed: str, lake: Lake, what: str, check: str, severity: str, words: str
+) -> None:
+    change(connection, feed, what)
+    results = of_load(connection, feed, lake)
+    assert failed(results) == [check]
+    result = results[check]
+    assert result.severity.value == severity
+    assert words in str(result.description)
+    assert result.metadata["mend"].value == (
+        f"crypto-platform materialize --feed {feed} --from {LAST} --to 2026-03-21"
+        if severity == "WARN"
+        else f"crypto-platform materialize --feed {feed} --from 2026-03-19 --to 2026-03-21"
+    )
+    shown = [v for v in result.metadata.values() if isinstance(v, dg.TableMetadataValue)]
+    assert shown
+    assert any(LAST.isoformat() in str(record.data) for record in shown[-1].records)
+
+
+def test_a_corrected_bar_is_wrong_no_more(connection: SnowflakeConnection, feed: str, lake: Lake) -> None:
+    change(connection, feed, "close = 1000, high = 1000, volume = 1e9")
+    with closing(connection.cursor()) as cursor:
+        cursor.execute(
+            f"INSERT INTO {bars_table(feed)} SELECT * REPLACE (100 AS close, 101 AS high, 10 AS volume, 9999 AS "
+            f"kafka_offset, '2026-04-02'::timestamp_ntz AS observed_at) FROM {bars_table(feed)} "
+            f"WHERE bar_start = '{NOON}'"
+        )
+    assert failed(of_load(connection, feed, lake)) == []
+
+
+def test_a_shifted_level_is_told_without_bars(connection: SnowflakeConnection, feed: str, lake: Lake) -> None:
+    with closing(connection.cursor()) as cursor:
+        cursor.execute(
+            f"UPDATE {bars_table(feed)} SET open = open / 4, high = high / 4, low = low / 4, close = close / 4, "
+            f"vwap = vwap / 4 WHERE bar_start >= '{LAST}'"
+        )
+    results = of_load(connection, feed, lake)
+    assert failed(results) == ["prices_do_not_jump"]
+    assert "0.25 times that of the day before" in str(results["prices_do_not_jump"].description)
+
+
+def test_what_the_lake_has_and_the_ledger_lacks_is_named(
+    connection: SnowflakeConnection, feed: str, lake: Lake
+) -> None:
+    lines = [made.line("BTC/USD", made.bar(n), "1Hour") for n in range(25)]
+    lake.write_day(feed, "1Hour", LAST, {"BTC/USD": Section(datetime(2026, 4, 1, tzinfo=UTC), lines)}, "run")
+    results = of_load(connection, feed, lake)
+    assert failed(results) == ["every_published_bar_is_in"]
+    (record,) = results["every_published_bar_is_in"].metadata["missing where"].records  # type: ignore[union-attr]
+    assert record.data == {"day and symbol": f"{LAST} BTC/USD", "bars": 1}
+
+
+def loads(connection: SnowflakeConnection, feed: str, *loaded: int) -> None:
+    with closing(connection.cursor()) as cursor:
+        for number, versions in enumerate(loaded):
+            cursor.execute(
+                f"INSERT INTO {LOADS} SELECT 'load_{number}', '{feed}', 'topic', 'id', 'run', '{{}}', '{{}}', 0, "
+                f"{versions}, 0, 0, 0, NULL, SYSDATE(), SYSDATE()"
+            )
+
+
+@pytest.mark.parametrize("loaded", [(480,), (500, 30, -50), ()])
+def test_a_ledger_as_long_as_its_loads_is_whole(
+    connection: SnowflakeConnection, feed: str, lake: Lake, loaded: tuple[int, ...]
+) -> None:
+    loads(connection, feed, *loaded)
+    assert failed(of_load(connection, feed, lake)) == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "held", "gone"),
+    [("DELETE FROM {} WHERE bar_start < '2026-03-03'", "432", "48"), ("DROP TABLE {}", "0", "480")],
+)
+def test_what_was_loaded_and_is_gone_is_counted(
+    connection: SnowflakeConnection, feed: str, lake: Lake, statement: str, held: str, gone: str
+) -> None:
+    loads(connection, feed, 400, 80)
+    with closing(connection.cursor()) as cursor:
+        cursor.execute(statement.format(bars_table(feed)))
+    # As every load does first.
+    ensure_schema(connection, feed)
+    results = of_load(connection, feed, lake)
+    # None of the run's own days is concerned.
+    assert failed(results) == ["ledger_holds_every_load"]
+    found = results["ledger_holds_every_load"]
+    assert found.severity == dg.AssetCheckSeverity.ERROR
+    assert f"holds {held} versions where its loads put 480: {gone} are gone" in str(found.description)
+    assert "UNDROP TABLE" in str(found.description)
+    assert found.metadata["mend"].value == f"crypto-platform refill --feed {feed}"
+
+
+def test_refused_messages_are_told_with_their_reasons(connection: SnowflakeConnection, feed: str, lake: Lake) -> None:
+    report = LoadReport("topic", "L1", messages=3, loaded=1, rejected=2, rejected_by_reason={"high is below low": 2})
+    results = of_load(connection, feed, lake, report)
+    assert failed(results) == ["no_bar_is_rejected"]
+    found = results["no_bar_is_rejected"]
+    assert found.description == "2 messages were refused: high is below low (2)"
+    statement = str(found.metadata["mend"].value).split('"')[1]
+    with closing(connection.cursor()) as cursor:
+        assert cursor.execute(statement).fetchall() == []  # type: ignore[union-attr]
+
+
+def answer(drift: Drift | None = None, bars: int = 24) -> dict[str, dg.AssetCheckResult]:
+    days: dict[date, dict[str, int]] = {LAST - timedelta(days=1): {"BTC/USD": 24}, LAST: {"BTC/USD": bars}}
+    until = datetime(2026, 3, 21, tzinfo=UTC)
+    figures: dict[str, Any] = {"pages": 1, "requests": 1, "retries": {}, "seconds": 1.0, "seconds_throttled": 0.0}
+    report = ExtractReport("crypto", "recorded", days, until, **figures, drift=drift or Drift())
+    return {str(r.check_name): r for r in stages.of_answer(subject("crypto"), report)}
+
+
+def test_an_answer_as_agreed_and_complete_passes() -> None:
+    assert failed(answer()) == []
+
+
+def test_a_missing_bar_is_told_with_its_day_and_the_command_for_it() -> None:
+    found = answer(bars=23)["days_are_complete"]
+    assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert found.description == "1 bars fewer than the calendar expects: BTC/USD on 2026-03-20 (23 of 24)"
+    assert found.metadata["mend"].value == (
+        "crypto-platform materialize --feed crypto --from 2026-03-20 --to 2026-03-21"
+    )
+
+
+@pytest.mark.parametrize(
+    ("drift", "severity"),
+    [(Drift(unknown={"x": 24}), "WARN"), (Drift(missing={"o": 24}, gone=("o",)), "ERROR")],
+)
+def test_drift_stops_the_run_only_when_a_required_field_is_gone(drift: Drift, severity: str) -> None:
+    """A blocking check stops a run by severity ERROR alone."""
+    found = answer(drift)["fields_are_as_agreed"]
+    assert (found.passed, found.severity.value) == (False, severity)
+    assert next(c for c in stages.ALPACA if c.name == "fields_are_as_agreed").blocking

@@ -1,0 +1,148 @@
+"""The loader beside other loads: everything once, whoever was first."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crypto_platform.connectors.kafka.admin import topic_state
+from crypto_platform.connectors.kafka.producer import publish
+from crypto_platform.ingestion import topic_load
+from crypto_platform.ingestion.locks import is_followed
+from crypto_platform.settings import Settings
+from crypto_platform.streaming import loader as loading
+from crypto_platform.streaming.loader import Loader
+from crypto_platform_tests import made
+from crypto_platform_tests.streaming.conftest import wait_for
+
+pytestmark = pytest.mark.sandbox
+
+# A server's first Spark job on a busy machine.
+FIRST_JOB = 120
+
+
+@pytest.fixture
+def settings(sandbox: Settings, tmp_path: Path) -> Settings:
+    return sandbox.model_copy(update={"loader_port": 0, "crypto_platform_home": tmp_path})
+
+
+@contextmanager
+def following(settings: Settings, feed: str) -> Iterator[tuple[Loader, list[topic_load.LoadReport]]]:
+    reports: list[topic_load.LoadReport] = []
+    loader = Loader(settings, [feed], lambda _feed, report: reports.append(report))
+    stop = threading.Event()
+    thread = threading.Thread(target=loader.run, args=(stop,))
+    thread.start()
+    try:
+        yield loader, reports
+    finally:
+        stop.set()
+        thread.join()
+
+
+def bars(first: int, count: int) -> Any:
+    return made.day({"BTC/USD": [made.bar(n) for n in range(first, first + count)]})
+
+
+def test_what_is_published_is_loaded_without_being_asked_for(settings: Settings) -> None:
+    feed = made.feed_name()
+    with following(settings, feed) as (loader, reports):
+        wait_for(lambda: "does not exist" in (loader.health()[1]["feeds"][feed]["problem"] or ""))
+        for number in range(3):
+            publish(settings, feed, [bars(10 * number, 10)], "run")
+            wait_for(lambda expected=10 * (number + 1): sum(r.loaded for r in reports) == expected, FIRST_JOB)
+        assert loader.health()[0]
+        assert is_followed(settings, feed)
+    assert not is_followed(settings, feed)
+    assert len(made.ledger(settings, feed)) == 30
+
+
+def test_loads_of_all_kinds_side_by_side_take_every_message_once(settings: Settings) -> None:
+    feed = made.feed_name()
+    publish(settings, feed, [bars(0, 1)], "run")
+    with following(settings, feed) as (_, reports), following(settings, feed) as (second, others):
+        wait_for(lambda: reports or others, FIRST_JOB)
+        for number in range(1, 4):
+            publish(settings, feed, [bars(number, 1)], "run")
+            # As a step of a run does, in the same moment.
+            topic_load.load(settings, feed, "run")
+        wait_for(lambda: len(made.ledger(settings, feed)) == 4)
+        assert bool(reports) != bool(others), "one follows, the other waits"
+        assert second.health()
+    places = made.places(settings, feed)
+    assert len(places) == len(set(places)) == sum(topic_state(settings, feed).end.values())
+
+
+def test_what_waits_is_told_though_the_load_hangs(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    feed = made.feed_name()
+    publish(settings, feed, [bars(0, 7)], "run")
+    topic_load.load(settings, feed, "run")
+    publish(settings, feed, [bars(7, 5)], "run")
+    go_on = threading.Event()
+
+    def hangs(*_: Any, **__: Any) -> topic_load.LoadReport:
+        go_on.wait()
+        raise topic_load.LostMessagesError("it was stopped")
+
+    monkeypatch.setattr(topic_load, "load", hangs)
+    monkeypatch.setattr(loading, "LONGEST_LAG", 0.5)
+    monkeypatch.setattr(loading, "LOST_SECONDS", 0.0)
+    with following(settings, feed) as (loader, _):
+        try:
+            wait_for(lambda: "have waited for" in (loader.health()[1]["feeds"][feed]["problem"] or ""))
+            assert loader.metrics.registry.get_sample_value("crypto_platform_loader_lag_messages", {"feed": feed}) == 5
+        finally:
+            go_on.set()
+
+
+def test_a_missing_topic_is_no_trouble_and_a_missing_table_is(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed = made.feed_name()
+    troubles: list[list[str]] = []
+
+    class Heard:
+        def __init__(self, *_: Any) -> None:
+            """Tells nobody."""
+
+        def observe(self, found: Any) -> None:
+            troubles.append([trouble.what for trouble in found])
+
+    def refuses(*_: Any, **__: Any) -> topic_load.LoadReport:
+        raise RuntimeError("Object 'RAW.BARS' does not exist or not authorized.")
+
+    monkeypatch.setattr(loading, "Teller", Heard)
+    monkeypatch.setattr(loading, "EVERY_SECONDS", 0.01)
+    monkeypatch.setattr(topic_load, "load", refuses)
+    with following(settings, feed) as (loader, _):
+        wait_for(lambda: "does not exist" in (loader.health()[1]["feeds"][feed]["problem"] or ""))
+        seen = len(troubles)
+        wait_for(lambda: len(troubles) > seen + 2)
+        assert not any(troubles)
+        publish(settings, feed, [bars(0, 1)], "run")
+        (what,) = wait_for(lambda: troubles[-1])
+        assert "not authorized" in what
+
+
+def test_both_sessions_end_once_they_have_served_enough_loads(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+
+    @contextmanager
+    def connect(_settings: Settings) -> Iterator[object]:
+        opened.append("open")
+        yield object()
+        opened.append("closed")
+
+    monkeypatch.setattr(loading, "connect", connect)
+    monkeypatch.setattr(loading, "LOADS_A_SESSION", 2)
+    kept = loading._Kept(settings)
+    for _ in range(5):
+        kept.renew()
+        with kept.connect():
+            pass
+    assert opened == ["open", "closed", "open", "closed", "open"]
