@@ -20,6 +20,10 @@ from pydantic_settings import (
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 ALPACA_DATA_URL = "https://data.alpaca.markets"
+# Where the embedded systems and the project's own servers listen.
+LOOPBACK = "127.0.0.1"
+# The name of the code location, in the workspace files and in the addresses of the UI.
+CODE_LOCATION = "crypto_platform"
 
 ENV_FILE_VARIABLE = "CRYPTO_PLATFORM_ENV_FILE"
 

@@ -7,8 +7,7 @@ from datetime import date, timedelta
 import dagster as dg
 
 from crypto_platform.dagster_instance.graphql import ask
-from crypto_platform.sandbox.dagster import CODE_LOCATION
-from crypto_platform.settings import Settings
+from crypto_platform.settings import CODE_LOCATION, Settings
 
 _RUN = """
 mutation ($params: ExecutionParams!) {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
-from crypto_platform.sandbox.ports import LOOPBACK
+from crypto_platform.settings import LOOPBACK
 
 
 @dataclass(frozen=True)

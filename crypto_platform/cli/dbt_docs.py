@@ -9,10 +9,8 @@ from typing import Annotated
 
 import typer
 
-from crypto_platform.settings import Settings
+from crypto_platform.settings import LOOPBACK, Settings
 from crypto_platform.transform.paths import PROJECT_DIR, script
-
-LOOPBACK = "127.0.0.1"
 
 
 class DocsError(RuntimeError):

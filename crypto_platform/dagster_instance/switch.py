@@ -3,8 +3,7 @@
 from typing import Any
 
 from crypto_platform.dagster_instance.graphql import GraphQLError, ask
-from crypto_platform.sandbox.dagster import CODE_LOCATION
-from crypto_platform.settings import Settings
+from crypto_platform.settings import CODE_LOCATION, Settings
 
 _ALL = """
 query ($repository: RepositorySelector!) {

@@ -17,9 +17,8 @@ from crypto_platform.monitoring import ticks
 from crypto_platform.monitoring.scope import restart
 from crypto_platform.monitoring.ui import Links
 from crypto_platform.sandbox import supervise
-from crypto_platform.sandbox.ports import LOOPBACK
 from crypto_platform.sandbox.supervisord import log_file
-from crypto_platform.settings import Settings
+from crypto_platform.settings import LOOPBACK, Settings
 
 # The daemon writes a heartbeat every 30 s; so long after the last one it is taken for gone.
 DAEMON_SILENCE = timedelta(seconds=45)

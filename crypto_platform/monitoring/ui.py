@@ -4,8 +4,7 @@ from urllib.parse import quote
 
 import dagster as dg
 
-from crypto_platform.sandbox.dagster import CODE_LOCATION
-from crypto_platform.settings import Settings
+from crypto_platform.settings import CODE_LOCATION, Settings
 
 
 class Links:

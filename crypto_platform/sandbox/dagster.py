@@ -6,11 +6,9 @@ from pathlib import Path
 import yaml
 
 from crypto_platform.sandbox import ports
-from crypto_platform.sandbox.ports import LOOPBACK
-from crypto_platform.settings import Settings
+from crypto_platform.settings import CODE_LOCATION, LOOPBACK, Settings
 
 _PYTHON = [sys.executable, "-m"]
-CODE_LOCATION = "crypto_platform"
 
 
 def code_server(settings: Settings) -> list[str]:

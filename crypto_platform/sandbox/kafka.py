@@ -12,8 +12,7 @@ from pathlib import Path
 
 from crypto_platform.sandbox import java
 from crypto_platform.sandbox.leash import leash
-from crypto_platform.sandbox.ports import LOOPBACK
-from crypto_platform.settings import Settings
+from crypto_platform.settings import LOOPBACK, Settings
 
 # https://kafka.apache.org/43/configuration/broker-configs/
 PROPERTIES = """\

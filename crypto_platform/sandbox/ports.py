@@ -4,7 +4,7 @@ import socket
 
 import psutil
 
-LOOPBACK = "127.0.0.1"
+from crypto_platform.settings import LOOPBACK
 
 
 def free_ports(count: int) -> list[int]:

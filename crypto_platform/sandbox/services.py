@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from crypto_platform.sandbox import dagster, kafka, snowflake, spark
-from crypto_platform.sandbox.ports import LOOPBACK
-from crypto_platform.settings import Settings
+from crypto_platform.settings import LOOPBACK, Settings
 
 _PYTHON = [sys.executable, "-m"]
 _LEASHED = [*_PYTHON, "crypto_platform.sandbox.leash"]

@@ -13,8 +13,7 @@ from typing import Any
 from crypto_platform.sandbox.fakesnow_patches import statement_cache, transactions
 from crypto_platform.sandbox.fakesnow_patches.idempotent_requests import Once
 from crypto_platform.sandbox.leash import leash
-from crypto_platform.sandbox.ports import LOOPBACK
-from crypto_platform.settings import Settings
+from crypto_platform.settings import LOOPBACK, Settings
 
 
 def folder(settings: Settings) -> Path:

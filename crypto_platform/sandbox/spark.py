@@ -10,8 +10,7 @@ from pathlib import Path
 
 from crypto_platform.sandbox import java, ports
 from crypto_platform.sandbox.leash import leash
-from crypto_platform.sandbox.ports import LOOPBACK
-from crypto_platform.settings import Settings
+from crypto_platform.settings import LOOPBACK, Settings
 
 
 def folder(settings: Settings) -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from crypto_platform.sandbox.ports import LOOPBACK
+from crypto_platform.settings import LOOPBACK
 
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2, 3, 4, 5, 8, 15, 30, 60, 120, 300, 900)
 

@@ -7,8 +7,7 @@ import shutil
 import subprocess
 
 from crypto_platform.connectors.superset import home
-from crypto_platform.sandbox.ports import LOOPBACK
-from crypto_platform.settings import Settings
+from crypto_platform.settings import LOOPBACK, Settings
 
 WORKERS, THREADS = 2, 8
 REQUEST_SECONDS = 120

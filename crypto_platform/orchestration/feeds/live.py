@@ -8,8 +8,7 @@ import requests
 
 from crypto_platform.monitoring.scope import origin
 from crypto_platform.orchestration.metadata import records
-from crypto_platform.sandbox.ports import LOOPBACK
-from crypto_platform.settings import Settings, settings
+from crypto_platform.settings import LOOPBACK, Settings, settings
 
 VIEW = dg.AssetKey(["marts", "live_prices"])
 EVERY_SECONDS = 30
