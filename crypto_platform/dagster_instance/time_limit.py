@@ -38,8 +38,8 @@ def limit_tags(settings: Settings, tags: Mapping[str, str], feed: str = "") -> d
     """
     from dagster import MAX_RUNTIME_SECONDS_TAG
 
+    from crypto_platform.dagster_instance.run_days import Days
     from crypto_platform.market.feed_spec import feeds
-    from crypto_platform.monitoring.scope import Days
 
     if MAX_RUNTIME_SECONDS_TAG in tags:
         return {}

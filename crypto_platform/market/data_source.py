@@ -75,6 +75,11 @@ def market(settings: Settings) -> str:
     return "simulated" if simulated(settings) else f"recorded ({settings.sandbox_recordings})"
 
 
+def origin(settings: Settings) -> str:
+    """What the bars are, where they are not the market's."""
+    return "simulated" if simulated(settings) else "" if moves_on(settings) else "recorded"
+
+
 def again(feed: str, start: date, end: date) -> str:
     """The command that takes a feed's UTC days [start, end) through every stage again, from the source of the settings.
 

@@ -8,10 +8,11 @@ from dagster._core.definitions.freshness import FreshnessState, FreshnessStateRe
 
 from crypto_platform.alerting.alert import Alert, Severity
 from crypto_platform.alerting.book import Book
-from crypto_platform.market.data_source import moves_on
+from crypto_platform.dagster_instance.run_days import Days
+from crypto_platform.market.data_source import moves_on, origin
 from crypto_platform.market.feed_spec import feeds
 from crypto_platform.market.freshness import ONE_DAY, expected
-from crypto_platform.monitoring.scope import Days, origin, rerun
+from crypto_platform.monitoring.scope import rerun
 from crypto_platform.monitoring.ui import Links
 from crypto_platform.settings import Settings
 

@@ -16,7 +16,9 @@ from dagster._utils.error import SerializableErrorInfo
 
 from crypto_platform.alerting.alert import Alert, Severity
 from crypto_platform.alerting.book import Book, Changes
-from crypto_platform.monitoring.scope import Days, command_in, feed_of, first_line, origin, rerun
+from crypto_platform.dagster_instance.run_days import Days
+from crypto_platform.market.data_source import origin
+from crypto_platform.monitoring.scope import command_in, feed_of, first_line, rerun
 from crypto_platform.monitoring.ui import Links
 from crypto_platform.orchestration.dbt.results import TestsFailedError
 from crypto_platform.settings import Settings

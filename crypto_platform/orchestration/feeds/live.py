@@ -6,7 +6,7 @@ import dagster as dg
 import orjson
 import requests
 
-from crypto_platform.monitoring.scope import origin
+from crypto_platform.market.data_source import origin
 from crypto_platform.orchestration.metadata import records
 from crypto_platform.settings import LOOPBACK, Settings, settings
 
