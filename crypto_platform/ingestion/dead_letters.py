@@ -17,9 +17,9 @@ from crypto_platform.connectors.kafka.reader import messages_at
 from crypto_platform.connectors.snowflake.connection import connect
 from crypto_platform.connectors.snowflake.schema import REJECTED, REPLAYS, ensure_schema
 from crypto_platform.connectors.snowflake.statements import rows
+from crypto_platform.ingestion.spool import Spool
 from crypto_platform.market import bars
 from crypto_platform.settings import Settings
-from crypto_platform.streaming.service import open_spool
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
@@ -147,7 +147,7 @@ def _outgoing(settings: Settings, feed: str, letters: Sequence[DeadLetter], run_
     originals = messages_at(settings, bars.topic(feed), there)
     spool = {}
     if any(letter.origin == "kafka" for letter in letters):
-        opened = open_spool(settings)
+        opened = Spool.open(settings)
         spool = {refused.number: refused.message for refused in opened.refused()}
         opened.close()
     outgoing = []
@@ -188,7 +188,7 @@ def _of_loads(
 def _of_kafka(
     settings: Settings, connection: "SnowflakeConnection", feed: str, reason: str, replayed: bool
 ) -> list[DeadLetter]:
-    spool = open_spool(settings)
+    spool = Spool.open(settings)
     try:
         refused = [r for r in spool.refused() if r.message.feed == feed and reason.lower() in r.reason.lower()]
     finally:

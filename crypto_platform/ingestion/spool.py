@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from crypto_platform.connectors.lake import format_time
+from crypto_platform.settings import Settings
 
 
 class SpoolFull(RuntimeError):  # noqa: N818
@@ -46,12 +47,22 @@ _TABLES = (
 )
 
 
+def folder(settings: Settings) -> Path:
+    """Where the stream service keeps its spool and how far it has come."""
+    return settings.crypto_platform_home / "stream"
+
+
 class Spool:
     """A queue in one SQLite file of at most `limit` bytes of messages; may be used by several threads.
 
     A killed process loses nothing that was put; a machine that loses power may lose the last moments, which the
     stream's sweep finds again.
     """
+
+    @classmethod
+    def open(cls, settings: Settings) -> "Spool":
+        """The one of this home."""
+        return cls(folder(settings) / "spool.sqlite", settings.stream_spool_mb * 2**20)
 
     def __init__(self, path: Path, limit: int) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)

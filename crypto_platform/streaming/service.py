@@ -8,10 +8,9 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-from crypto_platform.ingestion.spool import Message, Spool
+from crypto_platform.ingestion.spool import Message, Spool, folder
 from crypto_platform.market.feed_spec import FeedSpec
 from crypto_platform.market.sessions import open_since
 from crypto_platform.settings import Settings
@@ -29,15 +28,6 @@ FLUSH_SECONDS = 8.0
 
 class AlreadyRunning(RuntimeError):  # noqa: N818
     """Another stream service works in this home."""
-
-
-def folder(settings: Settings) -> Path:
-    """Where the service keeps its spool and how far it has come."""
-    return settings.crypto_platform_home / "stream"
-
-
-def open_spool(settings: Settings) -> Spool:
-    return Spool(folder(settings) / "spool.sqlite", settings.stream_spool_mb * 2**20)
 
 
 class Service:
@@ -64,7 +54,7 @@ class Service:
                 # The exchange's calendar takes a second to make.
                 await asyncio.to_thread(open_since, spec.asset_class, clock.now())
             run_id = f"stream-{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
-            spool = open_spool(self._settings)
+            spool = Spool.open(self._settings)
             outbox = self._outbox = Outbox(self._settings, spool, run_id, self._confirmed, self._refused)
             self.metrics.spooled.set_function(lambda: spool.messages)
             self.metrics.spooled_bytes.set_function(lambda: spool.bytes)

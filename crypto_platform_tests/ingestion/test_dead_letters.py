@@ -13,10 +13,9 @@ from crypto_platform.connectors.kafka.reader import messages_at
 from crypto_platform.connectors.snowflake.connection import connect
 from crypto_platform.connectors.snowflake.ledger_checks import Balance, balance
 from crypto_platform.ingestion import dead_letters, topic_load
-from crypto_platform.ingestion.spool import Message
+from crypto_platform.ingestion.spool import Message, Spool
 from crypto_platform.market import bars
 from crypto_platform.settings import Settings
-from crypto_platform.streaming.service import open_spool
 from crypto_platform_tests import made
 
 pytestmark = pytest.mark.sandbox
@@ -83,7 +82,7 @@ def test_a_replayed_message_keeps_its_source_and_its_time(settings: Settings) ->
 def test_what_kafka_refused_lies_in_the_spool_until_it_is_replayed(settings: Settings) -> None:
     feed = made.feed_name()
     value = made.line("BTC/USD", made.bar(0))
-    spool = open_spool(settings)
+    spool = Spool.open(settings)
     spool.put([Message(feed, "BTC/USD", value, "stream", SEEN)])
     spool.refuse(spool.after(0, 1)[0][0], "MSG_SIZE_TOO_LARGE")
     spool.close()
