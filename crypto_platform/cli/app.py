@@ -261,8 +261,8 @@ def demo() -> None:
     """
     from crypto_platform.cli import demo as tour
     from crypto_platform.cli.console import result_table, stdout
+    from crypto_platform.cli.source_option import Source
     from crypto_platform.connectors.snowflake.query import query
-    from crypto_platform.market.data_source import Source
     from crypto_platform.settings import settings
 
     console = stdout()

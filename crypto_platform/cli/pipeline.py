@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from crypto_platform.cli.runs import Order, Run
-    from crypto_platform.market.data_source import Source
+    from crypto_platform.cli.source_option import Source
     from crypto_platform.settings import Settings
 
 FAILURE, USAGE = 1, 2
@@ -44,7 +44,7 @@ def materialize(
     """
     from crypto_platform.cli.console import stdout
     from crypto_platform.cli.runs import Order
-    from crypto_platform.market.data_source import Source
+    from crypto_platform.cli.source_option import Source
 
     with usage():
         order = Order(feed, start.date(), end.date(), _names(symbols))
@@ -75,10 +75,11 @@ def backfill(
 
     from crypto_platform.cli.console import plan_table, stdout
     from crypto_platform.cli.runs import Order, feed_named
+    from crypto_platform.cli.source_option import Source
     from crypto_platform.connectors.lake import Lake
     from crypto_platform.dagster_instance.home import dagster_home
     from crypto_platform.dagster_instance.orphaned_runs import end_abandoned
-    from crypto_platform.market.data_source import Source, market
+    from crypto_platform.market.data_source import market
     from crypto_platform.market.day_ranges import days_in
     from crypto_platform.market.feed_spec import check_selection
     from crypto_platform.orchestration.automation import backfill as planning
@@ -127,9 +128,10 @@ def refill(
     """
     from crypto_platform.cli.console import stdout
     from crypto_platform.cli.runs import Order, feed_named
+    from crypto_platform.cli.source_option import Source
     from crypto_platform.ingestion import topic_load
     from crypto_platform.ingestion.republish import stored
-    from crypto_platform.market.data_source import Source, again
+    from crypto_platform.market.data_source import again
     from crypto_platform.market.day_ranges import ONE_DAY, ranges
     from crypto_platform.settings import settings
 

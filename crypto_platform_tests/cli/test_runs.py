@@ -13,10 +13,10 @@ import pandas as pd
 import pytest
 
 from crypto_platform.cli.runs import Order, Run, materialize
+from crypto_platform.cli.source_option import Source
 from crypto_platform.connectors.lake import Lake
 from crypto_platform.connectors.snowflake.connection import connect
 from crypto_platform.ingestion.topic_load import accept_ledger_loss
-from crypto_platform.market.data_source import Source
 from crypto_platform.settings import PROJECT_ROOT, Settings, use
 
 RECORDINGS = PROJECT_ROOT / "recordings"

@@ -5,8 +5,8 @@ from pathlib import Path
 import dagster as dg
 
 from crypto_platform.cli.runs import Order, materialize
+from crypto_platform.cli.source_option import Source
 from crypto_platform.connectors.snowflake.connection import connect
-from crypto_platform.market.data_source import Source
 from crypto_platform.market.feed_spec import feeds
 from crypto_platform.orchestration.automation import repair
 from crypto_platform.orchestration.automation.never_requested import advice
