@@ -155,10 +155,11 @@ def watchdog() -> None:
     import logging
 
     from crypto_platform.monitoring.watchdog import watch
+    from crypto_platform.sandbox import supervise
     from crypto_platform.settings import settings
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
-    watch(settings())
+    watch(settings(), supervise)
 
 
 @app.command("switch-on")

@@ -4,6 +4,8 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Protocol
 
 import dagster as dg
 import requests
@@ -16,8 +18,6 @@ from crypto_platform.dagster_instance.graphql import session
 from crypto_platform.monitoring import ticks
 from crypto_platform.monitoring.scope import restart
 from crypto_platform.monitoring.ui import Links
-from crypto_platform.sandbox import supervise
-from crypto_platform.sandbox.supervisord import log_file
 from crypto_platform.settings import LOOPBACK, Settings
 
 # The daemon writes a heartbeat every 30 s; so long after the last one it is taken for gone.
@@ -41,14 +41,28 @@ class Found:
     undecided: set[str] = field(default_factory=set)
 
 
+class Supervisor(Protocol):
+    """What starts the programs of a machine, and those that ended again; it may run none."""
+
+    def processes(self, settings: Settings) -> dict[str, tuple[int, int]]:
+        """Pid, and start in seconds since 1970, of every program that has a process."""
+
+    def restart_ordered(self, settings: Settings, name: str) -> float:
+        """When a person last ordered the program's restart, in seconds since 1970; 0 for never."""
+
+    def log_file(self, settings: Settings, name: str) -> Path:
+        """Where the program's output is."""
+
+
 class Processes:
     """Looks at Dagster's storage, daemon, servers and the sensor that tells of all others.
 
     `began` is when they were started at the earliest.
     """
 
-    def __init__(self, settings: Settings, began: datetime) -> None:
+    def __init__(self, settings: Settings, began: datetime, supervisor: Supervisor) -> None:
         self._settings = settings
+        self._supervisor = supervisor
         self._links = Links(settings)
         self._began = began
         self._missed: dict[str, list[datetime]] = {}
@@ -135,12 +149,12 @@ class Processes:
 
         Told for one look: by the next it is over. An ordered restart is none, nor one of what is told to be down.
         """
-        for name, process in supervise.processes(self._settings).items():
+        for name, process in self._supervisor.processes(self._settings).items():
             (before, seen), self._ran[name] = self._ran.get(name, (process, now)), (process, now)
             if process == before:
                 continue
             _, started = before
-            ordered = supervise.restart_ordered(self._settings, name)
+            ordered = self._supervisor.restart_ordered(self._settings, name)
             # supervisord gives starts in whole seconds: an order may seem to be of after the start that it led to.
             is_ordered = ordered >= started and ordered != self._orders.get(name)
             self._orders[name] = ordered
@@ -155,7 +169,7 @@ class Processes:
                     since=seen,
                     severity=Severity.ERROR,
                     effect="what it was doing was cut off; it is up again",
-                    cause=f"it crashed or was killed: see {log_file(self._settings, name)}",
+                    cause=f"it crashed or was killed: see {self._supervisor.log_file(self._settings, name)}",
                     link=self._links.health(),
                     command="crypto-platform status",
                 )

@@ -10,7 +10,7 @@ from functools import cache
 import dagster as dg
 
 from crypto_platform.alerting.book import Book
-from crypto_platform.monitoring.processes import Processes
+from crypto_platform.monitoring.processes import Processes, Supervisor
 from crypto_platform.settings import Settings
 
 SOURCE = "watchdog"
@@ -21,15 +21,15 @@ SLEPT = timedelta(seconds=60)
 logger = logging.getLogger("crypto_platform.watchdog")
 
 
-def watch(settings: Settings) -> None:
+def watch(settings: Settings, supervisor: Supervisor) -> None:
     """Look at Dagster's processes and deliver alerts every few seconds, until the process is ended."""
     instance = cache(dg.DagsterInstance.get)
     rested = datetime.now(UTC)
-    processes = Processes(settings, rested)
+    processes = Processes(settings, rested, supervisor)
     while True:
         now = datetime.now(UTC)
         if now - rested > SLEPT:
-            processes = Processes(settings, now)
+            processes = Processes(settings, now, supervisor)
         turn(settings, processes, instance, now)
         # Without the look itself: it takes long when a storage is away.
         rested = datetime.now(UTC)

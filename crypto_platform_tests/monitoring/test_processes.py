@@ -27,6 +27,9 @@ class Answering(Processes):
 
     code = web = True
 
+    def __init__(self, settings: Settings, began: datetime) -> None:
+        super().__init__(settings, began, supervise)
+
     def _code_answers(self) -> bool:
         return self.code
 
@@ -283,7 +286,7 @@ def test_a_web_server_is_what_answers_as_dagster_where_programs_reach_it(
             dagster_ui_url=f"http://127.0.0.1:{nothing_listens}",
             dagster_server_url=f"http://127.0.0.1:{server.server_port}",
         )
-        assert Processes(chosen, began)._web_answers() is answers
+        assert Processes(chosen, began, supervise)._web_answers() is answers
         server.shutdown()
 
 
@@ -298,7 +301,7 @@ def test_servers_that_nobody_started_do_not_answer(
     instance: dg.DagsterInstance, began: datetime, nothing_listens: int
 ) -> None:
     chosen = Settings(dagster_code_port=nothing_listens, dagster_ui_port=nothing_listens)
-    processes = Processes(chosen, began)
+    processes = Processes(chosen, began, supervise)
     beat(instance, NOON)
     processes.look(lambda: instance, NOON)
     assert {alert.fingerprint for alert in processes.look(lambda: instance, NOON).wrong} == {
