@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from crypto_platform.orchestration.dbt.cli import cli
 from crypto_platform.orchestration.resources import (
     AlpacaResource,
     KafkaResource,
@@ -10,7 +11,6 @@ from crypto_platform.orchestration.resources import (
     SparkConnectResource,
     snowflake,
 )
-from crypto_platform.transform.project import cli
 
 
 @dg.definitions

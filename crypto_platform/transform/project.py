@@ -4,19 +4,17 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
 
 import orjson
-from dagster_dbt import DbtCliResource
-from dagster_dbt.core.dbt_cli_invocation import PARTIAL_PARSE_FILE_NAME
-from packaging.version import Version
 
 from crypto_platform.settings import Settings
-from crypto_platform.transform.paths import PROJECT_DIR, script
+from crypto_platform.transform.paths import PROJECT_DIR
 
 MANIFEST = PROJECT_DIR / "target" / "manifest.json"
+# dbt's name of what it knows of the project.
+PARTIAL_PARSE = "partial_parse.msgpack"
 RUNS_KEPT = 20
 
 
@@ -76,33 +74,10 @@ def new_run_folder(settings: Settings, run_id: str) -> Path:
     folder = run_folder(settings, run_id)
     earlier = sorted(folder.parent.glob("*"), key=lambda path: path.stat().st_mtime)
     folder.mkdir(parents=True, exist_ok=True)
-    for parsed in (path / PARTIAL_PARSE_FILE_NAME for path in reversed(earlier)):
+    for parsed in (path / PARTIAL_PARSE for path in reversed(earlier)):
         if parsed.exists():
             shutil.copy(parsed, folder)
             break
     for old in earlier[: 1 - RUNS_KEPT]:
         shutil.rmtree(old, ignore_errors=True)
     return folder
-
-
-class DbtCli(DbtCliResource):
-    """dagster-dbt's resource without the two things it does before every invocation: a `dbt --version` process
-    and a second dbt adapter in this process, which only row counts and column queries after a model would use.
-    Together they cost as much as dbt itself.
-    """
-
-    @property
-    def _cli_version(self) -> Version:
-        return Version(installed("dbt-core"))
-
-    def _initialize_dbt_core_adapter(self, args: object) -> None:  # type: ignore[override]
-        return None
-
-
-def cli() -> DbtCli:
-    """dbt as a resource of Dagster."""
-    return DbtCli(
-        project_dir=str(PROJECT_DIR),
-        profiles_dir=str(PROJECT_DIR),
-        dbt_executable=script(),
-    )
