@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 import psutil
 
 from crypto_platform.market.bars import Timeframe
+from crypto_platform.market.feed_spec import FeedSpec, feeds
 from crypto_platform.settings import Settings
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
 
-    from crypto_platform.market.feed_spec import FeedSpec
 
 # A job's, which also limits how many runs of a feed there are at once (dagster.yaml).
 FEED_TAG = "crypto_platform/feed"
@@ -39,7 +39,6 @@ def limit_tags(settings: Settings, tags: Mapping[str, str], feed: str = "") -> d
     from dagster import MAX_RUNTIME_SECONDS_TAG
 
     from crypto_platform.dagster_instance.run_days import Days
-    from crypto_platform.market.feed_spec import feeds
 
     if MAX_RUNTIME_SECONDS_TAG in tags:
         return {}
@@ -54,7 +53,7 @@ def longest_seconds(settings: Settings, bars: int) -> float:
     return settings.run_limit_minutes * 60 + bars / LEAST_BARS_PER_SECOND
 
 
-def _bars(spec: "FeedSpec", span: timedelta) -> int:
+def _bars(spec: FeedSpec, span: timedelta) -> int:
     """At the most: as if every market were always open."""
     return len(spec.symbols) * int(span / Timeframe.parse(spec.timeframe).delta)
 

@@ -3,13 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import TYPE_CHECKING
 
 from crypto_platform.market.bars import Timeframe
+from crypto_platform.market.feed_spec import FeedSpec
 from crypto_platform.market.sessions import trading_hours
-
-if TYPE_CHECKING:
-    from crypto_platform.market.feed_spec import FeedSpec
 
 
 @dataclass(frozen=True)
@@ -22,7 +19,7 @@ class Shortfall:
     actual: int
 
 
-def expected_bars(spec: "FeedSpec", day: date, until: datetime) -> int:
+def expected_bars(spec: FeedSpec, day: date, until: datetime) -> int:
     """How many bars of regular hours end by `until` on the UTC day; 0 when the market is closed.
 
     Raises:
@@ -34,7 +31,7 @@ def expected_bars(spec: "FeedSpec", day: date, until: datetime) -> int:
     return max(0, int((min(closes, until) - opens) / Timeframe.parse(spec.timeframe).delta))
 
 
-def shortfalls(spec: "FeedSpec", counts: Mapping[date, Mapping[str, int]], until: datetime) -> list[Shortfall]:
+def shortfalls(spec: FeedSpec, counts: Mapping[date, Mapping[str, int]], until: datetime) -> list[Shortfall]:
     """The days and symbols of `counts` that have fewer bars than they should, of those that ended by `until`.
 
     Crypto has a bar for each step of the day. A stock has none where nobody traded: only a session without any bar

@@ -8,14 +8,12 @@ after it; a day on which the market was closed is never due. See the feed's `ven
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from crypto_platform.market.bars import Timeframe
 from crypto_platform.market.data_source import again
+from crypto_platform.market.feed_spec import FeedSpec
 from crypto_platform.market.sessions import trading_hours
-
-if TYPE_CHECKING:
-    from crypto_platform.market.feed_spec import FeedSpec
 
 ONE_DAY = timedelta(days=1)
 # How far before the expected day its newest bars are looked for, so that a late feed's end can be told.
@@ -34,12 +32,12 @@ class Expectation:
     due: datetime
 
 
-def due(spec: "FeedSpec", day: date) -> datetime:
+def due(spec: FeedSpec, day: date) -> datetime:
     """When `day`, if the market traded on it, must be there."""
     return datetime.combine(day + ONE_DAY, time.min, UTC) + spec.vendor_delay + timedelta(minutes=spec.run_minutes)
 
 
-def expected(spec: "FeedSpec", at: datetime) -> Expectation | None:
+def expected(spec: FeedSpec, at: datetime) -> Expectation | None:
     """What a feed that runs once a day must hold at `at`; None while none of its days is due.
 
     Raises:
@@ -53,7 +51,7 @@ def expected(spec: "FeedSpec", at: datetime) -> Expectation | None:
     return None
 
 
-def newest_bar(spec: "FeedSpec", at: datetime) -> datetime | None:
+def newest_bar(spec: FeedSpec, at: datetime) -> datetime | None:
     """The bar_start that a feed that is always on must have reached at `at`; None when no bar is due yet.
 
     Of the running session only what Alpaca serves by then counts; before it, and on closed days, the last session does.
@@ -71,7 +69,7 @@ def newest_bar(spec: "FeedSpec", at: datetime) -> datetime | None:
     return None
 
 
-def _last_bar(spec: "FeedSpec", opens: datetime, until: datetime) -> datetime:
+def _last_bar(spec: FeedSpec, opens: datetime, until: datetime) -> datetime:
     """The bar on the timeframe's grid that the trading of [opens, until) has reached, less the quiet there may be."""
     step = Timeframe.parse(spec.timeframe).seconds
     end = max(until - spec.quiet, opens + timedelta(seconds=step)).timestamp()
@@ -95,7 +93,7 @@ class Verdict:
 
 def judge(
     feed: str,
-    spec: "FeedSpec",
+    spec: FeedSpec,
     at: datetime,
     newest_day: date | None,
     has_day: bool,
