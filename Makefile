@@ -75,10 +75,11 @@ browser: ## Install Chromium for the tests of web pages, where Debian's packages
 	      "\`brew install chromium\` (macOS)."; exit 1; } >&2; \
 	  apt-get update --quiet=2 && apt-get install --yes --quiet=2 --no-install-recommends chromium fonts-dejavu-core; }
 
-check: setup ## Style, types and SQL style
+check: setup ## Style, types, who imports whom, and SQL style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/sqlfluff lint dbt_project
 
 changed: setup ## Build the dbt models that differ from main, and what depends on them, on empty tables
