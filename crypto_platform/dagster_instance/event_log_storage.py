@@ -13,10 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 from dagster._core.events import ASSET_CHECK_EVENTS
-from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.event_log import SqlEventLogStorage, SqliteEventLogStorage
-from dagster._core.storage.event_log.base import EventLogRecord, EventRecordsFilter
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._serdes import ConfigurableClassData
@@ -49,7 +48,7 @@ class KeptSqliteEventLogStorage(SqliteEventLogStorage):
     ) -> "KeptSqliteEventLogStorage":
         return cls(inst_data=inst_data, **config_value)
 
-    def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
+    def store_event_batch(self, events: Sequence[dg.EventLogEntry]) -> None:
         """Store the events in one transaction a database; when one cannot be stored, none is."""
         with self._db_lock:
             try:
@@ -60,8 +59,8 @@ class KeptSqliteEventLogStorage(SqliteEventLogStorage):
                 self._in_batch = {}
 
     def get_event_records(
-        self, event_records_filter: EventRecordsFilter, limit: int | None = None, ascending: bool = False
-    ) -> Sequence[EventLogRecord]:
+        self, event_records_filter: dg.EventRecordsFilter, limit: int | None = None, ascending: bool = False
+    ) -> Sequence[dg.EventLogRecord]:
         """As Dagster's own; checks' evaluations come from the index, by its ids, like those of Postgres."""
         if event_records_filter.event_type in ASSET_CHECK_EVENTS:
             return SqlEventLogStorage.get_event_records(self, event_records_filter, limit, ascending)

@@ -9,8 +9,9 @@ they would be "started" until `max_runtime_seconds`. The monitoring daemon asks 
 import threading
 from typing import TYPE_CHECKING
 
+import dagster as dg
 from dagster._core.errors import DagsterUserCodeUnreachableError
-from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, LaunchRunContext, WorkerStatus
+from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, WorkerStatus
 from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
 from dagster._serdes import deserialize_value
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from dagster import DagsterRun
 
 
-class WatchedRunLauncher(DefaultRunLauncher):
+class WatchedRunLauncher(dg.DefaultRunLauncher):
     """Launches runs in the code server, wherever that is, and checks them.
 
     A run on this host is looked for among its processes, one on another host is asked for at its code server: one

@@ -5,8 +5,6 @@ from typing import Any
 
 import dagster as dg
 import orjson
-from dagster._core.events import DagsterEventType
-from dagster._core.storage.event_log.base import EventLogRecord, EventRecordsFilter
 
 from crypto_platform.alerting.alert import Alert, Severity
 from crypto_platform.alerting.book import Book, Changes
@@ -35,16 +33,16 @@ def watch(instance: dg.DagsterInstance, book: Book, settings: Settings, now: dat
             changes.cursor = str(record.storage_id)
 
 
-def _new_evaluations(instance: dg.DagsterInstance, cursor: str | None, now: datetime) -> list[EventLogRecord]:
-    wanted = EventRecordsFilter(
-        event_type=DagsterEventType.ASSET_CHECK_EVALUATION,
+def _new_evaluations(instance: dg.DagsterInstance, cursor: str | None, now: datetime) -> list[dg.EventLogRecord]:
+    wanted = dg.EventRecordsFilter(
+        event_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION,
         after_cursor=int(cursor) if cursor else None,
         after_timestamp=None if cursor else (now - LOOK_BACK).timestamp(),
     )
     return list(instance.event_log_storage.get_event_records(wanted, limit=AT_ONCE, ascending=True))
 
 
-def _judge(instance: dg.DagsterInstance, changes: Changes, record: EventLogRecord, settings: Settings) -> None:
+def _judge(instance: dg.DagsterInstance, changes: Changes, record: dg.EventLogRecord, settings: Settings) -> None:
     event = record.event_log_entry.dagster_event
     if event is None:
         return

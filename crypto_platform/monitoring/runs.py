@@ -7,9 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import orjson
-from dagster._core.events import DagsterEventType, StepFailureData
+from dagster._core.events import StepFailureData
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
-from dagster._core.storage.dagster_run import DagsterRun
 from dagster._core.storage.event_log.base import EventLogCursor
 from dagster._core.storage.tags import BACKFILL_ID_TAG, WILL_RETRY_TAG
 from dagster._utils.error import SerializableErrorInfo
@@ -88,7 +87,7 @@ class Step:
 class Failure:
     """A run that failed: the id of its event, when (UTC), what it says, and its steps that failed, the first first."""
 
-    run: DagsterRun
+    run: dg.DagsterRun
     storage_id: int
     at: datetime
     message: str
@@ -124,7 +123,7 @@ class Failure:
 def _new_failures(instance: dg.DagsterInstance, changes: Changes, now: datetime) -> Iterator[Failure]:
     cursor = changes.cursor
     wanted = dg.RunStatusChangeRecordsFilter(
-        DagsterEventType.RUN_FAILURE, after_timestamp=(now - LOOK_BACK).timestamp() if cursor is None else None
+        dg.DagsterEventType.RUN_FAILURE, after_timestamp=(now - LOOK_BACK).timestamp() if cursor is None else None
     )
     found = instance.fetch_run_status_changes(wanted, limit=AT_ONCE, cursor=cursor, ascending=True)
     for record in found.records:
@@ -140,8 +139,8 @@ def _new_failures(instance: dg.DagsterInstance, changes: Changes, now: datetime)
         changes.cursor = EventLogCursor.from_storage_id(record.storage_id).to_string()
 
 
-def _failed_steps(instance: dg.DagsterInstance, run: DagsterRun) -> list[Step]:
-    records = instance.get_records_for_run(run.run_id, of_type=DagsterEventType.STEP_FAILURE).records
+def _failed_steps(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[Step]:
+    records = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE).records
     events = [event for record in records if (event := record.event_log_entry.dagster_event)]
     return [Step(event.step_key or "", list(_errors(event.event_specific_data))) for event in events]
 
@@ -179,7 +178,7 @@ def _alert(instance: dg.DagsterInstance, failure: Failure, settings: Settings) -
     )
 
 
-def fingerprint(instance: dg.DagsterInstance, run: DagsterRun) -> str:
+def fingerprint(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
     """The same for a run, for what repeats it, and for another run of the same over the same days."""
     root = instance.get_run_by_id(run.root_run_id) if run.root_run_id else run
     of = root or run
@@ -187,7 +186,7 @@ def fingerprint(instance: dg.DagsterInstance, run: DagsterRun) -> str:
     return f"run:{_name(of)}:{Days.of(of.tags) or ''}:{_short(selected)}"
 
 
-def _name(run: DagsterRun) -> str:
+def _name(run: dg.DagsterRun) -> str:
     """The job's name, or of assets launched on their own their names."""
     if not run.job_name.startswith("__"):
         return run.job_name
@@ -207,26 +206,26 @@ def _missing_effect(missing: list[dg.AssetKey]) -> str:
     return f"not made: {names}{more}"
 
 
-def _assets(instance: dg.DagsterInstance, run: DagsterRun) -> set[dg.AssetKey]:
+def _assets(instance: dg.DagsterInstance, run: dg.DagsterRun) -> set[dg.AssetKey]:
     """The assets that the run was to make."""
     if run.asset_selection:
         return set(run.asset_selection)
-    return _of_events(instance, run, DagsterEventType.ASSET_MATERIALIZATION_PLANNED)
+    return _of_events(instance, run, dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED)
 
 
-def _of_events(instance: dg.DagsterInstance, run: DagsterRun, kind: DagsterEventType) -> set[dg.AssetKey]:
+def _of_events(instance: dg.DagsterInstance, run: dg.DagsterRun, kind: dg.DagsterEventType) -> set[dg.AssetKey]:
     records = instance.get_records_for_run(run.run_id, of_type=kind).records
     events = (record.event_log_entry.dagster_event for record in records)
     return {event.asset_key for event in events if event and event.asset_key}
 
 
-def _unmade(instance: dg.DagsterInstance, run: DagsterRun) -> list[dg.AssetKey]:
+def _unmade(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[dg.AssetKey]:
     """What the run was to make and did not."""
-    made = _of_events(instance, run, DagsterEventType.ASSET_MATERIALIZATION)
+    made = _of_events(instance, run, dg.DagsterEventType.ASSET_MATERIALIZATION)
     return sorted(_assets(instance, run) - made)
 
 
-def _is_mended(instance: dg.DagsterInstance, run: DagsterRun, storage_id: int) -> bool:
+def _is_mended(instance: dg.DagsterInstance, run: dg.DagsterRun, storage_id: int) -> bool:
     """Whether what the run did not make was made since, by whichever run; of a run without assets, whether it ran."""
     needed = _unmade(instance, run) or sorted(_assets(instance, run))
     if not needed:
@@ -237,7 +236,7 @@ def _is_mended(instance: dg.DagsterInstance, run: DagsterRun, storage_id: int) -
     return all(_is_made(instance, key, Days.of(run.tags), storage_id) for key in needed)
 
 
-def _created(instance: dg.DagsterInstance, run: DagsterRun) -> datetime | None:
+def _created(instance: dg.DagsterInstance, run: dg.DagsterRun) -> datetime | None:
     record = instance.get_run_record_by_id(run.run_id)
     return record.create_timestamp if record else None
 

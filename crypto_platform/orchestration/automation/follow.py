@@ -10,7 +10,6 @@ from operator import or_
 
 import dagster as dg
 from dagster._core.asset_graph_view.entity_subset import EntitySubset
-from dagster._core.definitions.declarative_automation.automation_context import AutomationContext
 from dagster._core.definitions.declarative_automation.operands.subset_automation_condition import (
     SubsetAutomationCondition,
 )
@@ -47,7 +46,7 @@ class UpdatedByAnotherRun(SubsetAutomationCondition[dg.AssetKey]):
     serialisation, so that Dagster leaves it to the code server.
     """
 
-    def compute_subset(self, context: AutomationContext[dg.AssetKey]) -> EntitySubset[dg.AssetKey]:
+    def compute_subset(self, context: dg.AutomationContext[dg.AssetKey]) -> EntitySubset[dg.AssetKey]:
         before = context.previous_temporal_context
         if before is None:
             return context.get_empty_subset()
@@ -60,7 +59,7 @@ class UpdatedByAnotherRun(SubsetAutomationCondition[dg.AssetKey]):
         return context.candidate_subset.compute_intersection_with_partition_keys(partitions)
 
     @staticmethod
-    def _contains(context: AutomationContext[dg.AssetKey], run_id: str) -> bool:
+    def _contains(context: dg.AutomationContext[dg.AssetKey], run_id: str) -> bool:
         """Whether a run contains the asset; one without a selection is its whole job."""
         run = context.asset_graph_view.instance.get_run_by_id(run_id)
         root = context.root_context.key
