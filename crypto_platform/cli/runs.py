@@ -95,22 +95,16 @@ def materialize(
     """
     # Dagster and dbt's part of it are seconds of imports that `--help` should not pay.
     import dagster as dg
-    from dagster._core.storage.tags import (
-        ASSET_PARTITION_RANGE_END_TAG,
-        ASSET_PARTITION_RANGE_START_TAG,
-        MAX_RETRIES_TAG,
-    )
+    from dagster._core.storage.tags import MAX_RETRIES_TAG
 
+    from crypto_platform.dagster_instance.run_days import range_tags
     from crypto_platform.definitions import defs
 
     job = (definitions or defs()).resolve_job_def(order.feed)
     skipped = [dg.AssetKey([stage, f"{order.feed}_bars"]) for stage in STAGES if stage not in stages]
     selected = [key for key in job.asset_layer.selected_asset_keys if key not in skipped] if skipped else None
     started = datetime.now(UTC)
-    days = {
-        ASSET_PARTITION_RANGE_START_TAG: order.start.isoformat(),
-        ASSET_PARTITION_RANGE_END_TAG: (order.end - timedelta(days=1)).isoformat(),
-    }
+    days = range_tags((order.start, order.end))
     limit = limit_tags(settings(), days | (tags or {}), order.feed)
     longest = float((limit | (tags or {}))[dg.MAX_RUNTIME_SECONDS_TAG])
     own = tags_of_this_process()

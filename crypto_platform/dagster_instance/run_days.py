@@ -10,6 +10,8 @@ from dagster._core.storage.tags import (
     PARTITION_NAME_TAG,
 )
 
+from crypto_platform.market.day_ranges import Range
+
 
 @dataclass(frozen=True)
 class Days:
@@ -42,3 +44,12 @@ class Days:
     def __str__(self) -> str:
         one = self.end - self.start == timedelta(days=1)
         return f"{self.start}" if one else f"[{self.start}, {self.end})"
+
+
+def range_tags(days: Range) -> dict[str, str]:
+    """The tags of one run over the half-open range of days."""
+    start, end = days
+    return {
+        ASSET_PARTITION_RANGE_START_TAG: start.isoformat(),
+        ASSET_PARTITION_RANGE_END_TAG: (end - timedelta(days=1)).isoformat(),
+    }

@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
+from crypto_platform.dagster_instance.run_days import range_tags
 from crypto_platform.market.feed_spec import FeedSpec, feeds
 from crypto_platform.orchestration.automation import daily
-from crypto_platform.orchestration.history import range_tags
 from crypto_platform.settings import settings
 
 

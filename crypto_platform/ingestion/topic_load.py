@@ -13,10 +13,10 @@ import fsspec
 
 from crypto_platform.connectors.kafka.admin import TopicState, topic_state
 from crypto_platform.connectors.snowflake import schema
-from crypto_platform.connectors.snowflake.ledger_loss import LedgerLoss, give_up
 from crypto_platform.failpoints import reach
 from crypto_platform.ingestion import offsets, staging_table
 from crypto_platform.ingestion.ledger import Connect, Load, Loss, commit, record_loss
+from crypto_platform.ingestion.ledger_loss import LedgerLoss, give_up
 from crypto_platform.ingestion.locks import loading
 from crypto_platform.ingestion.stage import Span, stage_bars
 from crypto_platform.market import bars

@@ -4,12 +4,8 @@ from datetime import date, timedelta
 from functools import lru_cache
 
 import dagster as dg
-from dagster._core.storage.tags import (
-    ASSET_PARTITION_RANGE_END_TAG,
-    ASSET_PARTITION_RANGE_START_TAG,
-    PARTITION_NAME_TAG,
-)
 
+from crypto_platform.dagster_instance.run_days import Days
 from crypto_platform.market.feed_spec import feeds
 
 
@@ -32,6 +28,5 @@ def days(context: dg.AssetExecutionContext) -> list[date]:
 
 def days_of_run(run: dg.DagsterRun) -> tuple[date, date] | None:
     """The first and the last UTC day of a run over partitions, for checks, whose steps have none; None without any."""
-    first = run.tags.get(ASSET_PARTITION_RANGE_START_TAG) or run.tags.get(PARTITION_NAME_TAG)
-    last = run.tags.get(ASSET_PARTITION_RANGE_END_TAG) or first
-    return (date.fromisoformat(first), date.fromisoformat(last)) if first and last else None
+    days = Days.of(run.tags)
+    return (days.start, days.end - timedelta(days=1)) if days else None

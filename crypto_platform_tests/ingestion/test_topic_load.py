@@ -22,13 +22,13 @@ from crypto_platform.connectors.kafka.producer import publish
 from crypto_platform.connectors.lake import LakeDay
 from crypto_platform.connectors.snowflake.connection import connect
 from crypto_platform.connectors.snowflake.ledger_checks import Balance, balance
-from crypto_platform.connectors.snowflake.ledger_loss import LedgerLoss
 from crypto_platform.connectors.snowflake.schema import bars_table
 from crypto_platform.connectors.spark import session
 from crypto_platform.failpoints import CRASH_POINTS
 from crypto_platform.ingestion import ledger as load_module
 from crypto_platform.ingestion import topic_load
 from crypto_platform.ingestion.ledger import LoadNotCommittedError
+from crypto_platform.ingestion.ledger_loss import LedgerLoss
 from crypto_platform.ingestion.offsets import ConcurrentLoadError
 from crypto_platform.ingestion.requested_partitions import Asked, record
 from crypto_platform.ingestion.stage import StageError

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from crypto_platform.dagster_instance.run_days import range_tags
 from crypto_platform.market.day_ranges import ONE_DAY, Range, days_in, ranges
 from crypto_platform.market.feed_spec import FeedSpec, feeds
 from crypto_platform.orchestration.automation.never_requested import advice
-from crypto_platform.orchestration.history import in_flight, materialised, range_tags
+from crypto_platform.orchestration.history import in_flight, materialised
 from crypto_platform.settings import Settings
 
 if TYPE_CHECKING:

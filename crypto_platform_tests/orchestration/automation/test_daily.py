@@ -6,13 +6,14 @@ import pytest
 from dagster._utils.schedules import schedule_execution_time_iterator
 from exchange_calendars import get_calendar
 
+from crypto_platform.dagster_instance.run_days import range_tags
 from crypto_platform.defs.schedules import schedules
 from crypto_platform.market import freshness
 from crypto_platform.market.day_ranges import days_in
 from crypto_platform.market.feed_spec import feeds
 from crypto_platform.market.sessions import trading_hours
 from crypto_platform.orchestration.automation import daily
-from crypto_platform.orchestration.history import RANGE_END_TAG, RANGE_START_TAG, last_stage
+from crypto_platform.orchestration.history import last_stage
 from crypto_platform.settings import Settings
 
 LIVE = Settings(daily_runs=True)
@@ -111,7 +112,7 @@ def test_missed_ticks_are_caught_up_in_one_run() -> None:
         # Back after a week, the daemon goes through the ticks it missed.
         first = daily.due(instance, LIVE, "crypto", TICK - timedelta(days=4), TICK)
         assert first.days == (date(2026, 9, 2), date(2026, 9, 8))
-        run = instance.create_run_for_job(crypto, tags={RANGE_START_TAG: "2026-09-02", RANGE_END_TAG: "2026-09-07"})
+        run = instance.create_run_for_job(crypto, tags=range_tags((date(2026, 9, 2), date(2026, 9, 8))))
         second = daily.due(instance, LIVE, "crypto", TICK, TICK)
         assert second.days is None
         assert "a run is working on it" in second.why

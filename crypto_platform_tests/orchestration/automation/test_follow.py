@@ -7,10 +7,10 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from crypto_platform.dagster_instance.run_days import range_tags
 from crypto_platform.definitions import defs
 from crypto_platform.market.day_ranges import days_in
 from crypto_platform.orchestration.automation.follow import stage_key
-from crypto_platform.orchestration.history import range_tags
 
 OLD = (date(2025, 5, 5), date(2025, 5, 8))
 
