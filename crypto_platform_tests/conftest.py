@@ -61,23 +61,28 @@ LONGEST = (
     "dbt_project/test_quality.py",
     "dbt_project/test_live.py",
     "cli/test_runs.py",
+    "orchestration/automation/test_refill.py",
     "sandbox/test_supervise.py",
     "dagster_instance/test_run_launcher.py",
 )
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark the tests that use the suite's sandbox, which `-m "not sandbox"` leaves out."""
+    if {"sandbox", "snowflake"} & set(getattr(item, "fixturenames", ())):
+        item.add_marker("sandbox")
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that use the suite's sandbox, which `-m "not sandbox"` leaves out, and say which stay together.
+    """Say which tests stay together, and have the longest begin.
 
     Beside other workers a file's tests are one's, with what the file set up; so are all that read the recordings'
     facts, which take a while to build.
     """
     for item in items:
-        fixtures = set(getattr(item, "fixturenames", ()))
-        if {"sandbox", "snowflake"} & fixtures:
-            item.add_marker("sandbox")
-        item.add_marker(pytest.mark.xdist_group("recorded" if "recorded" in fixtures else _file(item)))
+        is_recorded = "recorded" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("recorded" if is_recorded else _file(item)))
     ranks = {name: rank for rank, name in enumerate(LONGEST)}
     items.sort(key=lambda item: ranks.get(_file(item), len(ranks)))
 
