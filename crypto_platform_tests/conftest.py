@@ -68,21 +68,21 @@ LONGEST = (
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark the tests that use the suite's sandbox, which `-m "not sandbox"` leaves out."""
-    if {"sandbox", "snowflake"} & set(getattr(item, "fixturenames", ())):
+    """Mark the tests that use the suite's sandbox, which `-m "not sandbox"` leaves out, and say which stay together.
+
+    Beside other workers a file's tests are one's, with what the file set up; so are all that read the recordings'
+    facts, which take a while to build. Said here: what modifies the whole collection runs after pytest and xdist have
+    read the marks.
+    """
+    fixtures = set(getattr(item, "fixturenames", ()))
+    if {"sandbox", "snowflake"} & fixtures:
         item.add_marker("sandbox")
+    item.add_marker(pytest.mark.xdist_group("recorded" if "recorded" in fixtures else _file(item)))
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say which tests stay together, and have the longest begin.
-
-    Beside other workers a file's tests are one's, with what the file set up; so are all that read the recordings'
-    facts, which take a while to build.
-    """
-    for item in items:
-        is_recorded = "recorded" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("recorded" if is_recorded else _file(item)))
+    """Have the longest begin."""
     ranks = {name: rank for rank, name in enumerate(LONGEST)}
     items.sort(key=lambda item: ranks.get(_file(item), len(ranks)))
 
