@@ -387,40 +387,42 @@ def test_versions_that_are_gone_from_the_ledger_are_given_up_and_loaded_again(
 
 @pytest.mark.timeout(600)
 def test_a_spark_server_killed_while_writing_loads_nothing_and_the_next_load_everything(
-    sandbox: Settings,
+    fresh_settings: Settings,
 ) -> None:
-    feed = made.feed_name()
-    # So many that there is a time between the first Parquet file and the last.
-    day = made.day({"BTC/USD": [made.bar(m % 1440) for m in range(100_000)]})
-    published = publish(sandbox, feed, [day], "run").messages
-    server = next(s.pid for s in supervise.status(sandbox) if s.name == "spark")
-    killed = threading.Event()
-    over = threading.Event()
+    # On servers of its own: the sessions that other tests share end with theirs.
+    with supervise.sandbox(fresh_settings, {"kafka", "spark", "snowflake"}) as settings:
+        feed = made.feed_name()
+        # So many that there is a time between the first Parquet file and the last.
+        day = made.day({"BTC/USD": [made.bar(m % 1440) for m in range(100_000)]})
+        published = publish(settings, feed, [day], "run").messages
+        server = next(s.pid for s in supervise.status(settings) if s.name == "spark")
+        killed = threading.Event()
+        over = threading.Event()
 
-    def kill_when_writing() -> None:
-        while not over.is_set():
-            # Many times a second, but not so often that nothing else gets to run.
-            over.wait(0.02)
-            if list(Path(sandbox.stage, feed).glob("*/_temporary/**/*.parquet")):
-                assert server
-                os.kill(server, signal.SIGKILL)
-                killed.set()
-                return
+        def kill_when_writing() -> None:
+            while not over.is_set():
+                # Many times a second, but not so often that nothing else gets to run.
+                over.wait(0.02)
+                if list(Path(settings.stage, feed).glob("*/_temporary/**/*.parquet")):
+                    assert server
+                    os.kill(server, signal.SIGKILL)
+                    killed.set()
+                    return
 
-    thread = threading.Thread(target=kill_when_writing)
-    thread.start()
-    try:
-        with pytest.raises(StageError, match=bars.topic(feed)):
-            topic_load.load(sandbox, feed, "run")
-    finally:
-        over.set()
-        thread.join()
-    assert killed.is_set()
-    assert made.ledger(sandbox, feed) == []
-    # Its keeper has started the server again.
-    report = topic_load.load(sandbox, feed, "run")
-    assert report.messages == published
-    assert (report.loaded, report.unchanged) == (1440, published - 1440)
+        thread = threading.Thread(target=kill_when_writing)
+        thread.start()
+        try:
+            with pytest.raises(StageError, match=bars.topic(feed)):
+                topic_load.load(settings, feed, "run")
+        finally:
+            over.set()
+            thread.join()
+        assert killed.is_set()
+        assert made.ledger(settings, feed) == []
+        # Its keeper has started the server again.
+        report = topic_load.load(settings, feed, "run")
+        assert report.messages == published
+        assert (report.loaded, report.unchanged) == (1440, published - 1440)
 
 
 @cut_line
