@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from crypto_platform.market.bars import AssetClass, Timeframe, check_feed, check_symbol
 
 COMPONENT_TYPE = "crypto_platform.orchestration.feeds.BarFeed"
+# What 0.1.0 called it.
+RENAMED_TYPE = "crypto_platform.feeds.BarFeed"
 DEFS = Path(__file__).resolve().parents[1] / "defs"
 
 
@@ -102,6 +104,8 @@ def feeds(defs: Path = DEFS) -> dict[str, FeedSpec]:
     found = {}
     for path in sorted(defs.glob("*/defs.yaml")):
         content = yaml.safe_load(path.read_text())
+        if isinstance(content, dict) and content.get("type") == RENAMED_TYPE:
+            raise ValueError(f"{path}: the type {RENAMED_TYPE} is now called {COMPONENT_TYPE}: rename it")
         if isinstance(content, dict) and content.get("type") == COMPONENT_TYPE:
             try:
                 found[check_feed(path.parent.name)] = FeedSpec.model_validate(content["attributes"])

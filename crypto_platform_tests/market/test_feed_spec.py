@@ -45,6 +45,13 @@ def test_a_bad_feed_file_is_named(tmp_path: Path) -> None:
         feeds.__wrapped__(tmp_path)
 
 
+def test_a_feed_of_the_type_of_before_stops_with_todays(tmp_path: Path) -> None:
+    (tmp_path / "crypto").mkdir()
+    (tmp_path / "crypto" / "defs.yaml").write_text("type: crypto_platform.feeds.BarFeed\nattributes: {}\n")
+    with pytest.raises(ValueError, match="BarFeed is now called crypto_platform"):
+        feeds.__wrapped__(tmp_path)
+
+
 @pytest.mark.parametrize("symbol", ["'; drop table x; --", "../../etc"])
 def test_dagster_refuses_a_bad_symbol_at_load_with_its_line(symbol: str, tmp_path: Path) -> None:
     project = tmp_path / "other"
