@@ -50,13 +50,13 @@ up: setup ## Kafka, Spark, Snowflake emulator, Alpaca sandbox and Dagster's UI, 
 	@$(BIN)/crypto-platform up
 
 dashboard: superset ## Apache Superset with the dashboards, until Ctrl-C; prints the login
-	@$(BIN)/crypto-platform dashboard show
+	@$(BIN)/crypto-platform dashboard serve
 
 dashboard-check: superset ## Open every dashboard of an empty Superset in Chromium
 	@$(BIN)/crypto-platform dashboard check
 
 docs: setup ## dbt's site of the models, with lineage and columns, on loopback until Ctrl-C
-	@$(BIN)/crypto-platform docs
+	@$(BIN)/crypto-platform dbt-docs
 
 # A worker a core: each has systems of its own, which more would only take the cores from; SEED=7 shuffles the tests.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() or 1)')

@@ -61,7 +61,7 @@ LONGEST = (
     "dbt_project/test_quality.py",
     "dbt_project/test_live.py",
     "cli/test_runs.py",
-    "orchestration/automation/test_refill.py",
+    "orchestration/automation/test_republish.py",
     "sandbox/test_supervise.py",
     "dagster_instance/test_run_launcher.py",
 )

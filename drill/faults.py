@@ -150,7 +150,7 @@ class Faults:
         return time.time()
 
     def _switch_on(self) -> float:
-        return self._command("switch-on", "crypto_daily")
+        return self._command("enable", "crypto_daily")
 
     def _let_age(self) -> float:
         made = ended(self._instance, launch(self._settings, assets=[PULSE]), PATIENCE_SECONDS)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import typer
 
-app = typer.Typer(name="alerts", no_args_is_help=True, help="Alerts: try the channels, see what is open, close one.")
+app = typer.Typer(name="alerts", no_args_is_help=True, help="Alerts: try the channels, see what is open, resolve one.")
 
 
 @app.command()
@@ -66,13 +66,13 @@ def list_() -> None:
 
 
 @app.command()
-def close(fingerprint: str = typer.Argument(help="As `crypto-platform alerts list` shows it.")) -> None:
-    """Close an alert that nothing will mend any more, such as of a run that nobody needs again.
+def resolve(fingerprint: str = typer.Argument(help="As `crypto-platform alerts list` shows it.")) -> None:
+    """Resolve an alert that nothing else will resolve, such as of a run that nobody needs again.
 
     It is told as recovered. A process, sensor, schedule, freshness or the live path is opened again while it is still
     wrong; a run, backfill or check only when it fails again.
 
-    Example: crypto-platform alerts close 'run:crypto:[2026-03-01, 2026-03-04):'
+    Example: crypto-platform alerts resolve 'run:crypto:[2026-03-01, 2026-03-04):'
     """
     from crypto_platform.alerting.book import Book
     from crypto_platform.settings import settings
@@ -80,4 +80,4 @@ def close(fingerprint: str = typer.Argument(help="As `crypto-platform alerts lis
     if not Book(settings()).recover("command line", fingerprint):
         typer.echo(f"{fingerprint} is not open: see crypto-platform alerts list", err=True)
         raise typer.Exit(1)
-    typer.echo("Closed.")
+    typer.echo("Resolved.")

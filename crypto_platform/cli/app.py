@@ -162,17 +162,30 @@ def watchdog() -> None:
     watch(settings(), supervise)
 
 
-@app.command("switch-on")
-def switch_on(name: Annotated[str, typer.Argument(help="A sensor or schedule, as the UI names it.")]) -> None:
-    """Switch a sensor or schedule on again that somebody switched off. Dagster must be up.
+@app.command()
+def enable(name: Annotated[str, typer.Argument(help="A sensor or schedule, as the UI names it.")]) -> None:
+    """Switch a sensor or schedule on that somebody switched off. Dagster must be up.
 
-    Example: crypto-platform switch-on crypto_daily
+    Example: crypto-platform enable crypto_daily
     """
+    _switch(name, on=True)
+
+
+@app.command()
+def disable(name: Annotated[str, typer.Argument(help="A sensor or schedule, as the UI names it.")]) -> None:
+    """Switch a sensor or schedule off, until `enable`; alerts say so meanwhile. Dagster must be up.
+
+    Example: crypto-platform disable crypto_daily
+    """
+    _switch(name, on=False)
+
+
+def _switch(name: str, on: bool) -> None:
     from crypto_platform.dagster_instance.switch import NotSwitchedError, switch
     from crypto_platform.settings import settings
 
     try:
-        typer.echo(switch(settings(), name, on=True))
+        typer.echo(switch(settings(), name, on=on))
     except NotSwitchedError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(FAILURE) from None
@@ -250,7 +263,7 @@ def sql(
         stdout().print(result_table(result))
 
 
-for command in (runs.materialize, runs.backfill, runs.refill):
+for command in (runs.materialize, runs.backfill, runs.republish):
     app.command()(command)
 
 
@@ -290,7 +303,7 @@ def demo() -> None:
 app.command()(live.stream)
 app.command()(live.load)
 app.add_typer(dead_letters.app)
-app.command()(docs)
+app.command("dbt-docs")(docs)
 
 
 app.add_typer(dashboards)

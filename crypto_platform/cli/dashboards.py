@@ -23,12 +23,12 @@ app = typer.Typer(
 
 
 @app.command()
-def show() -> None:
+def serve() -> None:
     """Start the dashboards and the Snowflake they read, bring in their code and print the login, until Ctrl-C.
 
     Where there are no finished data yet, the shipped recordings are taken through every stage first.
 
-    Example: SUPERSET_PORT=0 crypto-platform dashboard show
+    Example: SUPERSET_PORT=0 crypto-platform dashboard serve
     """
     from rich.console import Console
 

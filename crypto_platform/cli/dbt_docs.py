@@ -1,4 +1,4 @@
-"""`crypto-platform docs`."""
+"""`crypto-platform dbt-docs`."""
 
 from typing import Annotated
 
@@ -15,7 +15,7 @@ def docs(
 
     The embedded Snowflake is started for it when it is not up. Columns are those of tables that were built.
 
-    Example: crypto-platform docs
+    Example: crypto-platform dbt-docs
     """
     from rich.console import Console
 

@@ -1,4 +1,4 @@
-"""The commands that take a feed's days through the stages: `materialize`, `backfill`, `refill`."""
+"""The commands that take a feed's days through the stages: `materialize`, `backfill`, `republish`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -114,7 +114,7 @@ def backfill(
             show(run(Order(feed, first, after, chosen), Source(), console), console)
 
 
-def refill(
+def republish(
     feed: Feed,
     start: Annotated[datetime | None, _day("--from", "First UTC day; left out: the lake's first.")] = None,
     end: Annotated[datetime | None, _day("--to", "The UTC day after the last; left out: the lake's last.")] = None,
@@ -124,7 +124,7 @@ def refill(
     Offsets that are gone are given up, which RAW.LOADS keeps a row of; so are, without --from and --to, versions that
     were loaded and are gone from the ledger. Alpaca is not asked. What the ledger has already stays as it is.
 
-    Example: crypto-platform refill --feed crypto
+    Example: crypto-platform republish --feed crypto
     """
     from crypto_platform.cli.console import stdout
     from crypto_platform.cli.runs import Order, feed_named
@@ -140,13 +140,13 @@ def refill(
         days = stored(settings(), feed, timeframe, start and start.date(), end and end.date())
     console = stdout()
     with systems(Source(), console, {"kafka", "spark", "snowflake"}) as effective:
-        loss = topic_load.accept_loss(effective, feed, run_id="refill")
+        loss = topic_load.accept_loss(effective, feed, run_id="republish")
         if loss.skipped != 0:
             given_up = "an unknown number of" if loss.skipped is None else f"{loss.skipped:,}"
             console.print(f"Gave up {given_up} messages of {loss.topic}: offsets {loss.before} → {loss.after}.")
         # Which days the ledger lost is not known for all: some of the lake's days would not make it whole.
         if start is None and end is None:
-            lost = topic_load.accept_ledger_loss(effective, feed, run_id="refill")
+            lost = topic_load.accept_ledger_loss(effective, feed, run_id="republish")
             if lost.versions:
                 console.print(f"Gave up {lost.versions:,} versions that are gone from the ledger.")
             if elsewhere := sorted(set(lost.days) - set(days)):

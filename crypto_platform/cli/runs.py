@@ -89,7 +89,7 @@ def materialize(
     tags: dict[str, str] | None = None,
     definitions: "Definitions | None" = None,
 ) -> Run:
-    """Run the feed's job over the order's days in this process; `stages` leaves out those before a refill.
+    """Run the feed's job over the order's days in this process; `stages` leaves out those before republishing.
 
     The job is that of the project, or of `definitions`. The systems must be up and `DAGSTER_HOME` set.
     """

@@ -1,4 +1,4 @@
-"""The lake: what Alpaca answered, a file a day, so that a topic can be refilled without asking again.
+"""The lake: what Alpaca answered, a file a day, so that a topic can be republished without asking again.
 
 ``<lake>/<feed>/<timeframe>/<YYYY-MM-DD>.jsonl.zst``: a header line, then one wire line (`bars.encode`) a bar,
 sorted by symbol, then time. The header says how many bars each symbol has (zero is said, not left out), when

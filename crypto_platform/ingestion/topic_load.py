@@ -109,7 +109,7 @@ def load(
     Spark is not needed when there is nothing new. `progress` is told (hops done, hops in all, messages).
 
     Raises:
-        OffsetsExpiredError, TopicRecreatedError: messages are gone; it says which, and what refills them.
+        OffsetsExpiredError, TopicRecreatedError: messages are gone; it says which, and what republishes them.
         crypto_platform.connectors.kafka.admin.TopicError: the topic is not there.
         crypto_platform.ingestion.stage.StageError: Spark failed; nothing was loaded.
         crypto_platform.ingestion.staging_table.ScratchError: Snowflake did not take what Spark wrote.
@@ -238,7 +238,7 @@ def _preflight(settings: Settings, feed: str, connection: "SnowflakeConnection")
 
 def _problem(state: TopicState, before: offsets.Recorded, feed: str) -> LostMessagesError | None:
     """What of the recorded offsets the topic cannot serve any more."""
-    mend = f"Refill it from the lake: crypto-platform refill --feed {feed}"
+    mend = f"Republish it from the lake: crypto-platform republish --feed {feed}"
     if before.topic_id not in (None, state.topic_id):
         return TopicRecreatedError(
             f"topic {state.topic} was deleted and created anew: its id is {state.topic_id}, Snowflake drained "

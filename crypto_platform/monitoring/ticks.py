@@ -184,7 +184,7 @@ def _off(one: Declared, settings: Settings, now: datetime) -> Alert:
         since=now,
         severity=Severity.WARNING,
         cause="somebody switched it off in the UI",
-        command=f"crypto-platform switch-on {one.name}",
+        command=f"crypto-platform enable {one.name}",
     )
 
 

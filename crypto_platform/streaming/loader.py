@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 RUN_ID = "loader"
 POLL_SECONDS = 0.1
-# What is lost stays lost until a person refills the topic.
+# What is lost stays lost until a person republishes the topic.
 LOST_SECONDS = 60.0
 # Messages that wait for longer are told, whatever holds them up: a load that hangs fails with nothing.
 LONGEST_LAG = 60.0

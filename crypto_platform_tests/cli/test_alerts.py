@@ -40,8 +40,8 @@ def test_list_shows_what_is_open_and_close_closes_it(chosen: Settings) -> None:
     assert "mend with  crypto-platform doctor" in shown
     assert "fingerprint  run:crypto:2026-03-01" in shown
     assert "webhook: 1 messages waiting" in shown
-    assert CliRunner().invoke(app, ["close", "run:crypto:2026-03-01"]).output == "Closed.\n"
-    assert CliRunner().invoke(app, ["close", "run:crypto:2026-03-01"]).exit_code == 1
+    assert CliRunner().invoke(app, ["resolve", "run:crypto:2026-03-01"]).output == "Resolved.\n"
+    assert CliRunner().invoke(app, ["resolve", "run:crypto:2026-03-01"]).exit_code == 1
     assert Book(chosen).open() == []
 
 
@@ -49,4 +49,4 @@ def test_close_takes_a_fingerprint_as_list_shows_it(chosen: Settings) -> None:
     Book(chosen).raise_("here", alert("run:crypto:[2026-03-01, 2026-03-04):"))
     shown = CliRunner().invoke(app, ["list"]).output
     [fingerprint] = [line.split(maxsplit=1)[1] for line in shown.splitlines() if "fingerprint" in line]
-    assert CliRunner().invoke(app, f"close {fingerprint}").output == "Closed.\n"
+    assert CliRunner().invoke(app, f"resolve {fingerprint}").output == "Resolved.\n"

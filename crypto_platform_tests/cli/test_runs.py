@@ -211,7 +211,7 @@ def test_a_load_that_lacks_published_bars_stops_before_dbt(platform: Settings) -
     assert not run.ok
     assert any("every_published_bar_is_in: 1 bars of the lake are not in" in error for error in run.errors)
     assert "dbt" not in [s.name for s in run.stages]
-    assert accept_ledger_loss(platform, "crypto", "refill").versions == 1
+    assert accept_ledger_loss(platform, "crypto", "republish").versions == 1
     mended = materialize(order, stages=("kafka", "raw"))
     assert mended.ok, mended.errors
     assert stage(mended, "raw")["loaded"] == 1

@@ -108,7 +108,7 @@ def test_a_topic_that_was_created_anew_has_other_messages_at_the_same_places(set
     admin.delete_topics([topic])[topic].result()
     made.await_another_topic(settings, feed, before)
     send(settings, feed, [outgoing(b"second")])
-    topic_load.accept_loss(settings, feed, "refill")
+    topic_load.accept_loss(settings, feed, "republish")
     assert topic_load.load(settings, feed, "run").rejected == 1
     # The replay was of the first, and the first's headers are not there any more.
     (second,) = dead_letters.find(settings, [feed])

@@ -278,7 +278,7 @@ def test_of_two_loads_in_their_transactions_the_first_wins(
 # Messages that are gone
 
 
-def test_offsets_that_expired_stop_the_load_and_a_refill_mends_it(
+def test_offsets_that_expired_stop_the_load_and_republishing_mends_it(
     sandbox: Settings, load: Callable[[str], topic_load.LoadReport], undisturbed: list[made.Row]
 ) -> None:
     feed = made.feed_name()
@@ -293,21 +293,21 @@ def test_offsets_that_expired_stop_the_load_and_a_refill_mends_it(
     text = str(error.value)
     assert f"no longer holds {sum(gone.values())} messages" in text
     assert all(f"partition {p}: offsets 0 to {n - 1} ({n} messages)" in text for p, n in gone.items())
-    assert f"crypto-platform refill --feed {feed}" in text
+    assert f"crypto-platform republish --feed {feed}" in text
     assert made.ledger(sandbox, feed) == []
 
-    report = topic_load.accept_loss(sandbox, feed, "refill")
+    report = topic_load.accept_loss(sandbox, feed, "republish")
     assert report.skipped == sum(gone.values())
-    publish(sandbox, feed, days(), "refill")
+    publish(sandbox, feed, days(), "republish")
     load(feed)
     assert made.ledger(sandbox, feed) == undisturbed
-    assert topic_load.accept_loss(sandbox, feed, "refill").skipped == 0
+    assert topic_load.accept_loss(sandbox, feed, "republish").skipped == 0
     with connect(sandbox) as connection:
         notes = connection.cursor().execute("SELECT note FROM RAW.LOADS WHERE feed = %s AND note IS NOT NULL", (feed,))
         assert [note for (note,) in notes] == [text]
 
 
-def test_a_topic_that_was_created_anew_stops_the_load_and_a_refill_mends_it(
+def test_a_topic_that_was_created_anew_stops_the_load_and_republishing_mends_it(
     sandbox: Settings, load: Callable[[str], topic_load.LoadReport], undisturbed: list[made.Row]
 ) -> None:
     feed = made.feed_name()
@@ -319,10 +319,10 @@ def test_a_topic_that_was_created_anew_stops_the_load_and_a_refill_mends_it(
     made.await_another_topic(sandbox, feed, before.topic_id)
     publish(sandbox, feed, days()[1:], "run")
     with pytest.raises(
-        topic_load.TopicRecreatedError, match=rf"created anew.*{re.escape(before.topic_id)}.*refill --feed {feed}"
+        topic_load.TopicRecreatedError, match=rf"created anew.*{re.escape(before.topic_id)}.*republish --feed {feed}"
     ):
         load(feed)
-    report = topic_load.accept_loss(sandbox, feed, "refill")
+    report = topic_load.accept_loss(sandbox, feed, "republish")
     assert report.skipped is None
     assert set(report.after.values()) == {0}
     load(feed)
@@ -351,7 +351,7 @@ def test_versions_that_are_gone_from_the_ledger_are_given_up_and_loaded_again(
     publish(sandbox, feed, days(), "run")
     load(feed)
     asked = [Asked("BTC/USD", made.DAY, LATER, 40), Asked("ETH/USD", made.DAY, LATER, 30)]
-    assert topic_load.accept_ledger_loss(sandbox, feed, "refill") == LedgerLoss(0, [])
+    assert topic_load.accept_ledger_loss(sandbox, feed, "republish") == LedgerLoss(0, [])
     with connect(sandbox) as connection:
         record(connection, feed, "1Min", asked, "run")
         connection.cursor().execute(statement.format(bars_table(feed)))
@@ -361,8 +361,8 @@ def test_versions_that_are_gone_from_the_ledger_are_given_up_and_loaded_again(
     gone = len(undisturbed) - len(kept)
     assert gone > 0
 
-    assert topic_load.accept_ledger_loss(sandbox, feed, "refill") == LedgerLoss(gone, [made.DAY])
-    assert topic_load.accept_ledger_loss(sandbox, feed, "refill") == LedgerLoss(0, [])
+    assert topic_load.accept_ledger_loss(sandbox, feed, "republish") == LedgerLoss(gone, [made.DAY])
+    assert topic_load.accept_ledger_loss(sandbox, feed, "republish") == LedgerLoss(0, [])
     with connect(sandbox) as connection:
         assert balance(connection, feed) == Balance(len(kept), len(kept))
         cursor = connection.cursor()
@@ -375,7 +375,7 @@ def test_versions_that_are_gone_from_the_ledger_are_given_up_and_loaded_again(
     eth = answered if any(row[0] == "ETH/USD" for row in kept) else unanswered
     assert dict(until) == {"BTC/USD": unanswered, "ETH/USD": eth}
 
-    publish(sandbox, feed, days(), "refill")
+    publish(sandbox, feed, days(), "republish")
     load(feed)
     assert made.ledger(sandbox, feed) == undisturbed
     with connect(sandbox) as connection:

@@ -66,7 +66,7 @@ class Pipeline:
     """Two assets of a feed; what is set here fails or does not pass. `warns` may stand for a dbt test."""
 
     broken: str = ""
-    error: str = "the topic is gone. Refill it from the lake: crypto-platform refill --feed crypto"
+    error: str = "the topic is gone. Republish it from the lake: crypto-platform republish --feed crypto"
     failing: set[str] = field(default_factory=set)
     dbt_test: str = ""
 

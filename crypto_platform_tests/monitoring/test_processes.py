@@ -190,7 +190,7 @@ def test_the_sensor_that_tells_of_sensors_is_watched_from_outside(
         return [(alert.what, alert.command) for alert in watched.open()]
 
     assert look(0, state(ticks.ITSELF, running=False)) == [
-        ("sensor alert_on_ticks is switched off", "crypto-platform switch-on alert_on_ticks")
+        ("sensor alert_on_ticks is switched off", "crypto-platform enable alert_on_ticks")
     ]
     ticking = state(ticks.ITSELF, last_tick_start_timestamp=NOON.timestamp())
     assert look(3, ticking) == []

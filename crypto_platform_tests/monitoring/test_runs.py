@@ -43,7 +43,7 @@ def test_a_failed_run_is_told_with_what_mends_it(
     assert alert.cause == f"RuntimeError: {pipeline.error}"
     assert alert.effect == "not made: kafka/crypto_bars, marts, raw/crypto_bars"
     assert alert.link == f"http://127.0.0.1:3000/runs/{run}"
-    assert alert.command == "crypto-platform refill --feed crypto"
+    assert alert.command == "crypto-platform republish --feed crypto"
     assert alert.data == "simulated"
     assert look() == []
 

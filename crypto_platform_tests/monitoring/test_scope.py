@@ -8,8 +8,8 @@ from crypto_platform.monitoring.scope import command_in
 @pytest.mark.parametrize(
     ("text", "command"),
     [
-        ("Refill it: crypto-platform refill --feed crypto", "crypto-platform refill --feed crypto"),
-        ("crypto-platform refill --feed crypto. Then wait.", "crypto-platform refill --feed crypto"),
+        ("Republish it: crypto-platform republish --feed crypto", "crypto-platform republish --feed crypto"),
+        ("crypto-platform republish --feed crypto. Then wait.", "crypto-platform republish --feed crypto"),
         ("start it with `crypto-platform up --dashboard` or by hand", "crypto-platform up --dashboard"),
         ("(crypto-platform materialize --from 2026-03-01), or wait", "crypto-platform materialize --from 2026-03-01"),
         (

@@ -157,7 +157,7 @@ def test_one_that_is_switched_off_is_told(
 ) -> None:
     put(state(SCHEDULE, running=False))
     assert look() == ["WARNING: schedule crypto_daily is switched off"]
-    assert watched.open()[0].command == "crypto-platform switch-on crypto_daily"
+    assert watched.open()[0].command == "crypto-platform enable crypto_daily"
     put(state(SCHEDULE))
     assert [title[:9] for title in look()] == ["RECOVERED"]
 

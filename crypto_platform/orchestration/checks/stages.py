@@ -62,7 +62,7 @@ COMPLETE = Check(
 )
 KEPT = Check(
     "ledger_holds_every_load",
-    "The ledger has as many versions as its loads put there (RAW.LOADS), less what a refill gave up.",
+    "The ledger has as many versions as its loads put there (RAW.LOADS), less what republishing gave up.",
 )
 ONCE = Check("no_message_twice", "No (topic, partition, offset) is in the ledger twice.")
 ON_GRID = Check("bars_on_their_grid", "Every bar of these days starts on its timeframe's grid.")
@@ -237,7 +237,7 @@ def _accounts(
             f"{report.rejected:,} rejected"
             if report.messages == accounted
             else f"{report.messages - accounted:,} of {report.messages:,} messages are nowhere",
-            f"crypto-platform refill --feed {subject.feed}",
+            f"crypto-platform republish --feed {subject.feed}",
             {
                 "messages": report.messages,
                 "loaded": report.loaded,
@@ -287,10 +287,10 @@ def _kept(subject: Subject, balance: ledger_checks.Balance) -> dg.AssetCheckResu
         not balance.lacking,
         f"{ledger} holds {balance.held:,} versions where its loads put {balance.loaded:,}: {balance.lacking:,} are "
         "gone, deleted or dropped with the table. While Snowflake's Time Travel has them, bring them back first "
-        "(UNDROP TABLE); a refill loads what the lake holds"
+        "(UNDROP TABLE); republishing loads what the lake holds"
         if balance.lacking
         else "everything that was loaded is in the ledger",
-        f"crypto-platform refill --feed {subject.feed}",
+        f"crypto-platform republish --feed {subject.feed}",
         {"versions": balance.held, "loaded": balance.loaded, "gone": balance.lacking},
     )
 

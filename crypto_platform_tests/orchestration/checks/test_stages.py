@@ -183,7 +183,7 @@ def test_what_was_loaded_and_is_gone_is_counted(
     assert found.severity == dg.AssetCheckSeverity.ERROR
     assert f"holds {held} versions where its loads put 480: {gone} are gone" in str(found.description)
     assert "UNDROP TABLE" in str(found.description)
-    assert found.metadata["mend"].value == f"crypto-platform refill --feed {feed}"
+    assert found.metadata["mend"].value == f"crypto-platform republish --feed {feed}"
 
 
 def test_refused_messages_are_told_with_their_reasons(connection: SnowflakeConnection, feed: str, lake: Lake) -> None:

@@ -1,4 +1,4 @@
-"""A ledger that was dropped, on an embedded default of the test's own: told by the next run, mended by a refill."""
+"""A ledger that was dropped, on an embedded default of the test's own: told by the next run, mended by republishing."""
 
 import os
 import subprocess
@@ -41,7 +41,7 @@ BARS_A_DAY = "SELECT bar_start::date::varchar, count(*) FROM {} GROUP BY 1 ORDER
 
 
 @pytest.mark.timeout(900)
-def test_a_dropped_ledger_fails_the_next_run_and_a_refill_makes_it_whole(fresh_settings: Settings) -> None:
+def test_a_dropped_ledger_fails_the_next_run_and_republishing_makes_it_whole(fresh_settings: Settings) -> None:
     with supervise.sandbox(fresh_settings) as settings:
         code, output = materialize(settings, "2026-03-01", "2026-03-03")
         assert code == 0, output
@@ -50,13 +50,13 @@ def test_a_dropped_ledger_fails_the_next_run_and_a_refill_makes_it_whole(fresh_s
         code, output = materialize(settings, "2026-03-03", "2026-03-04")
         assert code == 1, output
         assert "RAW.CRYPTO_BARS holds 1,440 versions where its loads put 4,320: 2,880 are gone" in output
-        assert "crypto-platform refill --feed crypto" in output
+        assert "crypto-platform republish --feed crypto" in output
         # Some of the lake's days would not make it whole.
-        code, output = command(settings, "refill", "--feed", "crypto", "--from", "2026-03-03")
+        code, output = command(settings, "republish", "--feed", "crypto", "--from", "2026-03-03")
         assert (code, "2,880 are gone" in output) == (1, True), output
 
         Path(Lake(settings.lake).path("crypto", "1Min", date(2026, 3, 1))).unlink()
-        code, output = command(settings, "refill", "--feed", "crypto")
+        code, output = command(settings, "republish", "--feed", "crypto")
         assert code == 0, output
         assert "Gave up 2,880 versions that are gone from the ledger." in output
         asks = "crypto-platform materialize --feed crypto --from 2026-03-01 --to 2026-03-02"
