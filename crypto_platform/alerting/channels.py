@@ -24,7 +24,7 @@ LONGEST_CONNECT = 5.0
 _MALFORMED = {400, 413, 422}
 
 
-class Down(Exception):  # noqa: N818
+class ChannelUnavailableError(Exception):
     """The channel takes nothing now; `retry_after` seconds, where it says so."""
 
     def __init__(self, why: str, retry_after: float | None = None) -> None:
@@ -32,7 +32,7 @@ class Down(Exception):  # noqa: N818
         self.retry_after = retry_after
 
 
-class Refused(Exception):  # noqa: N818
+class MessageRejectedError(Exception):
     """The channel does not take this message; another one it may."""
 
 
@@ -46,8 +46,8 @@ class Channel(Protocol):
         """Have the message delivered.
 
         Raises:
-            Down: nothing can be delivered now.
-            Refused: this message cannot.
+            ChannelUnavailableError: nothing can be delivered now.
+            MessageRejectedError: this message cannot.
         """
 
 
@@ -120,18 +120,18 @@ class Email:
             with self._connect() as server:
                 refused = server.send_message(mail)
         except smtplib.SMTPRecipientsRefused as error:
-            raise Down(f"{where} takes none of the recipients: {_codes(error.recipients)}") from None
+            raise ChannelUnavailableError(f"{where} takes none of the recipients: {_codes(error.recipients)}") from None
         except smtplib.SMTPAuthenticationError as error:
-            raise Down(f"{where} refuses the login ({error.smtp_code})") from None
+            raise ChannelUnavailableError(f"{where} refuses the login ({error.smtp_code})") from None
         except smtplib.SMTPDataError as error:
-            kind = Refused if error.smtp_code >= 500 else Down
+            kind = MessageRejectedError if error.smtp_code >= 500 else ChannelUnavailableError
             raise kind(f"{where} refuses the message ({error.smtp_code})") from None
         except smtplib.SMTPResponseException as error:
-            raise Down(f"{where} answers {error.smtp_code}") from None
+            raise ChannelUnavailableError(f"{where} answers {error.smtp_code}") from None
         except ssl.SSLError as error:
-            raise Down(f"{where}: no TLS ({error.reason})") from None
+            raise ChannelUnavailableError(f"{where}: no TLS ({error.reason})") from None
         except (OSError, smtplib.SMTPException) as error:
-            raise Down(f"{where}: {type(error).__name__}") from None
+            raise ChannelUnavailableError(f"{where}: {type(error).__name__}") from None
         if refused:
             logger.warning("%s takes the mail, but not for %s", where, _codes(refused))
 
@@ -168,7 +168,7 @@ class Log:
             with self._file.open("a") as file:
                 file.write(f"{formatdate(usegmt=True)}  {message.text}\n\n")
         except OSError as error:
-            raise Down(f"{self._file}: {error.strerror}") from None
+            raise ChannelUnavailableError(f"{self._file}: {error.strerror}") from None
         worst = max(item.alert.severity for item in message.items)
         over = all(item.event in (Event.RECOVERY, Event.TEST) for item in message.items)
         level = logging.INFO if over else logging.WARNING if worst is Severity.WARNING else logging.ERROR
@@ -192,16 +192,16 @@ def _send(url: str, body: Mapping[str, Any], headers: Mapping[str, str], timeout
                 allow_redirects=False,
             )
         except requests.Timeout:
-            raise Down(f"{host} does not answer within {timeout:g} s") from None
+            raise ChannelUnavailableError(f"{host} does not answer within {timeout:g} s") from None
         except requests.ConnectionError:
-            raise Down(f"{host} cannot be reached") from None
+            raise ChannelUnavailableError(f"{host} cannot be reached") from None
         except requests.RequestException as error:
-            raise Down(f"{host}: {type(error).__name__}") from None
+            raise ChannelUnavailableError(f"{host}: {type(error).__name__}") from None
     if answer.status_code in _MALFORMED:
-        raise Refused(f"{host} answers {answer.status_code}")
+        raise MessageRejectedError(f"{host} answers {answer.status_code}")
     if not answer.ok or answer.is_redirect:
         after = answer.headers.get("Retry-After", "")
-        raise Down(f"{host} answers {answer.status_code}", float(after) if after.isdigit() else None)
+        raise ChannelUnavailableError(f"{host} answers {answer.status_code}", float(after) if after.isdigit() else None)
 
 
 def is_loopback(host: str) -> bool:

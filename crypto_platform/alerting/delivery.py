@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from crypto_platform.alerting import store
 from crypto_platform.alerting.alert import Alert
-from crypto_platform.alerting.channels import Channel, Down, Refused
+from crypto_platform.alerting.channels import Channel, ChannelUnavailableError, MessageRejectedError
 from crypto_platform.alerting.message import Event, Item, Message
 from crypto_platform.settings import Settings
 
@@ -58,10 +58,10 @@ class Courier:
             numbers = [row.id for row in rows]
             try:
                 self._channel.post(message)
-            except Refused as refused:
+            except MessageRejectedError as refused:
                 report.error = str(refused)
                 self._put_off(rows, str(refused))
-            except Down as down:
+            except ChannelUnavailableError as down:
                 report.error = str(down)
                 self._leave(numbers, down)
                 return
@@ -193,7 +193,7 @@ class Courier:
                 }
                 connection.execute(m.update().where(m.c.id == row.id).values(**later))
 
-    def _leave(self, numbers: list[int], down: Down) -> None:
+    def _leave(self, numbers: list[int], down: ChannelUnavailableError) -> None:
         """Leave the channel in peace for a while, the longer the more often it failed."""
         m, c = store.messages, store.channels
         mine = c.c.name == self._channel.name

@@ -15,7 +15,7 @@ def test() -> None:
     Example: crypto-platform alerts test
     """
     from crypto_platform.alerting.alert import Alert
-    from crypto_platform.alerting.channels import Down, Refused, configured
+    from crypto_platform.alerting.channels import ChannelUnavailableError, MessageRejectedError, configured
     from crypto_platform.alerting.message import Event, Item, Message
     from crypto_platform.settings import settings
 
@@ -35,7 +35,7 @@ def test() -> None:
     for channel in channels:
         try:
             channel.post(Message([Item(Event.TEST, alert, now)], key=f"{channel.name}-test-{now.timestamp():.0f}"))
-        except (Down, Refused) as error:
+        except (ChannelUnavailableError, MessageRejectedError) as error:
             failed = True
             typer.echo(f"✗ {channel.name}: {error}")
         else:

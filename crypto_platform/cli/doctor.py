@@ -23,7 +23,7 @@ NEEDED_DISK = 5 * GIB
 CONNECT_SECONDS = 10.0
 
 
-class Trouble(Exception):  # noqa: N818
+class CheckFailedError(Exception):
     """A check's finding; `mend` says what to do."""
 
     def __init__(self, found: str, mend: str) -> None:
@@ -74,7 +74,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
 def _finding(name: str, check: Callable[[Settings], str], settings: Settings) -> Finding:
     try:
         return Finding(name, check(settings))
-    except Trouble as trouble:
+    except CheckFailedError as trouble:
         return Finding(name, str(trouble), trouble.mend)
 
 
@@ -83,7 +83,7 @@ def _python(settings: Settings) -> str:
 
     version, supported = platform.python_version(), metadata.metadata("crypto-platform")["Requires-Python"]
     if version not in SpecifierSet(supported):
-        raise Trouble(version, f"Python {supported} is needed: `make clean setup PYTHON=…` makes .venv anew")
+        raise CheckFailedError(version, f"Python {supported} is needed: `make clean setup PYTHON=…` makes .venv anew")
     return version
 
 
@@ -104,7 +104,7 @@ def _packages(settings: Settings) -> str:
             if not requirement.specifier.contains(version, prereleases=True):
                 wrong.append(f"{requirement.name} is {version}, wanted {requirement.specifier}")
     if wrong:
-        raise Trouble("; ".join(wrong), "run `make setup`")
+        raise CheckFailedError("; ".join(wrong), "run `make setup`")
     return f"{count} as pyproject.toml asks"
 
 
@@ -114,14 +114,14 @@ def _java(settings: Settings) -> str:
     try:
         return f"{java.check(settings)}, {settings.sandbox_java}"
     except java.JavaError as error:
-        raise Trouble("missing or wrong", str(error)) from None
+        raise CheckFailedError("missing or wrong", str(error)) from None
 
 
 def _jars(settings: Settings) -> str:
     if wrong := jars.differences(settings.jars):
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         mend = f"run `{sys.executable} -m {jars.__name__}` (make setup does)"
-        raise Trouble(f"{'; '.join(wrong[:3])}{more}, in {settings.jars}", mend)
+        raise CheckFailedError(f"{'; '.join(wrong[:3])}{more}, in {settings.jars}", mend)
     return f"as pinned, in {settings.jars}"
 
 
@@ -129,7 +129,7 @@ def _manifest(settings: Settings) -> str:
     from crypto_platform.transform.project import MANIFEST
 
     if not MANIFEST.exists():
-        raise Trouble("its manifest is missing", "run `make setup`")
+        raise CheckFailedError("its manifest is missing", "run `make setup`")
     return "manifest prepared"
 
 
@@ -138,7 +138,7 @@ def _memory(settings: Settings) -> str:
     found = f"{memory.available / GIB:.1f} GiB of {memory.total / GIB:.1f} free"
     if supervise.running(settings) is None and memory.available < NEEDED_MEMORY:
         mend = f"the sandbox takes {NEEDED_MEMORY / GIB:.0f} GiB: end other programs, or lower SANDBOX_SPARK_MEMORY"
-        raise Trouble(found, mend)
+        raise CheckFailedError(found, mend)
     return found
 
 
@@ -150,13 +150,15 @@ def _disk(settings: Settings) -> str:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise Trouble(
+        raise CheckFailedError(
             f"{home} is not writable: {error.strerror}", "set CRYPTO_PLATFORM_HOME to another folder"
         ) from None
     free = shutil.disk_usage(home).free
     found = f"{free / GIB:.0f} GiB free at {home}"
     if free < NEEDED_DISK:
-        raise Trouble(found, f"make room for {NEEDED_DISK / GIB:.0f} GiB, or set CRYPTO_PLATFORM_HOME elsewhere")
+        raise CheckFailedError(
+            found, f"make room for {NEEDED_DISK / GIB:.0f} GiB, or set CRYPTO_PLATFORM_HOME elsewhere"
+        )
     return found
 
 
@@ -166,7 +168,7 @@ def _free_ports(names: tuple[str, ...]) -> Callable[[Settings], str]:
         for name, port in numbers.items():
             if port and not ports.is_free(port):
                 mend = f"stop that, or set {name.upper()} to another port (0: any free one)"
-                raise Trouble(f"{port} is taken by {ports.owner(port)}", mend)
+                raise CheckFailedError(f"{port} is taken by {ports.owner(port)}", mend)
         return ", ".join(f"{port} is free" if port else "chosen at the start" for port in numbers.values())
 
     return check
@@ -187,7 +189,7 @@ def _alpaca(settings: Settings) -> str:
         with AlpacaClient(hasty) as client:
             next(client.pages(request, symbols, start, end, Traffic(), Event()))
     except AlpacaError as error:
-        raise Trouble(str(error), "see APCA_API_DATA_URL, APCA_API_KEY_ID and APCA_API_SECRET_KEY") from None
+        raise CheckFailedError(str(error), "see APCA_API_DATA_URL, APCA_API_KEY_ID and APCA_API_SECRET_KEY") from None
     keys = "with the keys" if settings.apca_api_key_id else "without a key: crypto only"
     return f"{settings.alpaca_url} answers, {keys}"
 
@@ -201,7 +203,9 @@ def _kafka(settings: Settings) -> str:
     try:
         cluster = AdminClient(client_config(settings) | {"log_level": 0}).list_topics(timeout=CONNECT_SECONDS)
     except KafkaException as error:
-        raise Trouble(error.args[0].str(), "see KAFKA_BOOTSTRAP_SERVERS and the KAFKA_SASL_… settings") from None
+        raise CheckFailedError(
+            error.args[0].str(), "see KAFKA_BOOTSTRAP_SERVERS and the KAFKA_SASL_… settings"
+        ) from None
     return f"{settings.kafka_servers} answers, {len(cluster.brokers)} brokers"
 
 
@@ -210,7 +214,7 @@ def _spark(settings: Settings) -> str:
     try:
         socket.create_connection((address.hostname or "", address.port or 15002), CONNECT_SECONDS).close()
     except OSError as error:
-        raise Trouble(f"{settings.spark_url}: {error}", "see SPARK_REMOTE, sc://host:port") from None
+        raise CheckFailedError(f"{settings.spark_url}: {error}", "see SPARK_REMOTE, sc://host:port") from None
     return f"{settings.spark_url} accepts connections"
 
 
@@ -222,7 +226,9 @@ def _snowflake(settings: Settings) -> str:
         with query(hasty, "select current_version()") as result:
             [(version,)] = result.rows
     except (QueryError, ValueError) as error:
-        raise Trouble(str(error), "see SNOWFLAKE_ACCOUNT, SNOWFLAKE_USER, SNOWFLAKE_PRIVATE_KEY_FILE") from None
+        raise CheckFailedError(
+            str(error), "see SNOWFLAKE_ACCOUNT, SNOWFLAKE_USER, SNOWFLAKE_PRIVATE_KEY_FILE"
+        ) from None
     return f"{settings.snowflake_account} answers, version {version}"
 
 
@@ -234,7 +240,7 @@ def _superset(settings: Settings) -> str:
         with connect(settings):
             return f"{settings.superset_url} takes the login of {settings.superset_username}"
     except SupersetError as error:
-        raise Trouble(str(error), "SUPERSET_URL, SUPERSET_USERNAME, SUPERSET_PASSWORD") from None
+        raise CheckFailedError(str(error), "SUPERSET_URL, SUPERSET_USERNAME, SUPERSET_PASSWORD") from None
 
 
 _LOGINS = {"alpaca": _alpaca, "kafka": _kafka, "spark": _spark, "snowflake": _snowflake, "superset": _superset}

@@ -28,13 +28,13 @@ def stream(feed: Feeds = None) -> None:
     Example: crypto-platform stream --feed crypto
     """
     from crypto_platform.settings import settings
-    from crypto_platform.streaming.service import AlreadyRunning, run
+    from crypto_platform.streaming.service import AlreadyRunningError, run
 
     feeds = _chosen(feed)
     _log()
     try:
         flushed = run(_effective(settings()), feeds)
-    except AlreadyRunning as error:
+    except AlreadyRunningError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(FAILURE) from None
     raise typer.Exit(0 if flushed else FAILURE)

@@ -24,11 +24,11 @@ from crypto_platform.market.bars import SYMBOL_PATTERNS, Timeframe, check_feed
 SUFFIX = ".jsonl.zst"
 
 
-class LakeDayMissing(LookupError):  # noqa: N818
+class LakeDayMissingError(LookupError):
     """The lake has no file of that day."""
 
 
-class LakeDayDamaged(RuntimeError):  # noqa: N818
+class LakeDayDamagedError(RuntimeError):
     """A file of the lake is cut short, altered or not the lake's."""
 
 
@@ -87,8 +87,8 @@ class Lake:
         """The day's lines, verified.
 
         Raises:
-            LakeDayMissing: there is no file of that day.
-            LakeDayDamaged: the file is cut, altered or another day's.
+            LakeDayMissingError: there is no file of that day.
+            LakeDayDamagedError: the file is cut, altered or another day's.
         """
         path = self.path(feed, timeframe, day)
         try:
@@ -98,7 +98,7 @@ class Lake:
         try:
             return _decode(packed, feed, timeframe, day)
         except (ValueError, KeyError, TypeError, AttributeError, OSError) as exc:
-            raise LakeDayDamaged(
+            raise LakeDayDamagedError(
                 f"{path} is damaged ({str(exc)[:100]}): remove it and materialise alpaca/{feed}_bars "
                 f"for {day} again, with all symbols"
             ) from exc
@@ -107,7 +107,7 @@ class Lake:
         """How many bars the day's header counts for each symbol; the lines are neither read nor verified.
 
         Raises:
-            LakeDayMissing: there is no file of that day.
+            LakeDayMissingError: there is no file of that day.
         """
         return {symbol: entry["bars"] for symbol, entry in self._symbols(feed, timeframe, day).items()}
 
@@ -115,7 +115,7 @@ class Lake:
         """`counts`, and when (UTC) Alpaca answered so.
 
         Raises:
-            LakeDayMissing: there is no file of that day.
+            LakeDayMissingError: there is no file of that day.
         """
         return {
             symbol: (entry["bars"], datetime.fromisoformat(entry["observed_at"]))
@@ -137,7 +137,7 @@ class Lake:
 
         Raises:
             ValueError: a name is not of the form that may enter a path, or a line is not one line.
-            LakeDayDamaged: the file to keep other symbols from is damaged.
+            LakeDayDamagedError: the file to keep other symbols from is damaged.
         """
         path = self.path(feed, timeframe, day)
         for symbol in sections:
@@ -145,7 +145,7 @@ class Lake:
                 raise ValueError(f"{symbol!r} is not a symbol")
         try:
             kept = self.read_day(feed, timeframe, day).sections
-        except LakeDayMissing:
+        except LakeDayMissingError:
             kept = {}
         merged = LakeDay(feed, timeframe, day, dict(sorted({**kept, **sections}.items())), run_id)
         self._put(path, _encode(merged))
@@ -170,8 +170,8 @@ class Lake:
                 self._fs.rm_file(unfinished)
 
 
-def _missing(path: str, feed: str, day: date) -> LakeDayMissing:
-    return LakeDayMissing(f"the lake has no {path}: materialise alpaca/{feed}_bars for {day} first")
+def _missing(path: str, feed: str, day: date) -> LakeDayMissingError:
+    return LakeDayMissingError(f"the lake has no {path}: materialise alpaca/{feed}_bars for {day} first")
 
 
 def _digest(header: dict[str, Any], body: bytes) -> str:

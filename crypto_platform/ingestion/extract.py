@@ -76,7 +76,7 @@ def extract(
         ValueError: the range goes beyond today (UTC).
         NothingRecordedError: see above; it says what they have.
         AlpacaError: see `AlpacaClient.pages`.
-        LakeDayDamaged: a day's file, which other symbols are to be kept from, is damaged.
+        LakeDayDamagedError: a day's file, which other symbols are to be kept from, is damaged.
     """
     began = time.monotonic()
     now = datetime.now(UTC)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING
 
-from crypto_platform.connectors.lake import Lake, LakeDayMissing
+from crypto_platform.connectors.lake import Lake, LakeDayMissingError
 from crypto_platform.connectors.snowflake.schema import ASKED
 from crypto_platform.market.bars import Timeframe
 
@@ -41,7 +41,7 @@ def asked_days(
     for day in days:
         try:
             answers = lake.observed(feed, timeframe.name, day)
-        except LakeDayMissing:
+        except LakeDayMissingError:
             continue
         for symbol, (bars, until) in answers.items():
             is_whole = held.get(day, {}).get(symbol, 0) >= bars

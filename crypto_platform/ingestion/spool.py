@@ -11,7 +11,7 @@ from crypto_platform.connectors.lake import format_time
 from crypto_platform.settings import Settings
 
 
-class SpoolFull(RuntimeError):  # noqa: N818
+class SpoolFullError(RuntimeError):
     """The spool has reached its limit; nothing of what was put was kept."""
 
 
@@ -80,12 +80,12 @@ class Spool:
         """Add messages, all or none.
 
         Raises:
-            SpoolFull: there is no room for them.
+            SpoolFullError: there is no room for them.
         """
         size = sum(len(message.value) for message in messages)
         with self._lock:
             if self.bytes + size > self._limit:
-                raise SpoolFull(
+                raise SpoolFullError(
                     f"{self.bytes} bytes of bars wait for Kafka already, of {self._limit} (STREAM_SPOOL_MB)"
                 )
             with self._transaction():

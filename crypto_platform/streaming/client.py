@@ -19,7 +19,7 @@ from crypto_platform.connectors.alpaca.errors import AlpacaConfigError
 from crypto_platform.connectors.alpaca.transport import check_address
 from crypto_platform.market.feed_spec import FeedSpec
 from crypto_platform.settings import ALPACA_DATA_URL, Settings
-from crypto_platform.streaming.refusals import Refusal
+from crypto_platform.streaming.refusals import StreamRefusedError
 
 ALPACA_STREAM_URL = "wss://stream.data.alpaca.markets"
 OPEN_SECONDS = 15.0
@@ -36,7 +36,7 @@ _SOCKET = {
 Hear = Callable[[dict[str, Any]], None]
 
 
-class Garbled(Exception):  # noqa: N818
+class MalformedFrameError(Exception):
     """What came is not of Alpaca's protocol: whatever stands between is no stream."""
 
 
@@ -50,8 +50,8 @@ class _Listening(DataStream):
         """Connect, authenticate and subscribe.
 
         Raises:
-            Refusal: the server does not let us in.
-            Garbled: it is not Alpaca's.
+            StreamRefusedError: the server does not let us in.
+            MalformedFrameError: it is not Alpaca's.
             OSError, TimeoutError, websockets.WebSocketException: there is no connection.
         """
         with _understood():
@@ -60,7 +60,7 @@ class _Listening(DataStream):
             except (msgpack.UnpackException, UnicodeDecodeError):
                 raise
             except ValueError as error:
-                raise Refusal.saying(str(error)) from error
+                raise StreamRefusedError.saying(str(error)) from error
         await self._send_subscribe_msg()
         self._running = True
 
@@ -68,8 +68,8 @@ class _Listening(DataStream):
         """Hand over what comes, until the connection ends.
 
         Raises:
-            Refusal: the server ends it with a reason.
-            Garbled: a frame is not Alpaca's.
+            StreamRefusedError: the server ends it with a reason.
+            MalformedFrameError: a frame is not Alpaca's.
             websockets.WebSocketException: it ended.
         """
         with _understood():
@@ -80,7 +80,7 @@ class _Listening(DataStream):
         if kind in ("b", "u"):
             self.hear(msg)
         elif kind == "error":
-            raise Refusal(int(msg.get("code") or 0), str(msg.get("msg")))
+            raise StreamRefusedError(int(msg.get("code") or 0), str(msg.get("msg")))
         elif kind == "subscription":
             self.subscribed(msg)
 
@@ -142,7 +142,9 @@ def _understood() -> Iterator[None]:
     try:
         yield
     except (msgpack.UnpackException, ValueError, TypeError, LookupError, AttributeError) as error:
-        raise Garbled(f"a frame is not of Alpaca's protocol ({type(error).__name__}: {str(error)[:100]})") from error
+        raise MalformedFrameError(
+            f"a frame is not of Alpaca's protocol ({type(error).__name__}: {str(error)[:100]})"
+        ) from error
 
 
 def _subscribe(stream: Any, symbols: Iterable[str]) -> None:

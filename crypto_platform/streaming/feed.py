@@ -16,21 +16,21 @@ import orjson
 from websockets.exceptions import WebSocketException
 
 from crypto_platform.connectors.alpaca.client import AlpacaClient, Traffic
-from crypto_platform.connectors.alpaca.errors import AlpacaConfigError, AlpacaError, Stopped, UnknownSymbolError
+from crypto_platform.connectors.alpaca.errors import AlpacaConfigError, AlpacaError, CancelledError, UnknownSymbolError
 from crypto_platform.connectors.alpaca.page import Page
 from crypto_platform.connectors.alpaca.plan import LONGEST_GROUP
 from crypto_platform.connectors.alpaca.request import BarsRequest
 from crypto_platform.connectors.backoff import LONGEST_SECONDS, seconds_after
-from crypto_platform.ingestion.spool import Message, SpoolFull
+from crypto_platform.ingestion.spool import Message, SpoolFullError
 from crypto_platform.market import bars, sessions
 from crypto_platform.market.feed_spec import FeedSpec
 from crypto_platform.settings import Settings
-from crypto_platform.streaming.client import Garbled, alpaca_feed, live_stream
+from crypto_platform.streaming.client import MalformedFrameError, alpaca_feed, live_stream
 from crypto_platform.streaming.clock import MarketClock
 from crypto_platform.streaming.known import Known, Place, Version, values
 from crypto_platform.streaming.metrics import StreamMetrics
 from crypto_platform.streaming.outbox import Outbox
-from crypto_platform.streaming.refusals import Refusal
+from crypto_platform.streaming.refusals import StreamRefusedError
 from crypto_platform.streaming.rollup import MINUTE, RollUp, is_sound
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ PATIENCE = 10.0
 _TICK = 0.25
 
 
-class Mute(Exception):  # noqa: N818
+class StreamIdleError(Exception):
     """The connection is open and says nothing although the market trades."""
 
 
@@ -138,13 +138,13 @@ class LiveFeed:
             wait = 0.0
             try:
                 await self._connection()
-            except Refusal as refusal:
+            except StreamRefusedError as refusal:
                 reason, text, wait = f"refused {refusal.code}", str(refusal), refusal.wait
-            except Mute as mute:
+            except StreamIdleError as mute:
                 reason, text = "mute", str(mute)
             except AlpacaConfigError as error:
                 reason, text, wait = "settings", str(error), LONGEST_SECONDS
-            except Garbled as garbled:
+            except MalformedFrameError as garbled:
                 reason, text = "garbled", str(garbled)
             except (OSError, TimeoutError, WebSocketException) as error:
                 reason, text = "cut", f"{type(error).__name__} {error}".strip()
@@ -205,7 +205,9 @@ class LiveFeed:
             await asyncio.sleep(_TICK)
             # A new connection is given its own time.
             if (silence := self._silence(max(self._since, self._heard_at))) > self.spec.mute_seconds:
-                raise Mute(f"no bar for {silence:.0f} s although the market is open: the connection is taken for mute")
+                raise StreamIdleError(
+                    f"no bar for {silence:.0f} s although the market is open: the connection is taken for mute"
+                )
 
     def _silence(self, since: datetime) -> float:
         """Seconds of market time since then in which a bar should have come; 0 while the market is closed."""
@@ -288,9 +290,9 @@ class LiveFeed:
         """Whether the spool took them; what it did not take must not count as known."""
         try:
             self._outbox.put(messages)
-        except (SpoolFull, sqlite3.Error) as error:
+        except (SpoolFullError, sqlite3.Error) as error:
             self._metrics.dropped.labels(self.name).inc(len(messages))
-            why = str(error) if isinstance(error, SpoolFull) else f"the spool cannot be written: {error}"
+            why = str(error) if isinstance(error, SpoolFullError) else f"the spool cannot be written: {error}"
             self._say("spool", f"{why}; REST will be asked for what is left out")
             return False
         self._problems.pop("spool", None)
@@ -336,7 +338,7 @@ class LiveFeed:
         """
         try:
             found = await asyncio.to_thread(self._sweep)
-        except Stopped:
+        except CancelledError:
             return False
         except (AlpacaError, OSError) as error:
             self._metrics.sweeps.labels(self.name, "failed").inc()

@@ -64,7 +64,7 @@ class Outbox:
         """Take messages over.
 
         Raises:
-            crypto_platform.ingestion.spool.SpoolFull: Kafka was away for so long that there is no room.
+            crypto_platform.ingestion.spool.SpoolFullError: Kafka was away for so long that there is no room.
         """
         self.spool.put(messages)
         self._wake.set()

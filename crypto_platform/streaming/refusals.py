@@ -43,7 +43,7 @@ _MEANINGS = {
 _BY_TEXT = {meaning.text: code for code, meaning in _MEANINGS.items()}
 
 
-class Refusal(Exception):  # noqa: N818
+class StreamRefusedError(Exception):
     """Alpaca refused; `code` is its own (0: one we do not know), `wait` the seconds before it makes sense to return."""
 
     def __init__(self, code: int, said: str) -> None:
@@ -53,6 +53,6 @@ class Refusal(Exception):  # noqa: N818
         self.wait = meaning.wait
 
     @classmethod
-    def saying(cls, said: str) -> "Refusal":
+    def saying(cls, said: str) -> "StreamRefusedError":
         """The refusal of which only the text is known, as alpaca-py tells those before a subscription."""
         return cls(_BY_TEXT.get(said, 0), said)

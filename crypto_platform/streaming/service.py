@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 FLUSH_SECONDS = 8.0
 
 
-class AlreadyRunning(RuntimeError):  # noqa: N818
+class AlreadyRunningError(RuntimeError):
     """Another stream service works in this home."""
 
 
@@ -44,7 +44,7 @@ class Service:
         """Stream until `stop` is set; whether everything that came is in Kafka.
 
         Raises:
-            AlreadyRunning: another service works in this home.
+            AlreadyRunningError: another service works in this home.
             OSError: the port of the metrics is taken.
         """
         with only_one(self._settings):
@@ -139,7 +139,7 @@ def run(settings: Settings, feeds: Mapping[str, FeedSpec]) -> bool:
     """Run the service until SIGTERM or SIGINT; whether everything that came is in Kafka.
 
     Raises:
-        AlreadyRunning: another service works in this home.
+        AlreadyRunningError: another service works in this home.
     """
 
     async def main() -> bool:
@@ -160,7 +160,7 @@ def only_one(settings: Settings) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise AlreadyRunning(
+            raise AlreadyRunningError(
                 f"another stream service works in {settings.crypto_platform_home}: Alpaca allows one connection a key"
             ) from None
         yield

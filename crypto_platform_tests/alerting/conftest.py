@@ -9,7 +9,7 @@ import pytest
 
 from crypto_platform.alerting.alert import Alert, Severity
 from crypto_platform.alerting.book import Book
-from crypto_platform.alerting.channels import Down, Refused
+from crypto_platform.alerting.channels import ChannelUnavailableError, MessageRejectedError
 from crypto_platform.alerting.message import Item, Message
 from crypto_platform.settings import Settings
 from crypto_platform_tests.alerting.receivers import HttpReceiver, MailReceiver
@@ -42,9 +42,9 @@ class Memory:
 
     def post(self, message: Message) -> None:
         if self.down:
-            raise Down("it is down")
+            raise ChannelUnavailableError("it is down")
         if self.refused & {item.alert.fingerprint for item in message.items}:
-            raise Refused("not this one")
+            raise MessageRejectedError("not this one")
         self.posts.append((self.clock(), message))
 
     @property

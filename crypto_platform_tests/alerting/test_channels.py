@@ -11,7 +11,16 @@ from pydantic import SecretStr, ValidationError
 
 from crypto_platform.alerting.alert import Severity
 from crypto_platform.alerting.book import Book
-from crypto_platform.alerting.channels import Channel, Down, Email, Log, Refused, Slack, Webhook, configured
+from crypto_platform.alerting.channels import (
+    Channel,
+    ChannelUnavailableError,
+    Email,
+    Log,
+    MessageRejectedError,
+    Slack,
+    Webhook,
+    configured,
+)
 from crypto_platform.alerting.message import Event, Item, Message
 from crypto_platform.settings import Settings
 from crypto_platform_tests.alerting.conftest import NOON, Clock, alert
@@ -99,10 +108,10 @@ def test_a_wrong_login_or_certificate_is_told_without_secrets(
     mail: MailReceiver, mail_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wrong = mail_settings.model_copy(update={"alert_smtp_password": SecretStr("s3cret-wrong")})
-    with pytest.raises(Down, match="refuses the login") as refused:
+    with pytest.raises(ChannelUnavailableError, match="refuses the login") as refused:
         Email(wrong).post(MESSAGE)
     monkeypatch.delenv("SSL_CERT_FILE")
-    with pytest.raises(Down, match="no TLS"):
+    with pytest.raises(ChannelUnavailableError, match="no TLS"):
         Email(mail_settings).post(MESSAGE)
     assert "s3cret" not in str(refused.value)
     assert mail.mails == []
@@ -119,7 +128,15 @@ def test_the_log_keeps_every_message(alert_settings: Settings, caplog: pytest.Lo
 
 
 @pytest.mark.parametrize(
-    ("status", "kind"), [(500, Down), (429, Down), (403, Down), (302, Down), (400, Refused), (413, Refused)]
+    ("status", "kind"),
+    [
+        (500, ChannelUnavailableError),
+        (429, ChannelUnavailableError),
+        (403, ChannelUnavailableError),
+        (302, ChannelUnavailableError),
+        (400, MessageRejectedError),
+        (413, MessageRejectedError),
+    ],
 )
 def test_answers_tell_a_channel_that_is_down_from_a_message_that_is_refused(
     http: HttpReceiver, status: int, kind: type[Exception]
@@ -128,16 +145,16 @@ def test_answers_tell_a_channel_that_is_down_from_a_message_that_is_refused(
     with pytest.raises(kind, match=str(status)) as error:
         Webhook(f"{http.url}/{SECRET}", None, 5).post(MESSAGE)
     assert SECRET not in str(error.value)
-    assert not isinstance(error.value, Down) or error.value.retry_after == 33
+    assert not isinstance(error.value, ChannelUnavailableError) or error.value.retry_after == 33
 
 
 @pytest.mark.parametrize("channel", [Slack, lambda url, seconds: Webhook(url, None, seconds)])
 def test_an_address_that_does_not_answer_is_told_without_its_secret(channel: Callable[[str, float], Channel]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/{SECRET}"
-        with pytest.raises(Down, match=r"does not answer within 0\.2 s") as slow:
+        with pytest.raises(ChannelUnavailableError, match=r"does not answer within 0\.2 s") as slow:
             channel(url, 0.2).post(MESSAGE)
-    with pytest.raises(Down, match="cannot be reached") as gone:
+    with pytest.raises(ChannelUnavailableError, match="cannot be reached") as gone:
         channel(url, 5).post(MESSAGE)
     for error in (slow.value, gone.value):
         assert SECRET not in str(error)

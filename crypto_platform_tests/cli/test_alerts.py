@@ -33,7 +33,7 @@ def test_test_says_what_came_of_each_channel(chosen: Settings, http: HttpReceive
     assert "✓ log" in answer.output
 
 
-def test_list_shows_what_is_open_and_close_closes_it(chosen: Settings) -> None:
+def test_list_shows_what_is_open_and_resolve_resolves_it(chosen: Settings) -> None:
     assert CliRunner().invoke(app, ["list"]).output == "Nothing is open.\n"
     Book(chosen).raise_("here", alert("run:crypto:2026-03-01", command="crypto-platform doctor"))
     shown = CliRunner().invoke(app, ["list"]).output
@@ -45,7 +45,7 @@ def test_list_shows_what_is_open_and_close_closes_it(chosen: Settings) -> None:
     assert Book(chosen).open() == []
 
 
-def test_close_takes_a_fingerprint_as_list_shows_it(chosen: Settings) -> None:
+def test_resolve_takes_a_fingerprint_as_list_shows_it(chosen: Settings) -> None:
     Book(chosen).raise_("here", alert("run:crypto:[2026-03-01, 2026-03-04):"))
     shown = CliRunner().invoke(app, ["list"]).output
     [fingerprint] = [line.split(maxsplit=1)[1] for line in shown.splitlines() if "fingerprint" in line]

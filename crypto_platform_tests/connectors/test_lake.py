@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from crypto_platform.connectors.lake import Lake, LakeDayDamaged, LakeDayMissing, Section, format_time
+from crypto_platform.connectors.lake import Lake, LakeDayDamagedError, LakeDayMissingError, Section, format_time
 from crypto_platform.market.bars import encode, line_prefix
 
 DAY = date(2026, 3, 1)
@@ -56,7 +56,7 @@ def test_a_file_cut_anywhere_is_damaged(lake: Lake) -> None:
     whole = file.read_bytes()
     for length in range(len(whole)):
         file.write_bytes(whole[:length])
-        with pytest.raises(LakeDayDamaged, match="materialise alpaca/crypto_bars for 2026-03-01"):
+        with pytest.raises(LakeDayDamagedError, match="materialise alpaca/crypto_bars for 2026-03-01"):
             lake.read_day("crypto", "1Min", DAY)
 
 
@@ -69,7 +69,7 @@ def test_a_file_altered_anywhere_is_damaged_or_says_the_same(lake: Lake) -> None
         file.write_bytes(whole[:position] + bytes([whole[position] ^ 0x41]) + whole[position + 1 :])
         try:
             assert lake.read_day("crypto", "1Min", DAY) == written
-        except LakeDayDamaged:
+        except LakeDayDamagedError:
             damaged += 1
     assert damaged > len(whole) // 2
 
@@ -78,7 +78,7 @@ def test_another_days_file_is_not_taken_for_this_day(lake: Lake) -> None:
     lake.write_day("crypto", "1Min", DAY, {"BTC/USD": bars_of("BTC/USD", 3)}, "run")
     next_day = DAY + timedelta(days=1)
     Path(lake.path("crypto", "1Min", DAY)).rename(lake.path("crypto", "1Min", next_day))
-    with pytest.raises(LakeDayDamaged, match="it holds crypto 1Min 2026-03-01"):
+    with pytest.raises(LakeDayDamagedError, match="it holds crypto 1Min 2026-03-01"):
         lake.read_day("crypto", "1Min", next_day)
 
 
@@ -86,13 +86,13 @@ def test_a_damaged_day_is_not_silently_replaced_by_some_symbols(lake: Lake) -> N
     lake.write_day("crypto", "1Min", DAY, {"BTC/USD": bars_of("BTC/USD", 3)}, "run")
     file = Path(lake.path("crypto", "1Min", DAY))
     file.write_bytes(file.read_bytes()[:-5])
-    with pytest.raises(LakeDayDamaged):
+    with pytest.raises(LakeDayDamagedError):
         lake.write_day("crypto", "1Min", DAY, {"ETH/USD": bars_of("ETH/USD", 3)}, "run")
 
 
 def test_a_missing_day_names_what_to_materialise(lake: Lake) -> None:
     assert lake.days("crypto", "1Min") == []
-    with pytest.raises(LakeDayMissing, match="materialise alpaca/crypto_bars for 2026-03-01"):
+    with pytest.raises(LakeDayMissingError, match="materialise alpaca/crypto_bars for 2026-03-01"):
         lake.read_day("crypto", "1Min", DAY)
 
 

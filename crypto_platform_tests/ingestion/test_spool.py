@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from crypto_platform.ingestion.spool import Message, Spool, SpoolFull
+from crypto_platform.ingestion.spool import Message, Spool, SpoolFullError
 
 NOON = datetime(2026, 3, 2, 12, 0, 0, 123456, UTC)
 LIMIT = 10_000
@@ -55,7 +55,7 @@ def test_messages_come_back_as_they_went_in_and_in_order(tmp_path: Path) -> None
 def test_a_full_spool_takes_nothing_more_until_it_is_emptied(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "spool.sqlite", 10)
     spool.put([message(b"12345")])
-    with pytest.raises(SpoolFull, match="STREAM_SPOOL_MB"):
+    with pytest.raises(SpoolFullError, match="STREAM_SPOOL_MB"):
         spool.put([message(b"12345"), message(b"6")])
     assert (spool.messages, spool.bytes) == (1, 5)
     spool.remove([spool.after(0, 1)[0][0]])

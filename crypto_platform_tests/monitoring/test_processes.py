@@ -205,7 +205,7 @@ def test_the_sensor_that_tells_of_sensors_is_watched_from_outside(
     assert found.undecided == {ticks.ITSELF.fingerprint}
 
 
-class Away(Exception):  # noqa: N818
+class StorageAwayError(Exception):
     """As a storage of Dagster raises it."""
 
 
@@ -217,7 +217,7 @@ def test_a_storage_that_is_away_is_told_and_the_others_are_watched_on(
 
     def opened() -> dg.DagsterInstance:
         if is_away:
-            raise Away
+            raise StorageAwayError
         return instance
 
     def turn(seconds: int) -> set[str]:
@@ -243,13 +243,13 @@ def test_a_look_that_fails_keeps_nothing_from_being_delivered(
 ) -> None:
     class Failing(Answering):
         def _web_answers(self) -> bool:
-            raise Away("user:password@host")
+            raise StorageAwayError("user:password@host")
 
     watched.book.raise_("here", alert("a"))
     watchdog.turn(watched.settings, Failing(watched.settings, began), lambda: instance, NOON)
     log = watched.settings.crypto_platform_home / "alerts.log"
     assert "a is wrong" in log.read_text()
-    assert "could not look: Away" in caplog.text
+    assert "could not look: StorageAwayError" in caplog.text
     assert "password" not in caplog.text
 
 
@@ -257,11 +257,14 @@ def test_a_book_that_is_away_ends_nothing(
     instance: dg.DagsterInstance, began: datetime, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def away(settings: Settings) -> None:
-        raise Away
+        raise StorageAwayError
 
     monkeypatch.setattr(store, "engine", away)
     watchdog.turn(Settings(), Answering(Settings(), began), lambda: instance, NOON)
-    assert [record.getMessage() for record in caplog.records] == ["could not look: Away", "could not deliver: Away"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "could not look: StorageAwayError",
+        "could not deliver: StorageAwayError",
+    ]
 
 
 @pytest.mark.parametrize(

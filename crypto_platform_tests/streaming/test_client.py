@@ -7,8 +7,8 @@ import msgpack
 import pytest
 from websockets.legacy.server import serve
 
-from crypto_platform.streaming.client import Garbled, live_stream
-from crypto_platform.streaming.refusals import Refusal
+from crypto_platform.streaming.client import MalformedFrameError, live_stream
+from crypto_platform.streaming.refusals import StreamRefusedError
 from crypto_platform_tests.connectors.alpaca.conftest import settings_for
 from crypto_platform_tests.streaming.conftest import crypto
 
@@ -37,5 +37,5 @@ async def talk(frames: list[Any]) -> None:
 @pytest.mark.parametrize("frame", ["text", b"\xc1", b"\x93\x01", msgpack.packb(7), msgpack.packb([7])])
 @pytest.mark.parametrize("welcomed", [0, 2])
 def test_a_frame_that_is_not_alpacas_ends_the_connection_and_nothing_else(frame: Any, welcomed: int) -> None:
-    with pytest.raises((Garbled, Refusal)):
+    with pytest.raises((MalformedFrameError, StreamRefusedError)):
         asyncio.run(talk([*WELCOME[:welcomed], frame]))

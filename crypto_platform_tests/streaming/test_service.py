@@ -16,7 +16,7 @@ import requests
 from crypto_platform.sandbox import supervise
 from crypto_platform.sandbox.alpaca import running
 from crypto_platform.settings import Settings
-from crypto_platform.streaming.service import AlreadyRunning
+from crypto_platform.streaming.service import AlreadyRunningError
 from crypto_platform_tests import made
 from crypto_platform_tests.connectors.alpaca.conftest import KEY, SECRET, Server
 from crypto_platform_tests.streaming.conftest import (
@@ -192,7 +192,7 @@ def test_one_service_a_home(live: Callable[..., Settings]) -> None:
     settings, feed = live(), made.feed_name()
     with streaming(settings, {feed: crypto()}) as stream:
         wait_for(lambda: stream.state(feed).get("connected"))
-        with pytest.raises(AlreadyRunning, match="one connection a key"), streaming(settings, {feed: crypto()}):
+        with pytest.raises(AlreadyRunningError, match="one connection a key"), streaming(settings, {feed: crypto()}):
             pass
 
 

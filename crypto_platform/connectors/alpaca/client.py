@@ -28,14 +28,14 @@ from crypto_platform.connectors.alpaca.errors import (
     AlpacaConfigError,
     AlpacaError,
     AlpacaUnavailableError,
-    PassingFault,
-    Stopped,
+    CancelledError,
+    TransientError,
     UnknownSymbolError,
 )
 from crypto_platform.connectors.alpaca.page import Bars, Page, PageCheck
 from crypto_platform.connectors.alpaca.rate import RateLimit
 from crypto_platform.connectors.alpaca.request import PAGE_BARS, BarsRequest
-from crypto_platform.connectors.alpaca.transport import Refused, Transport, check_address
+from crypto_platform.connectors.alpaca.transport import ResponseStatusError, Transport, check_address
 from crypto_platform.connectors.backoff import backoff
 from crypto_platform.settings import Settings
 
@@ -105,7 +105,7 @@ class AlpacaClient:
                 str(line)
                 for line in self._by_transport(requests.Session()).get(self._url + HELD, timeout=self._timeout).json()
             ]
-        except (Refused, requests.RequestException, ValueError, TypeError):
+        except (ResponseStatusError, requests.RequestException, ValueError, TypeError):
             return []
 
     def close(self) -> None:
@@ -131,7 +131,7 @@ class AlpacaClient:
             AlpacaConfigError: the keys are missing or not accepted.
             AlpacaUnavailableError: a page did not come, or not in good order, in all attempts.
             AlpacaError: Alpaca refuses the request, or it has more pages than `ALPACA_MAX_PAGES`.
-            Stopped: `stop` was set.
+            CancelledError: `stop` was set.
         """
         path, params = self._query(request, symbols, start, end)
         span = f"[{start:%Y-%m-%dT%H:%M}, {end:%Y-%m-%dT%H:%M})"
@@ -170,7 +170,7 @@ class AlpacaClient:
         def attempt() -> _Answer:
             traffic.add(throttled=self._rate.wait(stop))
             if stop.is_set():
-                raise Stopped
+                raise CancelledError
             traffic.add(requests=1)
             # A bar that changes while the answer is on its way is newer than the answer.
             asked_at = datetime.now(UTC)
@@ -179,12 +179,12 @@ class AlpacaClient:
 
         def before_sleep(state: RetryCallState) -> None:
             fault = state.outcome.exception() if state.outcome else None
-            if isinstance(fault, PassingFault):
+            if isinstance(fault, TransientError):
                 traffic.add(retry=fault.cause)
                 log.warning("Alpaca: %s: %s; asking again (attempt %d)", what, fault, state.attempt_number + 1)
 
         retrying = Retrying(
-            retry=retry_if_exception_type(PassingFault),
+            retry=retry_if_exception_type(TransientError),
             stop=stop_after_attempt(self._max_attempts),
             wait=backoff(self._backoff),
             sleep=sleep_using_event(stop),
@@ -193,36 +193,36 @@ class AlpacaClient:
         )
         try:
             return retrying(attempt)
-        except PassingFault as fault:
+        except TransientError as fault:
             raise AlpacaUnavailableError(
                 f"Alpaca gave no good page for {what} in {self._max_attempts} attempts; last: {fault}; {RUN_AGAIN}"
             ) from None
 
     def _get(self, request: BarsRequest, path: str, params: dict[str, Any], what: str) -> Any:
-        """One answer's JSON; passing faults as `PassingFault`, all others as what `pages` raises."""
+        """One answer's JSON; passing faults as `TransientError`, all others as what `pages` raises."""
         try:
             return self._client(request).get(path, params)
-        except Refused as refused:
+        except ResponseStatusError as refused:
             raise self._explained(refused, request, what) from None
         except requests.Timeout as exc:
-            raise PassingFault("timeout", f"no answer in time ({self._clean(_reason(exc), 150)})") from None
+            raise TransientError("timeout", f"no answer in time ({self._clean(_reason(exc), 150)})") from None
         except json.JSONDecodeError as exc:
-            raise PassingFault("not JSON", f"not JSON: {self._clean(exc.doc, 80)!r}") from None
+            raise TransientError("not JSON", f"not JSON: {self._clean(exc.doc, 80)!r}") from None
         except (UnicodeDecodeError, RecursionError) as exc:
-            raise PassingFault("not JSON", f"not JSON: {type(exc).__name__}") from None
+            raise TransientError("not JSON", f"not JSON: {type(exc).__name__}") from None
         except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError) as exc:
-            raise PassingFault("cut body", f"the answer was cut short ({self._clean(exc, 120)})") from None
+            raise TransientError("cut body", f"the answer was cut short ({self._clean(exc, 120)})") from None
         except requests.ConnectionError as exc:
-            raise PassingFault(
+            raise TransientError(
                 "connection", f"no connection to {self._url} ({self._clean(_reason(exc), 150)})"
             ) from None
         except requests.RequestException as exc:
             raise AlpacaError(f"Alpaca: {what}: {self._clean(exc)}") from None
 
-    def _explained(self, refused: Refused, request: BarsRequest, what: str) -> Exception:
+    def _explained(self, refused: ResponseStatusError, request: BarsRequest, what: str) -> Exception:
         status, said = refused.status, self._clean(_message(str(refused)), 150)
         if status in (408, 429) or status >= 500:
-            return PassingFault(str(status), f"HTTP {status}: {said!r}")
+            return TransientError(str(status), f"HTTP {status}: {said!r}")
         if status == 400 and (unknown := re.match(r"invalid symbol: (\S{1,40})", said)):
             return UnknownSymbolError(
                 unknown[1],

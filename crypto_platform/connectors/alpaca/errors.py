@@ -25,11 +25,11 @@ class AlpacaUnavailableError(AlpacaError):
     """A page could not be had, or not in good order, however often it was asked for."""
 
 
-class Stopped(Exception):  # noqa: N818
+class CancelledError(Exception):
     """The caller no longer wants the page."""
 
 
-class PassingFault(Exception):  # noqa: N818
+class TransientError(Exception):
     """A fault of one attempt that may be gone at the next; `cause` is its short name."""
 
     def __init__(self, cause: str, text: str) -> None:

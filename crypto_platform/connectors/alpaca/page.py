@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from crypto_platform.connectors.alpaca.errors import PassingFault
+from crypto_platform.connectors.alpaca.errors import TransientError
 
 Bars = dict[str, list[dict[str, Any]]]
 
@@ -39,7 +39,7 @@ class PageCheck:
         """The page's bars by symbol and its token.
 
         Raises:
-            PassingFault: the body is not such a page.
+            TransientError: the body is not such a page.
         """
         try:
             bars, token = body["bars"] or {}, body["next_page_token"]
@@ -49,7 +49,7 @@ class PageCheck:
             for symbol, rows in page.items():
                 self._check(symbol, [row["t"] for row in rows])
         except (KeyError, TypeError, AttributeError, ValueError) as exc:
-            raise PassingFault("bad page", f"not a page of bars: {type(exc).__name__} {str(exc)[:80]}") from None
+            raise TransientError("bad page", f"not a page of bars: {type(exc).__name__} {str(exc)[:80]}") from None
         return page, self._new(token)
 
     def repeats(self, bars: Bars) -> bool:
@@ -66,21 +66,21 @@ class PageCheck:
 
     def _new(self, token: Any) -> str | None:
         if token is not None and (not isinstance(token, str) or token in self._tokens):
-            raise PassingFault("repeated token", "the page's token leads back to an earlier page")
+            raise TransientError("repeated token", "the page's token leads back to an earlier page")
         return token
 
     def _check(self, symbol: str, times: list[str]) -> None:
         # Times of one form compare as text; it is the page's most frequent work.
         if symbol not in self._symbols:
-            raise PassingFault("unasked symbol", f"bars of {symbol[:20]!r}, which was not asked for")
+            raise TransientError("unasked symbol", f"bars of {symbol[:20]!r}, which was not asked for")
         if not _TIMES.fullmatch("".join(times)) or len(times[0]) != 20:
-            raise PassingFault("bad page", f"a bar time of {symbol} is not of the form 2026-03-01T00:00:00Z")
+            raise TransientError("bad page", f"a bar time of {symbol} is not of the form 2026-03-01T00:00:00Z")
         for day in {time[:10] for time in times}:
             date.fromisoformat(day)
         if not all(map(str.__lt__, times, islice(times, 1, None))) or times[0] <= self._newest.get(symbol, ""):
-            raise PassingFault("not ascending", f"bars of {symbol} repeat or go back near {times[0]}")
+            raise TransientError("not ascending", f"bars of {symbol} repeat or go back near {times[0]}")
         if times[0] < self._start or times[-1] >= self._end:
-            raise PassingFault(
+            raise TransientError(
                 "outside range", f"bars of {symbol} from {times[0]} to {times[-1]} leave the range asked for"
             )
 

@@ -17,7 +17,7 @@ LONGEST_CONNECT = 10.0
 LONGEST_ERROR_BODY = 10_000
 
 
-class Refused(Exception):  # noqa: N818
+class ResponseStatusError(Exception):
     """An answer other than 200; its text is the body, or where a redirect leads."""
 
     def __init__(self, status: int, body: str) -> None:
@@ -65,7 +65,7 @@ class Transport(HTTPAdapter):
         self.origin = response.headers.get(NOT_ALPACA, ALPACA)
         if response.status_code != 200:
             body = response.content[:LONGEST_ERROR_BODY].decode(errors="replace")
-            raise Refused(response.status_code, response.headers.get("Location") or body)
+            raise ResponseStatusError(response.status_code, response.headers.get("Location") or body)
         return response
 
     def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:

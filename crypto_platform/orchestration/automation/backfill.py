@@ -7,7 +7,7 @@ from math import ceil
 
 from crypto_platform.connectors.alpaca.plan import plan as plan_requests
 from crypto_platform.connectors.alpaca.request import PAGE_BARS, BarsRequest
-from crypto_platform.connectors.lake import Lake, LakeDayMissing
+from crypto_platform.connectors.lake import Lake, LakeDayMissingError
 from crypto_platform.market.bars import Timeframe
 from crypto_platform.market.completeness import expected_bars
 from crypto_platform.market.day_ranges import ONE_DAY, Range, days_in, ranges
@@ -77,7 +77,7 @@ def lacking(
 def _kept(lake: Lake, feed: str, timeframe: str, day: date) -> set[str]:
     try:
         return set(lake.counts(feed, timeframe, day))
-    except LakeDayMissing:
+    except LakeDayMissingError:
         return set()
 
 

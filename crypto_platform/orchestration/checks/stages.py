@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from crypto_platform.connectors.lake import Lake, LakeDayMissing
+from crypto_platform.connectors.lake import Lake, LakeDayMissingError
 from crypto_platform.connectors.snowflake import ledger_checks
 from crypto_platform.connectors.snowflake.schema import REJECTED, bars_table
 from crypto_platform.market.bars import Timeframe
@@ -369,7 +369,7 @@ def _missing(subject: Subject, lake: Lake, held: Mapping[date, Mapping[str, int]
     for day in subject.days:
         try:
             counts = lake.counts(subject.feed, subject.timeframe.name, day)
-        except LakeDayMissing:
+        except LakeDayMissingError:
             # Loaded from the topic alone: there is nothing to compare with.
             continue
         for symbol, bars in counts.items():

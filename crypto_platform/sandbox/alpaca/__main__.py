@@ -11,7 +11,7 @@ import uvicorn
 from crypto_platform.sandbox.alpaca.access import Keys
 from crypto_platform.sandbox.alpaca.app import create_app
 from crypto_platform.sandbox.alpaca.clock import Clock
-from crypto_platform.sandbox.alpaca.paging import BadRequest, Source, parse_time
+from crypto_platform.sandbox.alpaca.paging import BadRequestError, Source, parse_time
 from crypto_platform.sandbox.alpaca.recordings import Recorded, RecordingError
 from crypto_platform.sandbox.alpaca.simulated import Simulated
 
@@ -113,7 +113,7 @@ def _is_loopback(host: str) -> bool:
 def _moment(text: str) -> int:
     try:
         return parse_time(text, "crypto", "time")
-    except BadRequest as error:
+    except BadRequestError as error:
         raise argparse.ArgumentTypeError(f"{error}: write it as 2026-03-01T00:00:00Z") from error
 
 

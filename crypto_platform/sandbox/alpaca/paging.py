@@ -21,7 +21,7 @@ HISTORICAL_FEEDS = {"iex", "otc", "sip", "boats"}
 _TIME = re.compile(r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}:\d{2})(?:\.(\d{1,9}))?([Zz]|[+-]\d{2}:\d{2})")
 
 
-class BadRequest(ValueError):  # noqa: N818 - named after the answer, 400 Bad Request
+class BadRequestError(ValueError):
     """A parameter is invalid; the message is the one of the answer."""
 
 
@@ -66,12 +66,12 @@ class Position:
 
     @classmethod
     def of(cls, token: str) -> "Position":
-        """Raises BadRequest for a token that no page gave."""
+        """Raises BadRequestError for a token that no page gave."""
         try:
             symbol, time, turn = base64.b64decode(token, altchars=b"-_", validate=True).decode().split("|")
             return cls(symbol, int(time) if time else None, int(turn))
         except (binascii.Error, ValueError) as error:
-            raise BadRequest(f"invalid page_token: {token[:100]}") from error
+            raise BadRequestError(f"invalid page_token: {token[:100]}") from error
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def parse_time(text: str, asset_class: AssetClass, name: str) -> int:
     """RFC 3339 with up to nanoseconds, or YYYY-MM-DD (that day's midnight), as ns since the epoch.
 
     Raises:
-        BadRequest: neither; a time without a zone is neither.
+        BadRequestError: neither; a time without a zone is neither.
     """
     try:
         if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
@@ -113,21 +113,21 @@ def parse_time(text: str, asset_class: AssetClass, name: str) -> int:
             return (whole.days * 86_400 + whole.seconds) * 10**9 + nanoseconds
     except (ValueError, OverflowError):
         pass
-    raise BadRequest(f"invalid {name}: {text[:100]}")
+    raise BadRequestError(f"invalid {name}: {text[:100]}")
 
 
 def parse_symbols(parameters: Mapping[str, str], asset_class: AssetClass, source: Source) -> tuple[str, ...]:
     """The symbols asked for, sorted.
 
     Raises:
-        BadRequest: there is none, or one that the source does not know; one bad symbol fails the request.
+        BadRequestError: there is none, or one that the source does not know; one bad symbol fails the request.
     """
     symbols = sorted(set(parameters.get("symbols", "").split(",")))
     if symbols == [""]:
-        raise BadRequest("symbols is required")
+        raise BadRequestError("symbols is required")
     for symbol in symbols:
         if not source.knows(symbol, asset_class):
-            raise BadRequest(f"invalid symbol: {symbol}")
+            raise BadRequestError(f"invalid symbol: {symbol}")
     return tuple(symbols)
 
 
@@ -135,20 +135,20 @@ def parse(parameters: Mapping[str, str], asset_class: AssetClass, source: Source
     """Read a request's parameters; `now` is ns since the epoch.
 
     Raises:
-        BadRequest: one of them is missing or invalid.
+        BadRequestError: one of them is missing or invalid.
     """
     symbols = parse_symbols(parameters, asset_class, source)
     if "timeframe" not in parameters:
-        raise BadRequest("timeframe is required")
+        raise BadRequestError("timeframe is required")
     try:
         timeframe = Timeframe.parse(parameters["timeframe"])
     except ValueError as error:
-        raise BadRequest(str(error)) from error
+        raise BadRequestError(str(error)) from error
     start, end = parameters.get("start"), parameters.get("end")
     first = parse_time(start, asset_class, "start") if start else midnight(today(now, asset_class), asset_class)
     last = parse_time(end, asset_class, "end") if end else now
     if last < first:
-        raise BadRequest("end should not be before start")
+        raise BadRequestError("end should not be before start")
     if asset_class == "us_equity":
         _check_stock_parameters(parameters)
     token = parameters.get("page_token")
@@ -169,29 +169,29 @@ def _limit(text: str | None) -> int:
     if text is None:
         return DEFAULT_LIMIT
     if not re.fullmatch(r"[0-9]{1,9}", text) or not 1 <= int(text) <= MAX_LIMIT:
-        raise BadRequest(f"invalid limit: {text[:100]}: it should be between 1 and {MAX_LIMIT}")
+        raise BadRequestError(f"invalid limit: {text[:100]}: it should be between 1 and {MAX_LIMIT}")
     return int(text)
 
 
 def choice(parameters: Mapping[str, str], name: str, allowed: set[str], default: str) -> str:
     value = parameters.get(name, default)
     if value not in allowed:
-        raise BadRequest(f"invalid {name}: {value[:100]}")
+        raise BadRequestError(f"invalid {name}: {value[:100]}")
     return value
 
 
 def _check_stock_parameters(parameters: Mapping[str, str]) -> None:
     for adjustment in parameters.get("adjustment", "raw").split(","):
         if adjustment not in ADJUSTMENTS:
-            raise BadRequest(f"invalid adjustment: {adjustment[:100]}")
+            raise BadRequestError(f"invalid adjustment: {adjustment[:100]}")
     choice(parameters, "feed", HISTORICAL_FEEDS, "sip")
     if (currency := parameters.get("currency", "USD")) != "USD":
-        raise BadRequest(f"invalid currency: {currency[:100]}: only USD is served here")
+        raise BadRequestError(f"invalid currency: {currency[:100]}: only USD is served here")
     if (asof := parameters.get("asof", "-")) != "-":
         try:
             date.fromisoformat(asof)
         except ValueError as error:
-            raise BadRequest(f"invalid asof: {asof[:100]}") from error
+            raise BadRequestError(f"invalid asof: {asof[:100]}") from error
 
 
 def page(source: Source, query: Query) -> Page:

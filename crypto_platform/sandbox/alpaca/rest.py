@@ -15,7 +15,7 @@ from crypto_platform.sandbox.alpaca.answers import JSON, json_response, message
 from crypto_platform.sandbox.alpaca.columns import to_dicts, to_json
 from crypto_platform.sandbox.alpaca.faults import Faults
 from crypto_platform.sandbox.alpaca.limits import RateLimiter
-from crypto_platform.sandbox.alpaca.paging import BadRequest, Page, Source, choice, page, parse, parse_symbols
+from crypto_platform.sandbox.alpaca.paging import BadRequestError, Page, Source, choice, page, parse, parse_symbols
 from crypto_platform.sandbox.alpaca.timeframes import MINUTE, ONE_MINUTE
 
 LOCATIONS = {"us", "us-1", "us-2", "eu-1", "bs-1"}
@@ -65,7 +65,7 @@ class Rest:
             return message(429, "too many requests.", headers)
         try:
             return await endpoint(request, asset_class, headers)
-        except BadRequest as error:
+        except BadRequestError as error:
             return message(400, str(error), headers)
         except PermissionError as error:
             return message(403, str(error))
@@ -106,7 +106,7 @@ class Rest:
 
 def _check_location(request: Request) -> None:
     if (location := request.path_params.get("loc", "us")) not in LOCATIONS:
-        raise BadRequest(f"invalid location: {location[:100]}")
+        raise BadRequestError(f"invalid location: {location[:100]}")
 
 
 def _page_json(answer: Page, currency: str | None) -> bytes:

@@ -97,7 +97,7 @@ class _AlwaysOn(Simulated):
         return symbol == ALWAYS_ON
 
 
-class _Refusal(Exception):  # noqa: N818 - an answer of the protocol
+class _ProtocolError(Exception):
     """The code of ERRORS that a message is answered with."""
 
 
@@ -137,12 +137,12 @@ class _Connection:
             try:
                 request = await asyncio.wait_for(self._receive(), AUTH_SECONDS)
                 if request.get("action") != "auth":
-                    raise _Refusal(401)
+                    raise _ProtocolError(401)
                 pair = str(request.get("key", "")), str(request.get("secret", ""))
             except TimeoutError:
                 await self._refuse(404)
                 return None
-            except _Refusal as refusal:
+            except _ProtocolError as refusal:
                 await self._refuse(refusal.args[0])
                 return None
         faults = {"auth_failed": 402, "auth_timeout": 404, "connection_limit": 406}
@@ -171,7 +171,7 @@ class _Connection:
             try:
                 request = await self._receive()
                 self._subscribe(request)
-            except _Refusal as refusal:
+            except _ProtocolError as refusal:
                 await self._send([_error(refusal.args[0])])
                 continue
             listed = {channel: sorted(symbols) for channel, symbols in self.subscriptions.items()}
@@ -180,16 +180,16 @@ class _Connection:
     def _subscribe(self, request: dict[str, Any]) -> None:
         action = request.pop("action", None)
         if action == "auth":
-            raise _Refusal(403)
+            raise _ProtocolError(403)
         if action not in ("subscribe", "unsubscribe"):
-            raise _Refusal(400)
+            raise _ProtocolError(400)
         for channel, symbols in request.items():
             if channel not in self.subscriptions:
-                raise _Refusal(410)
+                raise _ProtocolError(410)
             if not isinstance(symbols, list) or not all(isinstance(symbol, str) for symbol in symbols):
-                raise _Refusal(400)
+                raise _ProtocolError(400)
         if self.stream.faults.take(("symbol_limit",), self.asset_class, set().union(*request.values())):
-            raise _Refusal(405)
+            raise _ProtocolError(405)
         for channel, symbols in request.items():
             change = set.update if action == "subscribe" else set.difference_update
             change(self.subscriptions[channel], symbols)
@@ -280,7 +280,7 @@ class _Connection:
         """One message from the client.
 
         Raises:
-            _Refusal: it is not an object in the connection's encoding.
+            _ProtocolError: it is not an object in the connection's encoding.
             WebSocketDisconnect: the client is gone.
         """
         message = await self.websocket.receive()
@@ -290,9 +290,9 @@ class _Connection:
         try:
             request = msgpack.unpackb(data) if self.packed else json.loads(data)
         except (ValueError, msgpack.UnpackException) as error:
-            raise _Refusal(400) from error
+            raise _ProtocolError(400) from error
         if not isinstance(request, dict):
-            raise _Refusal(400)
+            raise _ProtocolError(400)
         return request
 
     async def _send(self, messages: list[dict[str, Any]]) -> None:

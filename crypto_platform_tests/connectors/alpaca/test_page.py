@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_platform.connectors.alpaca.errors import PassingFault
+from crypto_platform.connectors.alpaca.errors import TransientError
 from crypto_platform.connectors.alpaca.page import PageCheck
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -50,7 +50,7 @@ def test_only_strictly_ascending_bars_pass(order: list[int]) -> None:
     if order == sorted(set(order)):
         fresh()(page)
     else:
-        with pytest.raises(PassingFault, match="repeat or go back"):
+        with pytest.raises(TransientError, match="repeat or go back"):
             fresh()(page)
 
 
@@ -60,7 +60,7 @@ def test_only_bars_of_the_half_open_range_pass(minute: int) -> None:
     if 0 <= minute < 2 * 1440:
         fresh()(page)
     else:
-        with pytest.raises(PassingFault, match="leave the range"):
+        with pytest.raises(TransientError, match="leave the range"):
             fresh()(page)
 
 
@@ -82,7 +82,7 @@ def test_any_other_json_passes_or_is_a_fault_to_try_again(anything: object) -> N
     check = fresh()
     try:
         bars, token = check(anything)
-    except PassingFault:
+    except TransientError:
         return
     check.accept(bars, token)
     assert set(bars) <= set(SYMBOLS)
@@ -96,7 +96,7 @@ def test_the_page_before_again_is_told_from_one_that_goes_back() -> None:
     assert check.repeats(again)
     assert token == "b"
     assert not check.repeats({})
-    with pytest.raises(PassingFault) as fault:
+    with pytest.raises(TransientError) as fault:
         check(body({"BTC/USD": [3, 4]}, "b"))
     assert fault.value.cause == "not ascending"
 
@@ -105,7 +105,7 @@ def test_a_token_met_before_is_a_loop() -> None:
     check = fresh()
     check.accept(*check(body({"BTC/USD": [1]}, "a")))
     check.accept(*check(body({"BTC/USD": [2]}, "b")))
-    with pytest.raises(PassingFault) as fault:
+    with pytest.raises(TransientError) as fault:
         check(body({"BTC/USD": [3]}, "a"))
     assert fault.value.cause == "repeated token"
 
@@ -123,7 +123,7 @@ def test_a_token_met_before_is_a_loop() -> None:
     ],
 )
 def test_a_bad_page_says_why(bad: object, cause: str) -> None:
-    with pytest.raises(PassingFault) as fault:
+    with pytest.raises(TransientError) as fault:
         fresh()(bad)
     assert fault.value.cause == cause
 
