@@ -79,7 +79,7 @@ class Faults:
 
     def of_the_pipeline(self) -> list[Fault]:
         """A day that is missing and a bar that is wrong; one run brings the day, with the bar."""
-        bad = f"check:raw/crypto_bars:no_bar_is_rejected:{self._yesterday}"
+        bad = f"check:raw/crypto_bars:no_rejected_messages:{self._yesterday}"
         return [
             Fault("a day made late", "check:marts/fct_bars:crypto_is_fresh", lambda: self._began, self._bring_the_day),
             Fault("a corrupted bar", bad, lambda: None, self._bring_it_well),

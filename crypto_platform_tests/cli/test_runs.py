@@ -85,7 +85,7 @@ def test_a_run_is_one_run_of_the_feeds_job_with_all_its_partitions(platform: Set
             done = instance.get_materialized_partitions(dg.AssetKey.from_user_string(key))
             assert {"2026-03-10", "2026-03-11"} <= done, key
         checks = instance.event_log_storage.get_asset_check_execution_history(
-            dg.AssetCheckKey(dg.AssetKey(["raw", "crypto_bars"]), "every_published_bar_is_in"), limit=1
+            dg.AssetCheckKey(dg.AssetKey(["raw", "crypto_bars"]), "ledger_completeness"), limit=1
         )
         assert checks[0].run_id == run.run_id
 
@@ -125,10 +125,10 @@ def test_bars_that_cannot_be_are_rejected_and_the_others_are_facts(platform: Set
             name: instance.event_log_storage.get_asset_check_execution_history(
                 dg.AssetCheckKey(dg.AssetKey(["raw", "crypto_bars"]), name), limit=1
             )[0]
-            for name in ("no_bar_is_rejected", "prices_hold_together")
+            for name in ("no_rejected_messages", "ohlc_consistency")
         }
-    assert checks["no_bar_is_rejected"].status.value == "FAILED"
-    assert checks["prices_hold_together"].status.value == "SUCCEEDED"
+    assert checks["no_rejected_messages"].status.value == "FAILED"
+    assert checks["ohlc_consistency"].status.value == "SUCCEEDED"
     reasons = (
         "SELECT reason FROM MARKET.RAW.REJECTED_BARS "
         "WHERE load_id = (SELECT max_by(load_id, finished_at) FROM MARKET.RAW.LOADS) ORDER BY kafka_offset"
@@ -209,7 +209,7 @@ def test_a_load_that_lacks_published_bars_stops_before_dbt(platform: Settings) -
         connection.cursor().execute("DELETE FROM MARKET.RAW.CRYPTO_BARS WHERE bar_start = '2026-03-20 12:00:00'")
     run = materialize(order, stages=("raw",))
     assert not run.ok
-    assert any("every_published_bar_is_in: 1 bars of the lake are not in" in error for error in run.errors)
+    assert any("ledger_completeness: 1 bars of the lake are not in" in error for error in run.errors)
     assert "dbt" not in [s.name for s in run.stages]
     assert accept_ledger_loss(platform, "crypto", "republish").versions == 1
     mended = materialize(order, stages=("kafka", "raw"))

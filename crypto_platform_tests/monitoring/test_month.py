@@ -187,7 +187,9 @@ def test_a_month_without_a_false_alarm_then_every_fault_without_a_miss(month: Mo
 
     def report(passed: bool) -> None:
         key = dg.AssetKey(["raw", "crypto_bars"])
-        evaluation = dg.AssetCheckEvaluation(key, "no_bar_is_rejected", passed, {}, severity=dg.AssetCheckSeverity.WARN)
+        evaluation = dg.AssetCheckEvaluation(
+            key, "no_rejected_messages", passed, {}, severity=dg.AssetCheckSeverity.WARN
+        )
         instance.report_runless_asset_event(evaluation)
 
     def mend_backfill() -> None:
@@ -199,7 +201,7 @@ def test_a_month_without_a_false_alarm_then_every_fault_without_a_miss(month: Mo
     faults: dict[str, tuple[Callable[[], object], Callable[[], object], set[str]]] = {
         "run": (break_run, lambda: pipeline.run(instance, job="housekeeping"), {"run:housekeeping::"}),
         "backfill": (break_backfill, mend_backfill, {"backfill:abcdefgh"}),
-        "check": (lambda: report(False), lambda: report(True), {"check:raw/crypto_bars:no_bar_is_rejected:"}),
+        "check": (lambda: report(False), lambda: report(True), {"check:raw/crypto_bars:no_rejected_messages:"}),
         **{
             name: (lambda name=name: month.broken.add(name), lambda name=name: month.broken.discard(name), told)  # type: ignore[misc]
             for name, told in {

@@ -19,21 +19,21 @@ COMPLETENESS = dg.AssetKey(["marts", "fct_completeness"])
 # What is looked at when the checks are executed without a run's days.
 RECENT = timedelta(days=31)
 
-SAME = Check(
-    "every_ledger_bar_is_a_fact",
+FACT_RECONCILIATION = Check(
+    "fact_reconciliation",
     "Each day of the run has as many bars in MARTS.FCT_BARS as in the ledgers, by feed and symbol.",
     blocking=False,
 )
-SESSIONS = Check(
-    "sessions_are_complete",
+SESSION_COMPLETENESS = Check(
+    "session_completeness",
     "No crypto day of the run lacks a bar, and no session of a stock lacks all, in MARTS.FCT_COMPLETENESS.",
     blocking=False,
 )
 
 
 @dg.multi_asset_check(
-    name="facts_hold_what_the_ledger_holds",
-    specs=[*specs(FACTS, [SAME]), *specs(COMPLETENESS, [SESSIONS])],
+    name="fact_checks",
+    specs=[*specs(FACTS, [FACT_RECONCILIATION]), *specs(COMPLETENESS, [SESSION_COMPLETENESS])],
     can_subset=True,
 )
 def fact_checks_of_a_run(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
@@ -45,16 +45,16 @@ def fact_checks_of_a_run(context: dg.AssetCheckExecutionContext) -> Iterator[dg.
     end = last + timedelta(days=1)
     chosen = {key.name for key in context.selected_asset_check_keys}
     with connect(settings()) as connection:
-        if SAME.name in chosen:
-            yield shown(SAME, first, last, fact_checks.differing_days(connection, feeds(), first, end))
-        if SESSIONS.name in chosen:
-            yield shown(SESSIONS, first, last, fact_checks.incomplete_sessions(connection, first, end))
+        if FACT_RECONCILIATION.name in chosen:
+            yield shown(FACT_RECONCILIATION, first, last, fact_checks.differing_days(connection, feeds(), first, end))
+        if SESSION_COMPLETENESS.name in chosen:
+            yield shown(SESSION_COMPLETENESS, first, last, fact_checks.incomplete_sessions(connection, first, end))
 
 
 def shown(check: Check, first: date, last: date, rows: Sequence[Mapping[str, Any]]) -> dg.AssetCheckResult:
-    """The result of `SAME` or `SESSIONS` over the days from `first` to `last`; `rows` are those that fall short."""
+    """The result of one of these checks over the days from `first` to `last`; `rows` are those that fall short."""
     metadata: dict[str, Any] = {"days": f"{first} to {last}", "days and symbols": len(rows)}
-    says = "the same in both" if check is SAME else "no session lacks bars"
+    says = "the same in both" if check is FACT_RECONCILIATION else "no session lacks bars"
     if rows:
         worst = rows[0]
         days = [row["day"] for row in rows if row["feed"] == worst["feed"]]
@@ -66,10 +66,10 @@ def shown(check: Check, first: date, last: date, rows: Sequence[Mapping[str, Any
             "mend": again(worst["feed"], min(days), max(days) + timedelta(days=1)),
         }
     return dg.AssetCheckResult(
-        asset_key=FACTS if check is SAME else COMPLETENESS,
+        asset_key=FACTS if check is FACT_RECONCILIATION else COMPLETENESS,
         check_name=check.name,
         passed=not rows,
-        severity=dg.AssetCheckSeverity.ERROR if check is SAME else dg.AssetCheckSeverity.WARN,
+        severity=dg.AssetCheckSeverity.ERROR if check is FACT_RECONCILIATION else dg.AssetCheckSeverity.WARN,
         description=says,
         metadata=metadata,
     )

@@ -43,47 +43,57 @@ class Check:
     blocking: bool = True
 
 
-AGREED = Check(
-    "fields_are_as_agreed",
+SCHEMA_CONTRACT = Check(
+    "schema_contract",
     "Alpaca's bars have the agreed fields in the agreed types. New and odd ones are told; a required field that most "
     "bars lack stops the run.",
 )
-WHOLE = Check(
-    "days_are_complete",
+DAY_COMPLETENESS = Check(
+    "day_completeness",
     "Alpaca gave a bar for each step of a crypto day, and some bars of each stock for each session.",
     blocking=False,
 )
-PUBLISHED = Check(
-    "every_bar_is_published", "The brokers confirmed as many messages as the lake's files of these days have bars."
+PUBLISH_RECONCILIATION = Check(
+    "publish_reconciliation", "The brokers confirmed as many messages as the lake's files of these days have bars."
 )
-ACCOUNTED = Check("every_message_is_accounted_for", "Messages drained = loaded + unchanged + rejected.")
-COMPLETE = Check(
-    "every_published_bar_is_in", "Every bar of these days' lake files is in the ledger, but for the rejected."
+LOAD_RECONCILIATION = Check("load_reconciliation", "Messages drained = loaded + unchanged + rejected.")
+LEDGER_COMPLETENESS = Check(
+    "ledger_completeness", "Every bar of these days' lake files is in the ledger, but for the rejected."
 )
-KEPT = Check(
-    "ledger_holds_every_load",
+ROW_COUNT_RECONCILIATION = Check(
+    "row_count_reconciliation",
     "The ledger has as many versions as its loads put there (RAW.LOADS), less what republishing gave up.",
 )
-ONCE = Check("no_message_twice", "No (topic, partition, offset) is in the ledger twice.")
-ON_GRID = Check("bars_on_their_grid", "Every bar of these days starts on its timeframe's grid.")
-ACCEPTED = Check("no_bar_is_rejected", "The load refused none of its messages.", blocking=False)
-COHERENT = Check(
-    "prices_hold_together",
+UNIQUE_OFFSETS = Check("unique_offsets", "No (topic, partition, offset) is in the ledger twice.")
+TIMEFRAME_ALIGNMENT = Check("timeframe_alignment", "Every bar of these days starts on its timeframe's grid.")
+NO_REJECTED_MESSAGES = Check("no_rejected_messages", "The load refused none of its messages.", blocking=False)
+OHLC_CONSISTENCY = Check(
+    "ohlc_consistency",
     "Open, close and vwap of these days' bars lie between low and high, also of those from before the load's rules.",
     blocking=False,
 )
-STEADY = Check(
-    "prices_do_not_jump",
+PRICE_OUTLIERS = Check(
+    "price_outliers",
     "Each day's prices are where the day before and its own middle let expect them, by the moves of up to 30 days.",
     blocking=False,
 )
-USUAL = Check(
-    "volume_is_as_usual", "Each day's volume is of the size that up to 30 days before it let expect.", blocking=False
+VOLUME_OUTLIERS = Check(
+    "volume_outliers", "Each day's volume is of the size that up to 30 days before it let expect.", blocking=False
 )
 
-ALPACA = (AGREED, WHOLE)
-KAFKA = (PUBLISHED,)
-RAW = (ACCOUNTED, COMPLETE, KEPT, ONCE, ON_GRID, ACCEPTED, COHERENT, STEADY, USUAL)
+ALPACA = (SCHEMA_CONTRACT, DAY_COMPLETENESS)
+KAFKA = (PUBLISH_RECONCILIATION,)
+RAW = (
+    LOAD_RECONCILIATION,
+    LEDGER_COMPLETENESS,
+    ROW_COUNT_RECONCILIATION,
+    UNIQUE_OFFSETS,
+    TIMEFRAME_ALIGNMENT,
+    NO_REJECTED_MESSAGES,
+    OHLC_CONSISTENCY,
+    PRICE_OUTLIERS,
+    VOLUME_OUTLIERS,
+)
 
 
 def specs(key: dg.AssetKey, checks: Sequence[Check]) -> list[dg.AssetCheckSpec]:
@@ -143,7 +153,7 @@ def of_answer(subject: Subject, report: "ExtractReport") -> list[dg.AssetCheckRe
     where = ", ".join(f"{s.symbol} on {s.day} ({s.actual:,} of {s.expected:,})" for s in short[:3])
     return [
         subject.result(
-            AGREED,
+            SCHEMA_CONTRACT,
             not drift,
             f"{drift.says()}{stops}" if drift else "all fields are as agreed",
             "compare Alpaca's documentation with crypto_platform/market/bars.py; bars without a required field are "
@@ -156,7 +166,7 @@ def of_answer(subject: Subject, report: "ExtractReport") -> list[dg.AssetCheckRe
             dg.AssetCheckSeverity.ERROR if drift.gone else dg.AssetCheckSeverity.WARN,
         ),
         subject.result(
-            WHOLE,
+            DAY_COMPLETENESS,
             not short,
             f"{missing:,} bars fewer than the calendar expects: {where}{' …' if len(short) > 3 else ''}"
             if short
@@ -177,7 +187,7 @@ def of_publication(subject: Subject, report: "PublishReport", read: int) -> list
     """Compare what the brokers confirmed with what the lake's files held."""
     return [
         subject.result(
-            PUBLISHED,
+            PUBLISH_RECONCILIATION,
             report.messages == read,
             f"{report.messages:,} of {read:,} bars are confirmed",
             subject.again(),
@@ -231,7 +241,7 @@ def _accounts(
     reasons = ", ".join(f"{reason} ({count:,})" for reason, count in report.rejected_by_reason.items())
     return [
         subject.result(
-            ACCOUNTED,
+            LOAD_RECONCILIATION,
             report.messages == accounted,
             f"{report.messages:,} messages = {report.loaded:,} loaded + {report.unchanged:,} unchanged + "
             f"{report.rejected:,} rejected"
@@ -246,7 +256,7 @@ def _accounts(
             },
         ),
         subject.result(
-            COMPLETE,
+            LEDGER_COMPLETENESS,
             lacking <= report.rejected,
             f"{lacking:,} bars of the lake are not in the ledger, {report.rejected:,} were rejected"
             if lacking
@@ -259,14 +269,14 @@ def _accounts(
             },
         ),
         subject.result(
-            ONCE,
+            UNIQUE_OFFSETS,
             repeated == 0,
             f"{repeated:,} messages are in the ledger more than once" if repeated else "no message is in twice",
             _rows_of_load(bars_table(subject.feed), report),
             {"repeated": repeated},
         ),
         subject.result(
-            ACCEPTED,
+            NO_REJECTED_MESSAGES,
             report.rejected == 0,
             f"{report.rejected:,} messages were refused: {reasons}" if report.rejected else "no message was refused",
             _rows_of_load(REJECTED, report),
@@ -283,7 +293,7 @@ def _kept(subject: Subject, balance: ledger_checks.Balance) -> dg.AssetCheckResu
     """Whether what was loaded is still there, also of other days than the run's."""
     ledger = bars_table(subject.feed)
     return subject.result(
-        KEPT,
+        ROW_COUNT_RECONCILIATION,
         not balance.lacking,
         f"{ledger} holds {balance.held:,} versions where its loads put {balance.loaded:,}: {balance.lacking:,} are "
         "gone, deleted or dropped with the table. While Snowflake's Time Travel has them, bring them back first "
@@ -319,7 +329,7 @@ def _plausibility(
     volumes = odd_volumes(figures, subject.days)
     return [
         subject.result(
-            ON_GRID,
+            TIMEFRAME_ALIGNMENT,
             not off_grid,
             f"{sum(off_grid.values()):,} versions start off the grid" if off_grid else "all bars are on the grid",
             subject.again(),
@@ -329,7 +339,7 @@ def _plausibility(
             },
         ),
         subject.result(
-            COHERENT,
+            OHLC_CONSISTENCY,
             not broken,
             f"{sum(broken.values()):,} bars have an open, close or vwap outside of low and high, first on "
             f"{' for '.join(map(str, min(broken)))}"
@@ -338,8 +348,8 @@ def _plausibility(
             subject.again([day for day, _ in broken]),
             {"bars": sum(broken.values()), "bars that do not": records(broken_bars) if broken_bars else None},
         ),
-        _suspects(subject, STEADY, jumps, "no price is out of place", jumping),
-        _suspects(subject, USUAL, volumes, "no volume is out of the ordinary", []),
+        _suspects(subject, PRICE_OUTLIERS, jumps, "no price is out of place", jumping),
+        _suspects(subject, VOLUME_OUTLIERS, volumes, "no volume is out of the ordinary", []),
     ]
 
 

@@ -13,7 +13,7 @@ from crypto_platform.connectors.snowflake.connection import connect
 from crypto_platform.connectors.snowflake.fact_checks import differing_days, incomplete_sessions
 from crypto_platform.dagster_instance.home import dagster_home
 from crypto_platform.orchestration.checks import stages
-from crypto_platform.orchestration.checks.facts import SAME, SESSIONS, shown
+from crypto_platform.orchestration.checks.facts import FACT_RECONCILIATION, SESSION_COMPLETENESS, shown
 from crypto_platform.settings import Settings
 
 DAY, NEXT = date(2026, 5, 1), date(2026, 5, 2)
@@ -44,7 +44,9 @@ def test_a_run_evaluates_every_check_of_its_stages_and_all_pass(sandbox: Setting
                 evaluation = event.asset_check_evaluation_data
                 found[evaluation.check_name] = evaluation
         materialisation = instance.get_latest_materialization_event(dg.AssetKey(["raw", "crypto_bars"]))
-    ours = [check.name for check in (*stages.ALPACA, *stages.KAFKA, *stages.RAW, SAME, SESSIONS)]
+    ours = [
+        check.name for check in (*stages.ALPACA, *stages.KAFKA, *stages.RAW, FACT_RECONCILIATION, SESSION_COMPLETENESS)
+    ]
     assert set(ours) <= set(found)
     assert [(name, found[name].description) for name in found if not found[name].passed] == []
     assert {found[name].metadata["days"].value for name in ours} == {"2026-05-01 to 2026-05-01"}
@@ -62,7 +64,7 @@ def test_a_bar_that_is_no_fact_is_found(connection: SnowflakeConnection) -> None
     with undone(connection, lost):
         rows = differing_days(connection, ["crypto", "us_equity"], DAY, NEXT)
     assert rows == [{"day": DAY, "feed": "crypto", "symbol": "BTC/USD", "in_ledger": 1440, "in_facts": 1439}]
-    result = shown(SAME, DAY, DAY, rows)
+    result = shown(FACT_RECONCILIATION, DAY, DAY, rows)
     assert (result.passed, result.severity) == (False, dg.AssetCheckSeverity.ERROR)
     assert result.description == (
         "1 days and symbols fall short, first crypto BTC/USD on 2026-05-01: in ledger 1,440, in facts 1,439"
@@ -78,4 +80,4 @@ def test_a_session_that_lacks_a_bar_is_found(connection: SnowflakeConnection) ->
     with undone(connection, lost):
         rows = incomplete_sessions(connection, DAY, NEXT)
     assert [(row["day"], row["expected"], row["actual"]) for row in rows] == [(DAY, 1440, 1439)]
-    assert shown(SESSIONS, DAY, DAY, rows).severity == dg.AssetCheckSeverity.WARN
+    assert shown(SESSION_COMPLETENESS, DAY, DAY, rows).severity == dg.AssetCheckSeverity.WARN

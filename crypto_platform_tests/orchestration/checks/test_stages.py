@@ -88,11 +88,16 @@ def test_a_good_ledger_passes_every_check(connection: SnowflakeConnection, feed:
 @pytest.mark.parametrize(
     ("what", "check", "severity", "words"),
     [
-        ("close = 1000, high = 1000", "prices_do_not_jump", "WARN", "BTC/USD on 2026-03-20: prices from"),
-        ("close = high * 2", "prices_hold_together", "WARN", "1 bars have an open, close or vwap outside"),
-        ("vwap = low / 2", "prices_hold_together", "WARN", "first on 2026-03-20 for BTC/USD"),
-        ("volume = 1e9", "volume_is_as_usual", "WARN", "times the median of the 19 days before"),
-        ("bar_start = dateadd('second', 7, bar_start)", "bars_on_their_grid", "ERROR", "1 versions start off the grid"),
+        ("close = 1000, high = 1000", "price_outliers", "WARN", "BTC/USD on 2026-03-20: prices from"),
+        ("close = high * 2", "ohlc_consistency", "WARN", "1 bars have an open, close or vwap outside"),
+        ("vwap = low / 2", "ohlc_consistency", "WARN", "first on 2026-03-20 for BTC/USD"),
+        ("volume = 1e9", "volume_outliers", "WARN", "times the median of the 19 days before"),
+        (
+            "bar_start = dateadd('second', 7, bar_start)",
+            "timeframe_alignment",
+            "ERROR",
+            "1 versions start off the grid",
+        ),
     ],
 )
 def test_one_bar_that_is_wrong_fails_its_check_and_is_shown(
@@ -132,8 +137,8 @@ def test_a_shifted_level_is_told_without_bars(connection: SnowflakeConnection, f
             f"vwap = vwap / 4 WHERE bar_start >= '{LAST}'"
         )
     results = of_load(connection, feed, lake)
-    assert failed(results) == ["prices_do_not_jump"]
-    assert "0.25 times that of the day before" in str(results["prices_do_not_jump"].description)
+    assert failed(results) == ["price_outliers"]
+    assert "0.25 times that of the day before" in str(results["price_outliers"].description)
 
 
 def test_what_the_lake_has_and_the_ledger_lacks_is_named(
@@ -142,8 +147,8 @@ def test_what_the_lake_has_and_the_ledger_lacks_is_named(
     lines = [made.line("BTC/USD", made.bar(n), "1Hour") for n in range(25)]
     lake.write_day(feed, "1Hour", LAST, {"BTC/USD": Section(datetime(2026, 4, 1, tzinfo=UTC), lines)}, "run")
     results = of_load(connection, feed, lake)
-    assert failed(results) == ["every_published_bar_is_in"]
-    (record,) = results["every_published_bar_is_in"].metadata["missing where"].records  # type: ignore[union-attr]
+    assert failed(results) == ["ledger_completeness"]
+    (record,) = results["ledger_completeness"].metadata["missing where"].records  # type: ignore[union-attr]
     assert record.data == {"day and symbol": f"{LAST} BTC/USD", "bars": 1}
 
 
@@ -178,8 +183,8 @@ def test_what_was_loaded_and_is_gone_is_counted(
     ensure_schema(connection, feed)
     results = of_load(connection, feed, lake)
     # None of the run's own days is concerned.
-    assert failed(results) == ["ledger_holds_every_load"]
-    found = results["ledger_holds_every_load"]
+    assert failed(results) == ["row_count_reconciliation"]
+    found = results["row_count_reconciliation"]
     assert found.severity == dg.AssetCheckSeverity.ERROR
     assert f"holds {held} versions where its loads put 480: {gone} are gone" in str(found.description)
     assert "UNDROP TABLE" in str(found.description)
@@ -189,8 +194,8 @@ def test_what_was_loaded_and_is_gone_is_counted(
 def test_refused_messages_are_told_with_their_reasons(connection: SnowflakeConnection, feed: str, lake: Lake) -> None:
     report = LoadReport("topic", "L1", messages=3, loaded=1, rejected=2, rejected_by_reason={"high is below low": 2})
     results = of_load(connection, feed, lake, report)
-    assert failed(results) == ["no_bar_is_rejected"]
-    found = results["no_bar_is_rejected"]
+    assert failed(results) == ["no_rejected_messages"]
+    found = results["no_rejected_messages"]
     assert found.description == "2 messages were refused: high is below low (2)"
     statement = str(found.metadata["mend"].value).split('"')[1]
     with closing(connection.cursor()) as cursor:
@@ -210,7 +215,7 @@ def test_an_answer_as_agreed_and_complete_passes() -> None:
 
 
 def test_a_missing_bar_is_told_with_its_day_and_the_command_for_it() -> None:
-    found = answer(bars=23)["days_are_complete"]
+    found = answer(bars=23)["day_completeness"]
     assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert found.description == "1 bars fewer than the calendar expects: BTC/USD on 2026-03-20 (23 of 24)"
     assert found.metadata["mend"].value == (
@@ -224,6 +229,6 @@ def test_a_missing_bar_is_told_with_its_day_and_the_command_for_it() -> None:
 )
 def test_drift_stops_the_run_only_when_a_required_field_is_gone(drift: Drift, severity: str) -> None:
     """A blocking check stops a run by severity ERROR alone."""
-    found = answer(drift)["fields_are_as_agreed"]
+    found = answer(drift)["schema_contract"]
     assert (found.passed, found.severity.value) == (False, severity)
-    assert next(c for c in stages.ALPACA if c.name == "fields_are_as_agreed").blocking
+    assert next(c for c in stages.ALPACA if c.name == "schema_contract").blocking
