@@ -42,7 +42,7 @@ def spec(feed: str, symbols: int) -> FeedSpec:
         symbols=tuple("".join(letters) for letters in tickers),
         start_date=date(2025, 1, 1),
         alpaca_feed="sip",
-        mute_seconds=600,
+        stream_idle_timeout_seconds=600,
     )
 
 

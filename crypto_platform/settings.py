@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
+from dotenv import dotenv_values
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
@@ -27,8 +28,24 @@ CODE_LOCATION = "crypto_platform"
 
 ENV_FILE_VARIABLE = "CRYPTO_PLATFORM_ENV_FILE"
 
+# What 0.1.0 called them.
+RENAMED = {
+    "ALERT_HOLD_SECONDS": "ALERT_COOLDOWN_SECONDS",
+    "ALERT_REMIND_HOURS": "ALERT_REPEAT_INTERVAL_HOURS",
+    "ALERT_STORM_SIZE": "ALERT_MAX_PER_MINUTE",
+    "DAILY_RUNS": "DAILY_SCHEDULES_ENABLED",
+    "HISTORY_DAYS": "RUN_RETENTION_DAYS",
+    "SANDBOX_START_SECONDS": "SANDBOX_STARTUP_TIMEOUT_SECONDS",
+    "STREAM_FILL_DAYS": "STREAM_BACKFILL_MAX_DAYS",
+    "STREAM_SWEEP_SECONDS": "STREAM_RECONCILE_INTERVAL_SECONDS",
+}
+
 Port = Annotated[int, Field(ge=0, le=65535)]
 JvmMemory = Annotated[str, Field(pattern=r"^\d+[mg]$")]
+
+
+def _env_file() -> Path:
+    return Path(os.environ.get(ENV_FILE_VARIABLE, PROJECT_ROOT / ".env"))
 
 
 class Settings(BaseSettings):
@@ -46,8 +63,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments, then the environment, then the project's `.env` or the file ENV_FILE_VARIABLE names."""
-        file = os.environ.get(ENV_FILE_VARIABLE, PROJECT_ROOT / ".env")
-        return init_settings, env_settings, DotEnvSettingsSource(settings_cls, env_file=file)
+        return init_settings, env_settings, DotEnvSettingsSource(settings_cls, env_file=_env_file())
 
     # What this machine keeps: the lake, staged files, the sandbox's data and logs, Dagster's instance.
     crypto_platform_home: Path = PROJECT_ROOT / ".crypto_platform"
@@ -58,7 +74,7 @@ class Settings(BaseSettings):
     )
     lake_url: str | None = Field(None, description="Folder or fsspec URL (s3://…, gs://…) of the lake")
 
-    daily_runs: bool | None = Field(
+    daily_schedules_enabled: bool | None = Field(
         None, description="Whether the feeds' daily runs ask for new days; unset: unless the bars are recordings"
     )
 
@@ -69,7 +85,7 @@ class Settings(BaseSettings):
     run_limit_minutes: float = Field(
         60.0, gt=0, description="After these, and what its bars take, a run is ended; waiting for its pool included"
     )
-    history_days: int = Field(90, ge=1, description="Days after which a run that no partition needs is deleted")
+    run_retention_days: int = Field(90, ge=1, description="Days after which a run that no partition needs is deleted")
 
     # Alpaca
     apca_api_data_url: str | None = Field(None, description="Alpaca's data API; unset: the sandbox server")
@@ -88,8 +104,10 @@ class Settings(BaseSettings):
     apca_api_stream_url: str | None = Field(
         None, description="Alpaca's websocket, wss://stream.data.alpaca.markets; unset: the one of the data API"
     )
-    stream_sweep_seconds: float = Field(300.0, gt=0, description="Between two looks by REST for what the stream missed")
-    stream_fill_days: int = Field(7, ge=1, description="The longest absence that is filled by REST")
+    stream_reconcile_interval_seconds: float = Field(
+        300.0, gt=0, description="Between two looks by REST for what the stream missed"
+    )
+    stream_backfill_max_days: int = Field(7, ge=1, description="The longest absence that is filled by REST")
     stream_spool_mb: int = Field(512, ge=1, description="Bars kept on disk while Kafka is away")
     stream_port: Port = Field(9101, description="The stream service's metrics and health")
     loader_port: Port = Field(9102, description="The loader's metrics and health")
@@ -144,9 +162,9 @@ class Settings(BaseSettings):
     alert_log: bool = Field(True, description="Keep every message in the home's alerts.log")
     alert_store_url: SecretStr | None = Field(None, description="SQLAlchemy URL; unset: alerts.db in the home")
     alert_timeout_seconds: float = Field(10.0, gt=0, description="Until a channel counts as down")
-    alert_hold_seconds: float = Field(900.0, ge=0, description="Until a fingerprint that opens again is told again")
-    alert_remind_hours: float = Field(24.0, gt=0, description="Until one that stays open is told again")
-    alert_storm_size: int = Field(5, ge=1, description="Posts a minute; what is more becomes one digest")
+    alert_cooldown_seconds: float = Field(900.0, ge=0, description="Until a fingerprint that opens again is told again")
+    alert_repeat_interval_hours: float = Field(24.0, gt=0, description="Until one that stays open is told again")
+    alert_max_per_minute: int = Field(5, ge=1, description="Posts a minute; what is more becomes one digest")
 
     # Superset, the dashboards
     superset_url: str | None = Field(None, description="A Superset that runs elsewhere; unset: the one on this machine")
@@ -183,7 +201,7 @@ class Settings(BaseSettings):
     sandbox_snowflake_idle_transaction_seconds: float = Field(
         5.0, gt=0, description="Seconds after which the emulator aborts a transaction that nobody goes on with"
     )
-    sandbox_start_seconds: float = Field(120.0, gt=0, description="Until every service must answer")
+    sandbox_startup_timeout_seconds: float = Field(120.0, gt=0, description="Until every service must answer")
     dagster_ui_port: Port = 3000
     dagster_ui_url: str | None = Field(None, description="Where people open it, for links; unset: on loopback")
     dagster_server_url: str | None = Field(
@@ -237,6 +255,14 @@ class Settings(BaseSettings):
             if not address.hostname or (address.scheme != "https" and not (local and address.scheme == "http")):
                 raise ValueError("is no https:// address (http:// is for this machine only)")
         return value
+
+    @model_validator(mode="after")
+    def _renamed(self) -> Self:
+        """A name of before would be passed over, and its value with it."""
+        given = {**dotenv_values(_env_file()), **os.environ}
+        if old := sorted(name for name in RENAMED if given.get(name)):
+            raise ValueError("; ".join(f"{name} is now called {RENAMED[name]}: rename it" for name in old))
+        return self
 
     @model_validator(mode="after")
     def _mail(self) -> Self:

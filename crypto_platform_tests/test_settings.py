@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from crypto_platform.settings import ENV_FILE_VARIABLE, PROJECT_ROOT, Settings, settings, use
+from crypto_platform.settings import ENV_FILE_VARIABLE, PROJECT_ROOT, RENAMED, Settings, settings, use
 
 EXAMPLE = PROJECT_ROOT / ".env.example"
 ENTRY = re.compile(r"^#([A-Z_]+)=(.*)$", re.MULTILINE)
@@ -85,3 +85,19 @@ def test_an_error_does_not_show_what_was_set(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(ValidationError) as error:
         Settings()
     assert "s3cret" not in str(error.value)
+
+
+@pytest.mark.parametrize("given", ["environment", "file"])
+def test_a_name_of_before_stops_with_todays(given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ENV_FILE_VARIABLE, str(tmp_path / "env"))
+    if given == "file":
+        (tmp_path / "env").write_text("HISTORY_DAYS=30\n")
+    else:
+        monkeypatch.setenv("HISTORY_DAYS", "30")
+    with pytest.raises(ValidationError, match="HISTORY_DAYS is now called RUN_RETENTION_DAYS"):
+        Settings()
+
+
+def test_names_of_before_are_no_settings_and_todays_are() -> None:
+    assert {new.lower() for new in RENAMED.values()} <= set(Settings.model_fields)
+    assert not {old.lower() for old in RENAMED} & set(Settings.model_fields)

@@ -85,11 +85,11 @@ def _settings(home: Path, url: str) -> Settings:
     return Settings(
         crypto_platform_home=home,
         sandbox_simulated=True,
-        sandbox_start_seconds=PATIENCE_SECONDS,
+        sandbox_startup_timeout_seconds=PATIENCE_SECONDS,
         dagster_code_module="drill.definitions",
         alert_webhook_url=SecretStr(url),
         # Each alert is timed on its own.
-        alert_storm_size=1_000,
+        alert_max_per_minute=1_000,
         **installed,
         **ports,  # type: ignore[arg-type]
     )

@@ -36,9 +36,9 @@ class Courier:
         self._engine = engine
         self._channel = channel
         self._clock = clock
-        self._hold = settings.alert_hold_seconds
-        self._remind = settings.alert_remind_hours * 3600
-        self._storm_size = settings.alert_storm_size
+        self._hold = settings.alert_cooldown_seconds
+        self._remind = settings.alert_repeat_interval_hours * 3600
+        self._storm_size = settings.alert_max_per_minute
         self._lease = settings.alert_timeout_seconds * 2 + LEASE_SECONDS
 
     def deliver(self) -> Report:

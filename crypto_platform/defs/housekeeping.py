@@ -8,7 +8,7 @@ from crypto_platform.orchestration.automation.housekeeping import clean
 from crypto_platform.settings import settings
 
 
-@dg.op(description="Leftovers of killed writers and loads, and runs older than HISTORY_DAYS; never an only copy.")
+@dg.op(description="Leftovers of killed writers and loads, and runs older than RUN_RETENTION_DAYS; never an only copy.")
 def remove_what_is_not_needed(context: dg.OpExecutionContext) -> None:
     removed = clean(settings(), context.instance, datetime.now(UTC))
     for what, names in (("files of the lake", removed.lake), ("stage folders", removed.stage), ("runs", removed.runs)):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
@@ -12,7 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from crypto_platform.market.bars import AssetClass, Timeframe, check_feed, check_symbol
 
 COMPONENT_TYPE = "crypto_platform.orchestration.feeds.BarFeed"
-# What 0.1.0 called it.
+# What 0.1.0 called them.
+RENAMED = {
+    "run_minutes": "max_run_minutes",
+    "quiet_minutes": "no_trade_tolerance_minutes",
+    "mute_seconds": "stream_idle_timeout_seconds",
+}
 RENAMED_TYPE = "crypto_platform.feeds.BarFeed"
 DEFS = Path(__file__).resolve().parents[1] / "defs"
 
@@ -35,16 +40,23 @@ class FeedSpec(BaseModel):
     vendor_delay_minutes: int | None = Field(
         None, ge=0, description="From a bar's end until Alpaca serves it for good; unset: 1 for crypto, 16 for stocks"
     )
-    run_minutes: int = Field(
+    max_run_minutes: int = Field(
         30, ge=1, description="What a day's run, its waiting included, may take until the day counts as late"
     )
-    quiet_minutes: int | None = Field(
+    no_trade_tolerance_minutes: int | None = Field(
         None, ge=0, description="How long nobody may trade before a day ends; unset: 10 for crypto, 60 for stocks"
     )
 
-    mute_seconds: int = Field(
+    stream_idle_timeout_seconds: int = Field(
         150, ge=61, description="Silence of all symbols in an open market after which a live stream is taken for mute"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _renamed(cls, given: Any) -> Any:
+        if isinstance(given, dict) and (old := [name for name in RENAMED if name in given]):
+            raise ValueError("; ".join(f"{name} is now called {RENAMED[name]}: rename it" for name in old))
+        return given
 
     @field_validator("symbols")
     @classmethod
@@ -70,7 +82,7 @@ class FeedSpec(BaseModel):
     @property
     def quiet(self) -> timedelta:
         """How long before the end of a day's trading its last bar may be."""
-        minutes = self.quiet_minutes
+        minutes = self.no_trade_tolerance_minutes
         return timedelta(minutes={"crypto": 10, "us_equity": 60}[self.asset_class] if minutes is None else minutes)
 
     @model_validator(mode="after")

@@ -1,8 +1,8 @@
 """What a feed must hold at an instant: the newest day, the newest bar, and since when.
 
 A UTC day is whole at its midnight. It is due once the vendor's delay and the minutes that a run may take have passed
-after it; a day on which the market was closed is never due. See the feed's `vendor_delay_minutes`, `run_minutes` and
-`quiet_minutes`.
+after it; a day on which the market was closed is never due. See the feed's `vendor_delay_minutes`, `max_run_minutes`
+and `no_trade_tolerance_minutes`.
 """
 
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ class Expectation:
 
 def due(spec: FeedSpec, day: date) -> datetime:
     """When `day`, if the market traded on it, must be there."""
-    return datetime.combine(day + ONE_DAY, time.min, UTC) + spec.vendor_delay + timedelta(minutes=spec.run_minutes)
+    return datetime.combine(day + ONE_DAY, time.min, UTC) + spec.vendor_delay + timedelta(minutes=spec.max_run_minutes)
 
 
 def expected(spec: FeedSpec, at: datetime) -> Expectation | None:

@@ -225,7 +225,7 @@ def _check_ports(settings: Settings, service: Service) -> None:
 def _await(supervisord: Supervisord, settings: Settings, services: Collection[Service], progress: Progress) -> None:
     """Wait until every service answers."""
     waiting = list(services)
-    deadline = time.monotonic() + settings.sandbox_start_seconds
+    deadline = time.monotonic() + settings.sandbox_startup_timeout_seconds
     while waiting:
         for service in list(waiting):
             if not supervisord.is_up(service):
@@ -234,7 +234,8 @@ def _await(supervisord: Supervisord, settings: Settings, services: Collection[Se
                 waiting.remove(service)
                 progress(service.name, "ready")
             elif time.monotonic() > deadline:
-                waited = f"does not answer after {settings.sandbox_start_seconds:g} s (SANDBOX_START_SECONDS)"
+                limit = settings.sandbox_startup_timeout_seconds
+                waited = f"does not answer after {limit:g} s (SANDBOX_STARTUP_TIMEOUT_SECONDS)"
                 raise _failure(settings, service, waited)
         if waiting:
             time.sleep(POLL_SECONDS)

@@ -159,7 +159,7 @@ def launch(settings: Settings) -> Supervisord:
     )
     state.save(_state_file(settings))
     supervisord = Supervisord(state)
-    deadline = time.monotonic() + settings.sandbox_start_seconds
+    deadline = time.monotonic() + settings.sandbox_startup_timeout_seconds
     while True:
         try:
             supervisord.rpc.getState()

@@ -121,7 +121,7 @@ class LiveFeed:
         if self.connected and self._open_since() is None:
             # There is no bar to come.
             found.pop("connection", None)
-        if (silence := self._silence(self._heard_at)) > self.spec.mute_seconds:
+        if (silence := self._silence(self._heard_at)) > self.spec.stream_idle_timeout_seconds:
             found.setdefault("connection", f"no bar for {silence:.0f} s although the market is open")
         return "; ".join(found.values()) or None
 
@@ -204,7 +204,7 @@ class LiveFeed:
         while True:
             await asyncio.sleep(_TICK)
             # A new connection is given its own time.
-            if (silence := self._silence(max(self._since, self._heard_at))) > self.spec.mute_seconds:
+            if (silence := self._silence(max(self._since, self._heard_at))) > self.spec.stream_idle_timeout_seconds:
                 raise StreamIdleError(
                     f"no bar for {silence:.0f} s although the market is open: the connection is taken for mute"
                 )
@@ -327,7 +327,7 @@ class LiveFeed:
             if not await self.sweep():
                 wait = LONGEST_SECONDS / 2
             else:
-                every = self._settings.stream_sweep_seconds
+                every = self._settings.stream_reconcile_interval_seconds
                 market = min(self._settled.total_seconds(), every) if connected else every
                 wait = max(market / self._clock.speed, _TICK)
 
@@ -355,7 +355,7 @@ class LiveFeed:
         now = self._clock.now()
         end = self._floor(now - self.spec.vendor_delay)
         final = self._floor(now - self._settled)
-        start = max(self.verified, end - timedelta(days=self._settings.stream_fill_days))
+        start = max(self.verified, end - timedelta(days=self._settings.stream_backfill_max_days))
         published = 0
         if start < end:
             with AlpacaClient(self._settings) as client:
@@ -374,7 +374,7 @@ class LiveFeed:
 
     def _forget(self) -> None:
         """Let go of what will not be compared again: what REST was asked for, and, while it fails, what is old."""
-        longest = self._settled + timedelta(seconds=2 * self._settings.stream_sweep_seconds)
+        longest = self._settled + timedelta(seconds=2 * self._settings.stream_reconcile_interval_seconds)
         before = max(self.verified, self._floor(self._clock.now() - longest)) - self._timeframe.delta
         with self._lock:
             self._known.forget(before.timestamp())

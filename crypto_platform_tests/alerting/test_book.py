@@ -279,7 +279,9 @@ def test_nothing_is_lost_nothing_repeats_and_recoveries_come_once(steps: list[tu
     with tempfile.TemporaryDirectory() as folder:
         clock = Clock()
         memory = Memory(clock)
-        chosen = Settings(crypto_platform_home=Path(folder), alert_hold_seconds=HOLD, alert_remind_hours=1e6)
+        chosen = Settings(
+            crypto_platform_home=Path(folder), alert_cooldown_seconds=HOLD, alert_repeat_interval_hours=1e6
+        )
         book = Book(chosen, clock, [memory])
         episodes: list[Lived] = []
         is_open: dict[str, Lived] = {}

@@ -172,7 +172,7 @@ def test_a_run_killed_with_its_code_server_fails_and_frees_its_pool(
     fresh_settings: Settings,
 ) -> None:
     """All of it by the daemon of `crypto-platform up`; the run asks again and again for an Alpaca that is not there."""
-    chosen = fresh_settings.model_copy(update={"sandbox_start_seconds": 400, "alpaca_max_attempts": 1000})
+    chosen = fresh_settings.model_copy(update={"sandbox_startup_timeout_seconds": 400, "alpaca_max_attempts": 1000})
     with (
         supervise.sandbox(chosen, set(PLATFORM) - set(PIPELINE)) as effective,
         dg.DagsterInstance.from_config(str(effective.dagster_home)) as instance,

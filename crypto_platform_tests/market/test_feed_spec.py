@@ -29,6 +29,7 @@ def test_the_two_feeds_of_the_project() -> None:
         ({"adjustment": "all"}, "are for us_equity"),
         ({"start_date": "someday"}, "valid date"),
         ({"colour": "red"}, "Extra inputs are not permitted"),
+        ({"run_minutes": 5}, "run_minutes is now called max_run_minutes"),
     ],
 )
 def test_a_bad_attribute_is_refused_in_words(attributes: dict, words: str) -> None:

@@ -79,7 +79,12 @@ def test_what_a_stock_feed_must_hold_is_what_the_other_source_says(
     at: datetime, timeframe: str, delay: int, minutes: int
 ) -> None:
     spec = STOCKS.model_copy(
-        update={"timeframe": timeframe, "vendor_delay_minutes": delay, "run_minutes": minutes, "quiet_minutes": 0}
+        update={
+            "timeframe": timeframe,
+            "vendor_delay_minutes": delay,
+            "max_run_minutes": minutes,
+            "no_trade_tolerance_minutes": 0,
+        }
     )
     due_from = timedelta(minutes=delay + minutes)
     day = at.date()

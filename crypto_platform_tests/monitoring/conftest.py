@@ -55,7 +55,7 @@ class Watched:
 
 @pytest.fixture
 def watched(tmp_path: Path) -> Watched:
-    settings = Settings(crypto_platform_home=tmp_path / "home", sandbox_simulated=True, alert_storm_size=100)
+    settings = Settings(crypto_platform_home=tmp_path / "home", sandbox_simulated=True, alert_max_per_minute=100)
     clock = Clock(datetime.now(UTC) + timedelta(seconds=10))
     memory = Memory(clock)
     return Watched(settings, clock, memory, Book(settings, clock, [memory]))

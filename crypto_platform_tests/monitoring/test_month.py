@@ -155,7 +155,7 @@ def month(instance: dg.DagsterInstance, watched: Watched, monkeypatch: pytest.Mo
         return {w: dict.fromkeys(feeds()[w.feed].symbols, e.bar_start) for w, e in wanted.items() if e}, None
 
     monkeypatch.setattr(feeds_freshness, "_newest_bars", newest_bars)
-    watched.settings = watched.settings.model_copy(update={"alert_hold_seconds": 0.0})
+    watched.settings = watched.settings.model_copy(update={"alert_cooldown_seconds": 0.0})
     yield Month(instance, watched)
     settings.cache_clear()
 

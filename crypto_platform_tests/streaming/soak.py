@@ -202,8 +202,8 @@ def _platform(home: Path, url: str) -> Iterator[Settings]:
         apca_api_data_url=url,
         apca_api_key_id=KEY,
         apca_api_secret_key=KEY,
-        stream_sweep_seconds=600,
-        sandbox_start_seconds=max(300.0, given.sandbox_start_seconds),
+        stream_reconcile_interval_seconds=600,
+        sandbox_startup_timeout_seconds=max(300.0, given.sandbox_startup_timeout_seconds),
         **{f"{name}_port": 0 for name in _PORTS},
     )
     with supervise.sandbox(own, SYSTEMS) as settings, supervise.sandbox(own, LIVE):

@@ -260,7 +260,7 @@ def test_a_day_of_bars_is_published_once_and_not_kept(market: Callable[..., Mark
 
 
 def test_while_rest_is_away_the_streams_bars_are_not_kept_for_ever(market: Callable[..., Market]) -> None:
-    made = market(stream_sweep_seconds=300)
+    made = market(stream_reconcile_interval_seconds=300)
     made.sweep()
     made.fails_after = 0
 

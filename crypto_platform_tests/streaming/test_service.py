@@ -154,7 +154,7 @@ def test_a_cut_and_a_mute_connection_are_found_and_their_holes_filled(
 def test_bars_that_were_dropped_doubled_or_out_of_order_come_out_right(
     live: Callable[..., Settings], alpaca: Server
 ) -> None:
-    settings, feed = live(stream_sweep_seconds=240), made.feed_name()
+    settings, feed = live(stream_reconcile_interval_seconds=240), made.feed_name()
     with streaming(settings, {feed: crypto()}) as stream:
         wait_for(lambda: stream.value("bars_total", feed=feed, source="stream") >= 2)
         for skip, kind in enumerate(("drop", "duplicate", "reorder", "reorder", "drop")):

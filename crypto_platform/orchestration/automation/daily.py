@@ -81,9 +81,13 @@ def reason_to_wait(spec: FeedSpec, tick: datetime) -> str | None:
 
 def reason_not_to_ask(settings: Settings) -> str | None:
     """Why no daily run starts with these settings: recordings end in the past, so every new day would be empty."""
-    if settings.daily_runs is None:
-        return None if moves_on(settings) else "recordings have no new days (DAILY_RUNS=true runs all the same)"
-    return None if settings.daily_runs else "DAILY_RUNS is false"
+    if settings.daily_schedules_enabled is None:
+        return (
+            None
+            if moves_on(settings)
+            else "recordings have no new days (DAILY_SCHEDULES_ENABLED=true runs all the same)"
+        )
+    return None if settings.daily_schedules_enabled else "DAILY_SCHEDULES_ENABLED is false"
 
 
 def newest_whole_day(spec: FeedSpec, now: datetime) -> date:

@@ -5,7 +5,7 @@
 | unfinished files of the lake | a day | a day is put in place whole; these are of killed writers |
 | stage folders of loads | a day | the ledger holds what was loaded, the topic and the lake what was not |
 | dbt's run folders | the last `RUNS_KEPT` | made again by each run |
-| runs, their events and logs | `HISTORY_DAYS` | the tables hold what they did: `RAW.LOADS`, `RAW.ASKED_DAYS` |
+| runs, their events and logs | `RUN_RETENTION_DAYS` | the tables hold what they did: `RAW.LOADS`, `RAW.ASKED_DAYS` |
 
 A run stays while it is the newest of a partition of an asset: Dagster knows what is materialised, and when, from its
 events. Never touched: the lake's days, the ledger, rejected messages, offsets, topics. Kafka removes what is older than
@@ -73,7 +73,7 @@ def clean(settings: Settings, instance: dg.DagsterInstance, now: datetime) -> Re
     return Removed(
         lake=unfinished_files(settings, now),
         stage=[name for feed in feeds() for name in drop_stale_folders(settings, feed)],
-        runs=old_runs(instance, now - timedelta(days=settings.history_days)),
+        runs=old_runs(instance, now - timedelta(days=settings.run_retention_days)),
     )
 
 

@@ -35,7 +35,7 @@ def policy(specs: Iterable[FeedSpec]) -> dg.FreshnessPolicy:
 
     With crypto among them that is every day, by a deadline; stocks rest on weekends and holidays, which no cron knows.
     """
-    minutes = {s.asset_class: int(s.vendor_delay.total_seconds() // 60) + s.run_minutes for s in specs}
+    minutes = {s.asset_class: int(s.vendor_delay.total_seconds() // 60) + s.max_run_minutes for s in specs}
     if "crypto" in minutes:
         deadline = minutes["crypto"]
         return dg.FreshnessPolicy.cron(

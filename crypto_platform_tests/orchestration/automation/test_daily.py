@@ -16,7 +16,7 @@ from crypto_platform.orchestration.automation import daily
 from crypto_platform.orchestration.history import last_stage
 from crypto_platform.settings import Settings
 
-LIVE = Settings(daily_runs=True)
+LIVE = Settings(daily_schedules_enabled=True)
 DAY = timedelta(days=1)
 
 
@@ -81,10 +81,13 @@ def test_recordings_have_no_new_days() -> None:
     for settings in (
         Settings(sandbox_simulated=True),
         Settings(apca_api_data_url="https://data.alpaca.markets"),
-        Settings(daily_runs=True),
+        Settings(daily_schedules_enabled=True),
     ):
         assert daily.reason_not_to_ask(settings) is None
-    assert daily.reason_not_to_ask(Settings(sandbox_simulated=True, daily_runs=False)) == "DAILY_RUNS is false"
+    assert (
+        daily.reason_not_to_ask(Settings(sandbox_simulated=True, daily_schedules_enabled=False))
+        == "DAILY_SCHEDULES_ENABLED is false"
+    )
 
 
 def test_days_that_a_run_works_on_are_left_to_it() -> None:
