@@ -42,7 +42,7 @@ def last_run(settings: Settings) -> Recorded:
         steps = {s.step_key: (s.end_time or 0) - (s.start_time or 0) for s in instance.get_run_step_stats(run_id)}
     load = metadata["raw"]
     hops = {"extract": metadata["alpaca"]["seconds"], "publish": metadata["kafka"]["seconds"]}
-    hops |= {row.data["hop"]: row.data["seconds"] for row in load["seconds by hop"].records}
+    hops |= {row.data["hop"]: row.data["seconds"] for row in load["duration_by_step"].records}
     if "models" in steps:
         hops["dbt SQL"] = dbt_seconds(settings, run_id)
     return Recorded(metadata["alpaca"]["bars"], load["loaded"], steps, hops)

@@ -135,10 +135,10 @@ def _fire(fault: Fault, receiver: Receiver) -> Outcome:
     one = Outcome(fault, fired if fired is not None else asked)
     # What Dagster records may have been told before it was asked for.
     after = 0.0 if fired is None else min(asked, fired) - 1
-    one.alert = receiver.wait(fault.fingerprint, ("alert", "worse"), after, LIMIT_SECONDS)
+    one.alert = receiver.wait(fault.fingerprint, ("firing", "escalated"), after, LIMIT_SECONDS)
     if one.alert is not None:
         if fired is None:
-            one.fired = datetime.fromisoformat(one.alert.alert["since"]).timestamp()
+            one.fired = datetime.fromisoformat(one.alert.alert["started_at"]).timestamp()
         one.alerted_after = max(0.0, one.alert.at - one.fired)
     return one
 
@@ -152,7 +152,7 @@ def _mend(one: Outcome, receiver: Receiver) -> None:
         one.problem = f"it could not be mended: {error}"
         return
     fingerprint = one.alert.alert["fingerprint"]
-    told = receiver.wait(fingerprint, ("recovery",), one.alert.at, LIMIT_SECONDS)
+    told = receiver.wait(fingerprint, ("resolved",), one.alert.at, LIMIT_SECONDS)
     if told is not None:
         one.recovered_after = max(0.0, told.at - mended)
 
@@ -167,7 +167,7 @@ def _table(outcomes: list[Outcome]) -> Table:
         table.add_column(column, justify="left" if column == "fault" else "right")
     table.add_column("the message's first line and what it says to run", overflow="fold")
     for one in outcomes:
-        command = one.alert.alert["command"] if one.alert else ""
+        command = one.alert.alert["remediation"] if one.alert else ""
         said = f"{_title(one)}{f'{chr(10)}→ {command}' if command else ''}"
         table.add_row(one.fault.name, _seconds(one.alerted_after), _seconds(one.recovered_after), said or one.problem)
     return table

@@ -30,7 +30,7 @@ class Fault:
     """One kind of fault.
 
     `fingerprint` is how that of its alert begins. `fire` breaks it and returns since when it is broken (seconds since
-    1970), None where Dagster's record says so; `mend` returns when it was mended.
+    1970), None where Dagster's record says so; `remediation` returns when it was mended.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""One alert: a condition that a person should know of and can mend."""
+"""One alert: a condition that a person should know of and can resolve."""
 
 from enum import IntEnum
 
@@ -6,7 +6,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validato
 
 
 class Severity(IntEnum):
-    """How bad: a warning may wait until tomorrow, an error until today's end, something critical may not."""
+    """A warning may wait until tomorrow, an error until today's end, something critical may not."""
 
     WARNING = 1
     ERROR = 2
@@ -18,7 +18,7 @@ class Severity(IntEnum):
 
 
 class Alert(BaseModel):
-    """One condition, as its message tells it.
+    """One condition, as its message has it.
 
     `fingerprint` says which condition it is and stays the same for as long as it lasts; `kind` is its name in
     docs/alerts.md. Fields that do not apply are empty and left out of the message.
@@ -28,19 +28,19 @@ class Alert(BaseModel):
 
     fingerprint: str = Field(min_length=1, max_length=500)
     kind: str = Field(min_length=1)
-    what: str = Field(min_length=1, description="One line: what is wrong")
-    since: AwareDatetime
+    summary: str = Field(min_length=1, description="One line: what is wrong")
+    started_at: AwareDatetime
     severity: Severity = Severity.ERROR
     feed: str = ""
     partitions: str = Field("", description="The days concerned, such as 2026-03-01 or [2026-03-01, 2026-03-11)")
-    effect: str = Field("", description="How bad: what does not work because of it")
+    impact: str = Field("", description="What does not work because of it")
     cause: str = Field("", description="The likely cause")
     link: str = Field("", description="Where the UI shows it")
-    command: str = Field("", description="What mends it")
-    data: str = Field("", description="What the bars are when they are not the market's: simulated, recorded")
+    remediation: str = Field("", description="The command that resolves it")
+    data_source: str = Field("", description="What the bars are when they are not the market's: simulated, recorded")
     reference: str = Field("", description="What its source finds the cause by again; not told")
 
-    @field_validator("what", "feed", "partitions", "command")
+    @field_validator("summary", "feed", "partitions", "remediation")
     @classmethod
     def _one_line(cls, value: str) -> str:
         """A subject, a chat's first line and a command are one line."""

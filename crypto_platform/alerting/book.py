@@ -123,7 +123,7 @@ class Book:
                         connection.execute(store.channels.insert().values(name=name, seen_at=now))
                         is_open = store.episodes.c.recovered_at.is_(None)
                         for row in connection.execute(sa.select(store.episodes.c.id).where(is_open)).all():
-                            enqueue(connection, [name], row.id, Event.ALERT, now)
+                            enqueue(connection, [name], row.id, Event.FIRING, now)
                 except IntegrityError:
                     # Another process enrolled it just now.
                     pass
@@ -195,11 +195,13 @@ class Changes:
                 # Another process opened it just now.
                 return
             number = int(made.inserted_primary_key[0])  # type: ignore[index]
-            enqueue(self._connection, self._channels, number, Event.ALERT, self._now)
+            enqueue(self._connection, self._channels, number, Event.FIRING, self._now)
             self._forget_the_old()
             return
         # It has been wrong since it was opened.
-        current = alert.model_copy(update={"since": Alert.model_validate_json(known.alert).since}).model_dump_json()
+        current = alert.model_copy(
+            update={"started_at": Alert.model_validate_json(known.alert).started_at}
+        ).model_dump_json()
         if current != known.alert:
             change = {"alert": current, "severity": max(known.severity, alert.severity)}
             self._connection.execute(e.update().where(e.c.id == known.id).values(**change))
@@ -214,18 +216,18 @@ class Changes:
         e, m = store.episodes, store.messages
         self._connection.execute(e.update().where(e.c.id == known.id).values(recovered_at=self._now))
         waiting = (m.c.episode == known.id) & m.c.sent_at.is_(None)
-        self._connection.execute(m.delete().where(waiting, m.c.event == Event.AGAIN.value))
+        self._connection.execute(m.delete().where(waiting, m.c.event == Event.REMINDER.value))
         rows = self._connection.execute(sa.select(m.c.channel).where(m.c.episode == known.id).distinct())
-        enqueue(self._connection, [row.channel for row in rows], known.id, Event.RECOVERY, self._now)
+        enqueue(self._connection, [row.channel for row in rows], known.id, Event.RESOLVED, self._now)
         return True
 
     def _tell_worse(self, number: int) -> None:
         """Tell it at once, also where the alert itself is still held back."""
         m = store.messages
-        unsent = (m.c.episode == number) & (m.c.event == Event.ALERT.value) & m.c.sent_at.is_(None)
+        unsent = (m.c.episode == number) & (m.c.event == Event.FIRING.value) & m.c.sent_at.is_(None)
         untold = [row.channel for row in self._connection.execute(sa.select(m.c.channel).where(unsent))]
-        self._connection.execute(m.update().where(unsent).values(event=Event.WORSE.value))
-        enqueue(self._connection, [n for n in self._channels if n not in untold], number, Event.WORSE, self._now)
+        self._connection.execute(m.update().where(unsent).values(event=Event.ESCALATED.value))
+        enqueue(self._connection, [n for n in self._channels if n not in untold], number, Event.ESCALATED, self._now)
 
     def _open(self, fingerprint: str) -> sa.Row | None:
         e = store.episodes

@@ -80,7 +80,7 @@ class Slack:
     def post(self, message: Message) -> None:
         lines = [f"*{_escaped(message.title)}*"]
         for name, value in message.fields:
-            shown = f"`{_escaped(value)}`" if name == "mend with" else _escaped(value)
+            shown = f"`{_escaped(value)}`" if name == "remediation" else _escaped(value)
             lines.append(f"{_escaped(name)}: {shown}")
         _send(self._url, {"text": "\n".join(lines)}, {}, self._timeout)
 
@@ -170,7 +170,7 @@ class Log:
         except OSError as error:
             raise ChannelUnavailableError(f"{self._file}: {error.strerror}") from None
         worst = max(item.alert.severity for item in message.items)
-        over = all(item.event in (Event.RECOVERY, Event.TEST) for item in message.items)
+        over = all(item.event in (Event.RESOLVED, Event.TEST) for item in message.items)
         level = logging.INFO if over else logging.WARNING if worst is Severity.WARNING else logging.ERROR
         logger.log(level, "%s", message.text)
 

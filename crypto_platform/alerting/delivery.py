@@ -117,7 +117,12 @@ class Courier:
             .having(all_sent, sa.func.max(m.c.sent_at) <= now - self._remind)
         )
         for row in connection.execute(quiet).all():
-            values = {"channel": self._channel.name, "episode": row.episode, "event": Event.AGAIN.value, "due_at": now}
+            values = {
+                "channel": self._channel.name,
+                "episode": row.episode,
+                "event": Event.REMINDER.value,
+                "due_at": now,
+            }
             connection.execute(m.insert().values(**values))
 
     def _due(self, connection: sa.Connection, now: float) -> list[sa.Row]:
@@ -134,7 +139,7 @@ class Courier:
         for row in connection.execute(unsent).all():
             if row.episode in dropped:
                 continue
-            if row.event == Event.ALERT:
+            if row.event == Event.FIRING:
                 held_until = self._last_alert(connection, row.fingerprint, [d.id for d in due], now) + self._hold
                 if now < held_until and row.recovered_at is not None:
                     # It came again and went within the window: nobody was told, nobody need be.
@@ -161,7 +166,7 @@ class Courier:
             sa.select(m.c.id, m.c.sent_at)
             .join(e, e.c.id == m.c.episode)
             .where(m.c.channel == self._channel.name, e.c.fingerprint == fingerprint)
-            .where(m.c.event.in_([Event.ALERT.value, Event.AGAIN.value, Event.WORSE.value]))
+            .where(m.c.event.in_([Event.FIRING.value, Event.REMINDER.value, Event.ESCALATED.value]))
         )
         times = [now if row.id in due else row.sent_at for row in connection.execute(of_fingerprint)]
         return max((time for time in times if time is not None), default=float("-inf"))
@@ -212,5 +217,5 @@ def _wait(failures: int) -> float:
 
 def _item(row: sa.Row, now: float) -> Item:
     event = Event(row.event)
-    at = row.recovered_at if event is Event.RECOVERY else now
+    at = row.recovered_at if event is Event.RESOLVED else now
     return Item(event, Alert.model_validate_json(row.alert), datetime.fromtimestamp(at, UTC))

@@ -16,10 +16,10 @@ LONGEST_TITLE = 250
 class Event(StrEnum):
     """What is told of a condition."""
 
-    ALERT = "alert"
-    AGAIN = "still open"
-    WORSE = "worse"
-    RECOVERY = "recovery"
+    FIRING = "firing"
+    REMINDER = "reminder"
+    ESCALATED = "escalated"
+    RESOLVED = "resolved"
     TEST = "test"
 
 
@@ -36,31 +36,32 @@ class Item:
         """How bad or what became of it, what, which feed and which partitions, in one line."""
         alert = self.alert
         where = ", ".join(part for part in (alert.feed, alert.partitions) if part)
-        return f"{self._prefix}: {alert.what}{f' · {where}' if where else ''}"[:LONGEST_TITLE]
+        return f"{self._prefix}: {alert.summary}{f' · {where}' if where else ''}"[:LONGEST_TITLE]
 
     @property
     def _prefix(self) -> str:
         word = self.alert.severity.word.upper()
         return {
-            Event.ALERT: word,
-            Event.AGAIN: f"{word}, still open after {duration(self.at - self.alert.since)}",
-            Event.WORSE: f"{word}, worse than before",
-            Event.RECOVERY: f"RECOVERED after {duration(self.at - self.alert.since)}",
+            Event.FIRING: word,
+            Event.REMINDER: f"{word}, still firing after {duration(self.at - self.alert.started_at)}",
+            Event.ESCALATED: f"{word}, escalated",
+            Event.RESOLVED: f"RESOLVED after {duration(self.at - self.alert.started_at)}",
             Event.TEST: "TEST",
         }[self.event]
 
     def lines(self) -> Iterator[tuple[str, str]]:
         """Name and value of what follows the title."""
-        alert, recovered = self.alert, self.event is Event.RECOVERY
+        alert, recovered = self.alert, self.event is Event.RESOLVED
         until = f" until {_clock(self.at)}" if recovered else ""
-        yield "since", f"{_clock(alert.since)}{until} UTC"
+        yield "since", f"{_clock(alert.started_at)}{until} UTC"
         if not recovered:
-            yield "how bad", f"{alert.severity.word}{f': {alert.effect}' if alert.effect else ''}"
+            yield "severity", alert.severity.word
+            yield "impact", alert.impact
             yield "likely cause", alert.cause
-        yield "data", alert.data
-        yield "look at", alert.link
+        yield "data source", alert.data_source
+        yield "link", alert.link
         if not recovered:
-            yield "mend with", alert.command
+            yield "remediation", alert.remediation
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class Message:
         """Name and value of each line below the title; of a digest its events' titles, the worst first."""
         if len(self.items) == 1:
             return [(name, value) for name, value in self.items[0].lines() if value]
-        ordered = sorted(self.items, key=lambda i: (i.event is Event.RECOVERY, -i.alert.severity, i.at))
+        ordered = sorted(self.items, key=lambda i: (i.event is Event.RESOLVED, -i.alert.severity, i.at))
         shown = [(str(n), _brief(item)) for n, item in enumerate(ordered[:DIGEST_LINES], start=1)]
         hidden = len(ordered) - len(shown)
         return [*shown, *([("…", f"and {hidden} more: crypto-platform alerts list")] if hidden else [])]
@@ -113,10 +114,10 @@ class Message:
 
 
 _PLURALS = {
-    Event.ALERT: "new alerts",
-    Event.WORSE: "worse than before",
-    Event.AGAIN: "still open",
-    Event.RECOVERY: "recovered",
+    Event.FIRING: "new alerts",
+    Event.ESCALATED: "escalated",
+    Event.REMINDER: "still firing",
+    Event.RESOLVED: "resolved",
 }
 
 
@@ -132,8 +133,8 @@ def duration(time: timedelta) -> str:
 
 
 def _brief(item: Item) -> str:
-    mend = item.alert.command if item.event is not Event.RECOVERY else ""
-    return f"{item.title}{f' — mend with: {mend}' if mend else ''}"
+    remediation = item.alert.remediation if item.event is not Event.RESOLVED else ""
+    return f"{item.title}{f' — remediation: {remediation}' if remediation else ''}"
 
 
 def _clock(moment: datetime) -> str:

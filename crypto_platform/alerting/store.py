@@ -1,5 +1,6 @@
 """Where alerts are kept: SQLite in the home, or the database of ALERT_STORE_URL. Times are UTC seconds since 1970."""
 
+import json
 from functools import lru_cache
 from typing import Any
 
@@ -93,7 +94,24 @@ def _engine(url: str) -> sa.Engine:
     except (IntegrityError, OperationalError, ProgrammingError):
         # Another process made them at the same time; Postgres says so by a name that is in its catalogue twice.
         metadata.create_all(made)
+    _upgrade(made)
     return made
+
+
+def _upgrade(made: sa.Engine) -> None:
+    """Give alerts that 0.1.0 kept today's names."""
+    fields = {"what": "summary", "since": "started_at", "effect": "impact", "data": "data_source"}
+    fields["command"] = "remediation"
+    events = {"alert": "firing", "still open": "reminder", "worse": "escalated", "recovery": "resolved"}
+    e, m = episodes.c, messages.c
+    with made.begin() as connection:
+        for row in connection.execute(sa.select(e.id, e.alert).where(e.alert.contains('"what":'))).all():
+            alert = json.loads(row.alert)
+            if "what" in alert:
+                renamed = json.dumps({fields.get(name, name): value for name, value in alert.items()})
+                connection.execute(episodes.update().where(e.id == row.id).values(alert=renamed))
+        for old, new in events.items():
+            connection.execute(messages.update().where(m.event == old).values(event=new))
 
 
 def _prepare(connection: Any, _record: Any) -> None:

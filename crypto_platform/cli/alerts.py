@@ -23,10 +23,10 @@ def test() -> None:
     alert = Alert(
         fingerprint="test",
         kind="test",
-        what="a test of this channel, nothing is wrong",
-        since=now,
+        summary="a test of this channel, nothing is wrong",
+        started_at=now,
         cause="somebody ran this command",
-        command="crypto-platform alerts test",
+        remediation="crypto-platform alerts test",
     )
     channels = configured(settings())
     if not channels:
@@ -56,7 +56,7 @@ def list_() -> None:
     book = Book(settings())
     episodes = book.open()
     for episode in episodes:
-        message = Message([Item(Event.ALERT, episode.alert, episode.opened_at)], key="")
+        message = Message([Item(Event.FIRING, episode.alert, episode.opened_at)], key="")
         typer.echo(f"{message.text}\n  fingerprint  {shlex.quote(episode.alert.fingerprint)}\n")
     typer.echo(f"{len(episodes)} open." if episodes else "Nothing is open.")
     for channel in book.waiting():
@@ -69,8 +69,8 @@ def list_() -> None:
 def resolve(fingerprint: str = typer.Argument(help="As `crypto-platform alerts list` shows it.")) -> None:
     """Resolve an alert that nothing else will resolve, such as of a run that nobody needs again.
 
-    It is told as recovered. A process, sensor, schedule, freshness or the live path is opened again while it is still
-    wrong; a run, backfill or check only when it fails again.
+    It is reported as resolved. A process, sensor, schedule, freshness or the live path is opened again while it is
+    still wrong; a run, backfill or check only when it fails again.
 
     Example: crypto-platform alerts resolve 'run:crypto:[2026-03-01, 2026-03-04):'
     """

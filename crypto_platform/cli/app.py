@@ -227,8 +227,8 @@ def doctor() -> None:
         console.print(finding.found, markup=False)
         if not finding.ok:
             wrong += 1
-            console.print(f"    → {finding.mend}", markup=False)
-    console.print("All is well." if not wrong else f"{wrong} to mend.")
+            console.print(f"    → {finding.remediation}", markup=False)
+    console.print("All is well." if not wrong else f"{wrong} to resolve.")
     raise typer.Exit(FAILURE if wrong else OK)
 
 
@@ -288,7 +288,7 @@ def demo() -> None:
             runs.show(runs.run(order, source, console), console)
         shown = {
             "MARTS.FCT_BARS_1D, the last days of each symbol": tour.LAST_DAYS,
-            "MARTS.MART_MARKET_OVERVIEW": tour.OVERVIEW,
+            "MARTS.MARKET_OVERVIEW": tour.OVERVIEW,
         }
         for title, statement in shown.items():
             with query(effective, statement) as result:

@@ -25,7 +25,7 @@ select
     round(volume_ratio, 2) as volume_ratio_30d,
     round(100 * realised_volatility_30d, 1) as volatility_30d_pct,
     volatility_rank
-from market.marts.mart_market_overview
+from market.marts.market_overview
 order by symbol
 """
 

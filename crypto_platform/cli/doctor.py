@@ -24,24 +24,24 @@ CONNECT_SECONDS = 10.0
 
 
 class CheckFailedError(Exception):
-    """A check's finding; `mend` says what to do."""
+    """A check's finding; `remediation` says what to do."""
 
-    def __init__(self, found: str, mend: str) -> None:
+    def __init__(self, found: str, remediation: str) -> None:
         super().__init__(found)
-        self.mend = mend
+        self.remediation = remediation
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found; `mend` is empty when all is well."""
+    """What a check found; `remediation` is empty when all is well."""
 
     check: str
     found: str
-    mend: str = ""
+    remediation: str = ""
 
     @property
     def ok(self) -> bool:
-        return not self.mend
+        return not self.remediation
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
@@ -75,7 +75,7 @@ def _finding(name: str, check: Callable[[Settings], str], settings: Settings) ->
     try:
         return Finding(name, check(settings))
     except CheckFailedError as trouble:
-        return Finding(name, str(trouble), trouble.mend)
+        return Finding(name, str(trouble), trouble.remediation)
 
 
 def _python(settings: Settings) -> str:
@@ -120,8 +120,8 @@ def _java(settings: Settings) -> str:
 def _jars(settings: Settings) -> str:
     if wrong := jars.differences(settings.jars):
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        mend = f"run `{sys.executable} -m {jars.__name__}` (make setup does)"
-        raise CheckFailedError(f"{'; '.join(wrong[:3])}{more}, in {settings.jars}", mend)
+        remediation = f"run `{sys.executable} -m {jars.__name__}` (make setup does)"
+        raise CheckFailedError(f"{'; '.join(wrong[:3])}{more}, in {settings.jars}", remediation)
     return f"as pinned, in {settings.jars}"
 
 
@@ -137,8 +137,10 @@ def _memory(settings: Settings) -> str:
     memory = psutil.virtual_memory()
     found = f"{memory.available / GIB:.1f} GiB of {memory.total / GIB:.1f} free"
     if supervise.running(settings) is None and memory.available < NEEDED_MEMORY:
-        mend = f"the sandbox takes {NEEDED_MEMORY / GIB:.0f} GiB: end other programs, or lower SANDBOX_SPARK_MEMORY"
-        raise CheckFailedError(found, mend)
+        remediation = (
+            f"the sandbox takes {NEEDED_MEMORY / GIB:.0f} GiB: end other programs, or lower SANDBOX_SPARK_MEMORY"
+        )
+        raise CheckFailedError(found, remediation)
     return found
 
 
@@ -167,8 +169,8 @@ def _free_ports(names: tuple[str, ...]) -> Callable[[Settings], str]:
         numbers = {name: getattr(settings, name) for name in names}
         for name, port in numbers.items():
             if port and not ports.is_free(port):
-                mend = f"stop that, or set {name.upper()} to another port (0: any free one)"
-                raise CheckFailedError(f"{port} is taken by {ports.owner(port)}", mend)
+                remediation = f"stop that, or set {name.upper()} to another port (0: any free one)"
+                raise CheckFailedError(f"{port} is taken by {ports.owner(port)}", remediation)
         return ", ".join(f"{port} is free" if port else "chosen at the start" for port in numbers.values())
 
     return check

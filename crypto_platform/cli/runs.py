@@ -162,9 +162,9 @@ def _errors(result: "ExecuteInProcessResult") -> list[str]:
             error = error.cause
         errors.append(error.message.strip() if error is not None else event.message or event.event_type_value)
     # Dagster's own error gives no more than the checks' names.
-    errors += [
-        f"{check.check_name}: {check.description}{f' ({mend.value})' if (mend := check.metadata.get('mend')) else ''}"
-        for check in result.get_asset_check_evaluations()
-        if check.blocking and not check.passed and check.description and check.severity == dg.AssetCheckSeverity.ERROR
-    ]
+    for check in result.get_asset_check_evaluations():
+        error_severity = check.severity == dg.AssetCheckSeverity.ERROR
+        if check.blocking and not check.passed and check.description and error_severity:
+            remediation = check.metadata.get("remediation")
+            errors.append(f"{check.check_name}: {check.description}{f' ({remediation.value})' if remediation else ''}")
     return errors

@@ -40,7 +40,7 @@ class Source:
         """`settings` with the source's address; a sandbox server of its own runs for as long as the block.
 
         Raises:
-            RuntimeError: the server refuses the recordings; the message names the file and the mend.
+            RuntimeError: the server refuses the recordings; the message names the file and the remedy.
         """
         if self.live:
             yield settings.model_copy(update={"apca_api_data_url": ALPACA_DATA_URL})

@@ -39,7 +39,7 @@ def market_dashboard() -> dg.MaterializeResult:
         metadata={name: dg.MetadataValue.url(address) for name, address in report.dashboards.items()}
         | {
             "charts": len(report.answers),
-            "seconds of the slowest": round(max(answer.seconds for answer in report.answers), 2),
+            "slowest_chart_seconds": round(max(answer.seconds for answer in report.answers), 2),
         },
         check_results=[
             dg.AssetCheckResult(

@@ -15,7 +15,7 @@ def freshness() -> dg.Definitions:
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Tells of a feed that is late, and of one that is up to date again, as its check's evaluation.",
     )
-    def feeds_are_fresh(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+    def feed_freshness_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         return tick(context.instance, context.cursor, datetime.now(UTC))
 
-    return dg.Definitions(asset_checks=asset_checks(), sensors=[feeds_are_fresh])
+    return dg.Definitions(asset_checks=asset_checks(), sensors=[feed_freshness_sensor])

@@ -9,7 +9,7 @@ from crypto_platform.settings import settings
 
 
 @dg.op(description="Leftovers of killed writers and loads, and runs older than RUN_RETENTION_DAYS; never an only copy.")
-def remove_what_is_not_needed(context: dg.OpExecutionContext) -> None:
+def purge_expired(context: dg.OpExecutionContext) -> None:
     removed = clean(settings(), context.instance, datetime.now(UTC))
     for what, names in (("files of the lake", removed.lake), ("stage folders", removed.stage), ("runs", removed.runs)):
         context.log.info(f"{len(names)} {what} removed: {', '.join(names) or 'none'}")
@@ -17,7 +17,7 @@ def remove_what_is_not_needed(context: dg.OpExecutionContext) -> None:
 
 @dg.job(description="Removes leftovers and old runs.")
 def housekeeping() -> None:
-    remove_what_is_not_needed()
+    purge_expired()
 
 
 @dg.definitions

@@ -12,7 +12,7 @@ from crypto_platform.settings import settings
 
 def _repair(feed: str) -> dg.SensorDefinition:
     @dg.sensor(
-        name=f"{feed}_repair",
+        name=f"{feed}_gap_backfill",
         job_name=feed,
         minimum_interval_seconds=60,
         default_status=dg.DefaultSensorStatus.RUNNING,

@@ -73,7 +73,7 @@ def _take_back(connection: "SnowflakeConnection", feed: str) -> list[date]:
     days = rows(cursor, f"SELECT DISTINCT day FROM ({lost}) lost ORDER BY day", (feed,))
     cursor.execute(
         f"MERGE INTO {ASKED} a USING ({lost}) l ON a.feed = %s AND a.symbol = l.symbol AND a.timeframe = l.timeframe "
-        "AND a.day = l.day WHEN MATCHED THEN UPDATE SET asked_until = a.day::TIMESTAMP_NTZ",
+        "AND a.day = l.day WHEN MATCHED THEN UPDATE SET complete_until = a.day::TIMESTAMP_NTZ",
         (feed, feed),
     )
     return [day for (day,) in days]

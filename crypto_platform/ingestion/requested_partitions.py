@@ -1,4 +1,4 @@
-"""What Alpaca was asked for: `RAW.ASKED_DAYS`, by which a gap is the vendor's or ours.
+"""What Alpaca was asked for: `RAW.REQUESTED_PARTITIONS`, by which a gap is the vendor's or ours.
 
 The ledger cannot tell: a bar that comes again unchanged adds no row, and a day without a bar has none.
 """
@@ -31,7 +31,7 @@ class Asked:
     bars: int
 
 
-def asked_days(
+def requested_partitions(
     lake: Lake, feed: str, timeframe: Timeframe, days: Iterable[date], held: Mapping[date, Mapping[str, int]]
 ) -> Iterator[Asked]:
     """What the lake's days and symbols were asked for; `held` counts the ledger's bars.
@@ -57,7 +57,7 @@ def record(connection: "SnowflakeConnection", feed: str, timeframe: str, asked: 
     for first in range(0, len(rows), _ROWS):
         # Sent as one statement of so many rows.
         connection.cursor().executemany(
-            f"INSERT INTO {ASKED} (feed, symbol, timeframe, day, asked_until, bars, run_id, recorded_at) "
+            f"INSERT INTO {ASKED} (feed, symbol, timeframe, day, complete_until, bars, run_id, recorded_at) "
             "VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
             rows[first : first + _ROWS],
         )

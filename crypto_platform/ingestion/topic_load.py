@@ -76,11 +76,11 @@ class LoadReport:
             "loaded": self.loaded,
             "unchanged": self.unchanged,
             "rejected": self.rejected,
-            "rejected by reason": self.rejected_by_reason,
-            "offsets without a message": self.gaps,
+            "rejected_by_reason": self.rejected_by_reason,
+            "offset_gaps": self.gaps,
             "offsets": {str(p): f"{first}..{end - 1}" for p, (first, end) in self.offsets.items()},
             "bars from, to": " to ".join(start.isoformat() for start in self.bar_range or ()) or "none",
-            "seconds by hop": {hop: round(seconds, 3) for hop, seconds in self.seconds.items()},
+            "duration_by_step": {hop: round(seconds, 3) for hop, seconds in self.seconds.items()},
             "bars/s": round(self.bars_per_second),
         }
 
@@ -238,17 +238,17 @@ def _preflight(settings: Settings, feed: str, connection: "SnowflakeConnection")
 
 def _problem(state: TopicState, before: offsets.Recorded, feed: str) -> LostMessagesError | None:
     """What of the recorded offsets the topic cannot serve any more."""
-    mend = f"Republish it from the lake: crypto-platform republish --feed {feed}"
+    remediation = f"Republish it from the lake: crypto-platform republish --feed {feed}"
     if before.topic_id not in (None, state.topic_id):
         return TopicRecreatedError(
             f"topic {state.topic} was deleted and created anew: its id is {state.topic_id}, Snowflake drained "
             f"{before.topic_id} up to offsets {before.next_offsets}. Messages that were published and not yet loaded "
-            f"are lost. {mend}"
+            f"are lost. {remediation}"
         )
     if _is_truncated(state, before):
         return TopicRecreatedError(
             f"topic {state.topic} ends at {state.end}, before the offsets {before.next_offsets} that Snowflake has "
-            f"loaded: the brokers lost messages. {mend}"
+            f"loaded: the brokers lost messages. {remediation}"
         )
     gone = {
         p: (before.next_offsets.get(p, 0), first)
@@ -259,7 +259,7 @@ def _problem(state: TopicState, before: offsets.Recorded, feed: str) -> LostMess
         ranges = "; ".join(f"partition {p}: offsets {a} to {b - 1} ({b - a} messages)" for p, (a, b) in gone.items())
         return OffsetsExpiredError(
             f"topic {state.topic} no longer holds {sum(b - a for a, b in gone.values())} messages that were never "
-            f"loaded: {ranges}. {mend}"
+            f"loaded: {ranges}. {remediation}"
         )
     return None
 

@@ -81,14 +81,14 @@ class Verdict:
     """Whether a feed is up to date, in words for a person.
 
     `state`: `fresh`; `partly late`, when some of its symbols are; `late`. `late` by symbol: the newest bar_start there
-    is, None without any. `mend` is the command that brings what is missing.
+    is, None without any. `remediation` is the command that brings what is missing.
     """
 
     state: Literal["fresh", "partly late", "late"]
     says: str
     expectation: Expectation | None = None
     late: Mapping[str, datetime | None] = field(default_factory=dict)
-    mend: str = ""
+    remediation: str = ""
 
 
 def judge(
@@ -108,17 +108,17 @@ def judge(
     if wanted is None:
         return Verdict("fresh", f"nothing is due yet: the feed starts on {spec.start_date}")
     first = newest_day + ONE_DAY if newest_day and newest_day < wanted.day else wanted.day
-    mend = again(feed, first, wanted.day + ONE_DAY)
+    remediation = again(feed, first, wanted.day + ONE_DAY)
     since = f"due since {wanted.due:%Y-%m-%d %H:%M} UTC"
     if not has_day:
         newest = f"the newest day is {newest_day}" if newest_day else "no day was ever materialised"
-        return Verdict("late", f"{wanted.day} is not materialised, {since}; {newest}", wanted, {}, mend)
+        return Verdict("late", f"{wanted.day} is not materialised, {since}; {newest}", wanted, {}, remediation)
     late = {s: newest_bars.get(s) for s in spec.symbols if _before(newest_bars.get(s), wanted.bar_start)}
     if not late:
         return Verdict("fresh", f"{wanted.day} is there, every symbol up to {wanted.bar_start:%H:%M} UTC", wanted)
     behind = ", ".join(f"{s} ends at {b:%Y-%m-%d %H:%M}" if b else f"{s} has none" for s, b in late.items())
     says = f"{wanted.day} is materialised, but its bars do not reach {wanted.bar_start:%H:%M} UTC: {behind}; {since}"
-    return Verdict("late" if len(late) == len(spec.symbols) else "partly late", says, wanted, late, mend)
+    return Verdict("late" if len(late) == len(spec.symbols) else "partly late", says, wanted, late, remediation)
 
 
 def _before(newest: datetime | None, wanted: datetime) -> bool:

@@ -95,20 +95,22 @@ def _alert(
     is_error = evaluation.severity is dg.AssetCheckSeverity.ERROR
     effect = "what follows in the run was not made" if evaluation.blocking else "what follows was made all the same"
     links = Links(settings)
-    mend = str(_value(evaluation, "mend") or "") or command_in(evaluation.description or "") or rerun(feed, days)
+    remediation = (
+        str(_value(evaluation, "remediation") or "") or command_in(evaluation.description or "") or rerun(feed, days)
+    )
     return Alert(
         fingerprint=f"check:{key.to_user_string()}:{days or ''}",
         kind="freshness check" if key.name.endswith("is_fresh") else "check failure",
-        what=f"check {key.name} of {key.asset_key.to_user_string()} failed",
-        since=at,
+        summary=f"check {key.name} of {key.asset_key.to_user_string()} failed",
+        started_at=at,
         severity=Severity.ERROR if is_error else Severity.WARNING,
         feed=feed,
-        partitions=str(days or _value(evaluation, "expected day") or ""),
-        effect=effect if run_id else "",
+        partitions=str(days or _value(evaluation, "expected_day") or ""),
+        impact=effect if run_id else "",
         cause=_cause(evaluation),
         link=links.check(key),
-        command=mend,
-        data=origin(settings),
+        remediation=remediation,
+        data_source=origin(settings),
         reference=orjson.dumps(
             {"check": key.to_user_string(), "days": [min(days.keys()), max(days.keys())] if days else None}
         ).decode(),

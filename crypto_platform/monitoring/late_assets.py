@@ -42,15 +42,15 @@ def _alert(group: str, late: Mapping[dg.AssetKey, FreshnessStateRecord], setting
     return Alert(
         fingerprint=f"freshness:{group}",
         kind="freshness",
-        what=f"{shown} {'is' if len(names) == 1 else 'are'} late",
-        since=min(record.updated_at for record in late.values()).astimezone(UTC),
+        summary=f"{shown} {'is' if len(names) == 1 else 'are'} late",
+        started_at=min(record.updated_at for record in late.values()).astimezone(UTC),
         severity=max(_LATE[record.freshness_state] for record in late.values()),
         feed=feed,
-        effect="not materialised by the deadline of the freshness policy; what follows shows older days",
+        impact="not materialised by the deadline of the freshness policy; what follows shows older days",
         cause="no run since, or none that succeeded: see the group's runs, its schedule and other alerts",
         link=Links(settings).group(group),
-        command=" && ".join(_newest_day(name, now) for name in ([feed] if feed else feeds())),
-        data=origin(settings),
+        remediation=" && ".join(_newest_day(name, now) for name in ([feed] if feed else feeds())),
+        data_source=origin(settings),
     )
 
 

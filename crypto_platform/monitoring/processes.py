@@ -125,7 +125,7 @@ class Processes:
         found.wrong.extend(wrong)
         found.undecided.update(undecided)
 
-    def _server(self, found: Found, name: str, what: str, link: str, answers: bool, now: datetime) -> None:
+    def _server(self, found: Found, name: str, subject: str, link: str, answers: bool, now: datetime) -> None:
         if answers:
             self._missed.pop(name, None)
             self._came_up.add(name)
@@ -142,7 +142,7 @@ class Processes:
             "dagster": "nobody sees the UI; runs, schedules and sensors go on",
         }[name]
         cause = "it was stopped, was killed or hangs"
-        found.wrong.append(self._alert(name, f"{what} does not answer", missed[0], effect, cause, link))
+        found.wrong.append(self._alert(name, f"{subject} does not answer", missed[0], effect, cause, link))
 
     def _came_back(self, found: Found, now: datetime) -> None:
         """Programs that ended and that the supervisor started again, sooner than anybody missed them.
@@ -165,27 +165,27 @@ class Processes:
                 Alert(
                     fingerprint=_fingerprint(name),
                     kind="process",
-                    what=f"{name} ended and was started again by itself",
-                    since=seen,
+                    summary=f"{name} ended and was started again by itself",
+                    started_at=seen,
                     severity=Severity.ERROR,
-                    effect="what it was doing was cut off; it is up again",
+                    impact="what it was doing was cut off; it is up again",
                     cause=f"it crashed or was killed: see {self._supervisor.log_file(self._settings, name)}",
                     link=self._links.health(),
-                    command="crypto-platform status",
+                    remediation="crypto-platform status",
                 )
             )
 
-    def _alert(self, name: str, what: str, since: datetime, effect: str, cause: str, link: str) -> Alert:
+    def _alert(self, name: str, summary: str, started_at: datetime, impact: str, cause: str, link: str) -> Alert:
         return Alert(
             fingerprint=_fingerprint(name),
             kind="process",
-            what=what,
-            since=since,
+            summary=summary,
+            started_at=started_at,
             severity=Severity.CRITICAL if name != "dagster" else Severity.ERROR,
-            effect=effect,
+            impact=impact,
             cause=cause,
             link=link,
-            command=restart(self._settings, name) if name != "storage" else "",
+            remediation=restart(self._settings, name) if name != "storage" else "",
         )
 
     def _code_answers(self) -> bool:

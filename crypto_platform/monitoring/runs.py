@@ -114,7 +114,7 @@ class Failure:
         return first_line(" ".join(dbt_says.split()) or text)
 
     @property
-    def mend(self) -> str:
+    def remediation(self) -> str:
         """The command that an error of the chain names."""
         commands = (command_in(error.message) for error in self._step.errors)
         return next((command for command in commands if command), "")
@@ -164,16 +164,16 @@ def _alert(instance: dg.DagsterInstance, failure: Failure, settings: Settings) -
     return Alert(
         fingerprint=fingerprint(instance, run),
         kind="run failure",
-        what=f"the run of {name} failed{f' at {failure.step}' if failure.step else ''}",
-        since=failure.at,
+        summary=f"the run of {name} failed{f' at {failure.step}' if failure.step else ''}",
+        started_at=failure.at,
         severity=Severity.WARNING if again else Severity.ERROR,
         feed=feed,
         partitions=str(days or ""),
-        effect=f"{effect}{f'; part of backfill {backfill}' if backfill else ''}",
+        impact=f"{effect}{f'; part of backfill {backfill}' if backfill else ''}",
         cause=failure.cause,
         link=Links(settings).run(run.run_id),
-        command=failure.mend or rerun(feed, days),
-        data=origin(settings) if feed else "",
+        remediation=failure.remediation or rerun(feed, days),
+        data_source=origin(settings) if feed else "",
         reference=f"{run.run_id} {failure.storage_id}",
     )
 
@@ -267,15 +267,15 @@ def _backfill_alert(
     return Alert(
         fingerprint=f"backfill:{backfill.backfill_id}",
         kind="backfill failure",
-        what=f"backfill {backfill.backfill_id} failed",
-        since=min(_ended(backfill), now),
+        summary=f"backfill {backfill.backfill_id} failed",
+        started_at=min(_ended(backfill), now),
         feed=feed,
         partitions=str(days or ""),
-        effect=effect,
+        impact=effect,
         cause=cause,
         link=Links(settings).backfill(backfill.backfill_id),
-        command=rerun(feed, days),
-        data=origin(settings) if feed else "",
+        remediation=rerun(feed, days),
+        data_source=origin(settings) if feed else "",
         reference=backfill.backfill_id,
     )
 

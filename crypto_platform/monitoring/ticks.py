@@ -158,10 +158,10 @@ def _failing(one: Declared, tick: InstigatorTick, settings: Settings) -> Alert:
     return _alert(
         one,
         settings,
-        what=f"{one.kind} {one.name} fails",
-        since=datetime.fromtimestamp(tick.timestamp, UTC),
+        summary=f"{one.kind} {one.name} fails",
+        started_at=datetime.fromtimestamp(tick.timestamp, UTC),
         cause=first_line(error.message) if error else "it gave no error",
-        command=restart(settings, "code"),
+        remediation=restart(settings, "code"),
     )
 
 
@@ -169,10 +169,10 @@ def _silent(one: Declared, due: datetime, settings: Settings) -> Alert:
     return _alert(
         one,
         settings,
-        what=f"{one.kind} {one.name} has stopped ticking",
-        since=due,
+        summary=f"{one.kind} {one.name} has stopped ticking",
+        started_at=due,
         cause="the daemon hangs or is overloaded",
-        command=restart(settings, "daemon"),
+        remediation=restart(settings, "daemon"),
     )
 
 
@@ -180,11 +180,11 @@ def _off(one: Declared, settings: Settings, now: datetime) -> Alert:
     return _alert(
         one,
         settings,
-        what=f"{one.kind} {one.name} is switched off",
-        since=now,
+        summary=f"{one.kind} {one.name} is switched off",
+        started_at=now,
         severity=Severity.WARNING,
         cause="somebody switched it off in the UI",
-        command=f"crypto-platform enable {one.name}",
+        remediation=f"crypto-platform enable {one.name}",
     )
 
 
@@ -192,23 +192,23 @@ def _alert(
     one: Declared,
     settings: Settings,
     *,
-    what: str,
-    since: datetime,
+    summary: str,
+    started_at: datetime,
     cause: str,
-    command: str,
+    remediation: str,
     severity: Severity = Severity.ERROR,
 ) -> Alert:
     links = Links(settings)
     return Alert(
         fingerprint=one.fingerprint,
         kind=one.kind,
-        what=what,
-        since=since,
+        summary=summary,
+        started_at=started_at,
         severity=severity,
-        effect=f"not done now: {one.purpose}" if one.purpose else "what it does is not done now",
+        impact=f"not done now: {one.purpose}" if one.purpose else "what it does is not done now",
         cause=cause,
         link=links.schedule(one.name) if one.kind == "schedule" else links.sensor(one.name),
-        command=command,
+        remediation=remediation,
     )
 
 

@@ -68,6 +68,8 @@ def check(settings: Settings) -> str:
         version = None
     if not version or int(version[1]) < OLDEST:
         found = f"is {version[1]}{version[2]}" if version else "does not run"
-        mend = "run `make clean setup`" if settings.sandbox_java == "bundled" else f"install a newer one, or {BUNDLED}"
-        raise JavaError(f"Java {OLDEST} or newer is needed and {java} {found}: {mend}")
+        remediation = (
+            "run `make clean setup`" if settings.sandbox_java == "bundled" else f"install a newer one, or {BUNDLED}"
+        )
+        raise JavaError(f"Java {OLDEST} or newer is needed and {java} {found}: {remediation}")
     return version[1] + version[2]

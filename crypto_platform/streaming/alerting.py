@@ -17,10 +17,10 @@ class Trouble:
 
     name: str
     kind: str
-    what: str
+    summary: str
     feed: str = ""
-    effect: str = ""
-    command: str = ""
+    impact: str = ""
+    remediation: str = ""
     patience: float = 60.0
 
 
@@ -39,7 +39,7 @@ class Teller:
         book = Book(self._settings)
         if self._since is None:
             told = [episode.alert for episode in book.open() if episode.source == self._source]
-            self._since = {alert.fingerprint.removeprefix(f"{self._source}:"): alert.since for alert in told}
+            self._since = {alert.fingerprint.removeprefix(f"{self._source}:"): alert.started_at for alert in told}
         self._since = {t.name: self._since.get(t.name, now) for t in troubles}
         book.observe(
             self._source,
@@ -47,12 +47,12 @@ class Teller:
                 Alert(
                     fingerprint=f"{self._source}:{t.name}",
                     kind=t.kind,
-                    what=t.what,
-                    since=self._since[t.name],
+                    summary=t.summary,
+                    started_at=self._since[t.name],
                     severity=Severity.ERROR,
                     feed=t.feed,
-                    effect=t.effect,
-                    command=t.command,
+                    impact=t.impact,
+                    remediation=t.remediation,
                 )
                 for t in troubles
                 if (now - self._since[t.name]).total_seconds() >= t.patience

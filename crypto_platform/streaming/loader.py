@@ -76,8 +76,8 @@ class Loader:
                             "load lag",
                             f"what is on the topic does not get into RAW: {problem}",
                             feed=feed,
-                            effect="the ledger and the live views stand still",
-                            command="crypto-platform doctor",
+                            impact="the ledger and the live views stand still",
+                            remediation="crypto-platform doctor",
                         )
                         for feed, follower in self._feeds.items()
                         # A topic that nobody has published to yet is no trouble.

@@ -87,8 +87,8 @@ class Service:
                 "stream silence",
                 feed.problem or "the stream is not connected although the market is open",
                 feed=feed.name,
-                effect="bars come minutes late by REST, or not at all",
-                command="crypto-platform doctor",
+                impact="bars come minutes late by REST, or not at all",
+                remediation="crypto-platform doctor",
             )
             for feed in self._feeds
             if not feed.is_well
@@ -99,8 +99,8 @@ class Service:
                     "kafka",
                     "stream lag",
                     f"{self._outbox.spool.messages} bars wait on disk for Kafka: {problem}",
-                    effect="nothing new reaches RAW",
-                    command="crypto-platform doctor",
+                    impact="nothing new reaches RAW",
+                    remediation="crypto-platform doctor",
                 )
             )
         return found

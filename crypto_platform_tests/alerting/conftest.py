@@ -58,7 +58,7 @@ class Memory:
 
 def alert(fingerprint: str = "a", severity: Severity = Severity.ERROR, **fields: object) -> Alert:
     """An alert of this fingerprint."""
-    given = {"kind": "test", "what": f"{fingerprint} is wrong", "since": NOON, **fields}
+    given = {"kind": "test", "summary": f"{fingerprint} is wrong", "started_at": NOON, **fields}
     return Alert(fingerprint=fingerprint, severity=severity, **given)  # type: ignore[arg-type]
 
 

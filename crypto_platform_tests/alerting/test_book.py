@@ -35,7 +35,7 @@ def test_what_is_wrong_is_told_once_and_its_recovery_once(book: Book, clock: Clo
         book.observe("here", [])
         book.deliver()
         clock.forward(700)
-    assert memory.titles[1:] == ["RECOVERED after 30 s: a is wrong · crypto, 2026-03-28"]
+    assert memory.titles[1:] == ["RESOLVED after 30 s: a is wrong · crypto, 2026-03-28"]
     assert book.open() == []
 
 
@@ -63,14 +63,14 @@ def test_a_repeat_within_the_window_waits_and_is_forgotten_when_it_passes(
     go(10)
     go(10, "a")
     go(10)
-    assert [item.event for _, item in memory.items] == [Event.ALERT, Event.RECOVERY]
+    assert [item.event for _, item in memory.items] == [Event.FIRING, Event.RESOLVED]
     go(10, "a")
     go(HOLD - 41, "a")
     assert len(memory.posts) == 2
     go(1, "a")
-    assert [item.event for _, item in memory.items] == [Event.ALERT, Event.RECOVERY, Event.ALERT]
+    assert [item.event for _, item in memory.items] == [Event.FIRING, Event.RESOLVED, Event.FIRING]
     go(10)
-    assert [item.event for _, item in memory.items][-1] == Event.RECOVERY
+    assert [item.event for _, item in memory.items][-1] == Event.RESOLVED
 
 
 def test_a_failed_post_opens_no_window(book: Book, clock: Clock, memory: Memory) -> None:
@@ -81,7 +81,7 @@ def test_a_failed_post_opens_no_window(book: Book, clock: Clock, memory: Memory)
     memory.down = False
     clock.forward(60)
     book.deliver()
-    assert [item.event for _, item in memory.items] == [Event.ALERT, Event.RECOVERY]
+    assert [item.event for _, item in memory.items] == [Event.FIRING, Event.RESOLVED]
 
 
 def test_a_channel_that_is_down_is_asked_ever_more_seldom_and_loses_nothing(
@@ -123,11 +123,11 @@ def test_a_message_that_is_refused_holds_up_no_other(book: Book, clock: Clock, m
     assert memory.titles == ["ERROR: b is wrong"]
     book.observe("here", [])
     book.deliver()
-    assert memory.titles[1:] == ["RECOVERED after 0 s: b is wrong"]
+    assert memory.titles[1:] == ["RESOLVED after 0 s: b is wrong"]
     memory.refused = set()
     clock.forward(60)
     book.deliver()
-    assert [item.event for _, item in memory.items][2:] == [Event.ALERT, Event.RECOVERY]
+    assert [item.event for _, item in memory.items][2:] == [Event.FIRING, Event.RESOLVED]
 
 
 def test_a_storm_becomes_one_digest(book: Book, clock: Clock, memory: Memory) -> None:
@@ -141,7 +141,7 @@ def test_a_storm_becomes_one_digest(book: Book, clock: Clock, memory: Memory) ->
     clock.forward(60)
     book.observe("here", [])
     book.deliver()
-    assert Counter(item.event for _, item in memory.items) == {Event.ALERT: 40, Event.RECOVERY: 40}
+    assert Counter(item.event for _, item in memory.items) == {Event.FIRING: 40, Event.RESOLVED: 40}
     assert len(memory.posts) <= 3
 
 
@@ -152,8 +152,8 @@ def test_what_stays_open_is_told_again_after_a_day(book: Book, clock: Clock, mem
         clock.forward(3600)
     assert memory.titles == [
         "ERROR: a is wrong",
-        "ERROR, still open after 1 d 0 h: a is wrong",
-        "ERROR, still open after 2 d 0 h: a is wrong",
+        "ERROR, still firing after 1 d 0 h: a is wrong",
+        "ERROR, still firing after 2 d 0 h: a is wrong",
     ]
 
 
@@ -167,12 +167,12 @@ def test_what_becomes_worse_is_told_at_once(book: Book, clock: Clock, memory: Me
     go(Severity.ERROR)
     go(Severity.WARNING)
     go(Severity.ERROR)
-    assert memory.titles == ["WARNING: a is wrong", "ERROR, worse than before: a is wrong"]
+    assert memory.titles == ["WARNING: a is wrong", "ERROR, escalated: a is wrong"]
     go()
     go(Severity.WARNING)
     assert len(memory.posts) == 3
     go(Severity.CRITICAL)
-    assert memory.titles[3] == "CRITICAL, worse than before: a is wrong"
+    assert memory.titles[3] == "CRITICAL, escalated: a is wrong"
 
 
 def test_a_channel_that_is_new_is_told_what_is_open(alert_settings: Settings, clock: Clock, memory: Memory) -> None:
@@ -325,14 +325,14 @@ class Lived:
 def check(episodes: list[Lived], memory: Memory) -> None:
     """What the channel was told, against what happened."""
     hold = timedelta(seconds=HOLD)
-    opening = (Event.ALERT, Event.WORSE)
+    opening = (Event.FIRING, Event.ESCALATED)
     for fingerprint in {e.fingerprint for e in episodes}:
         lived = [e for e in episodes if e.fingerprint == fingerprint]
         told = [(at, item) for at, item in memory.items if item.alert.fingerprint == fingerprint]
-        alerts = [at for at, item in told if item.event == Event.ALERT]
+        alerts = [at for at, item in told if item.event == Event.FIRING]
         assert all(b - a >= hold for a, b in itertools.pairwise(alerts)), "repeated within the window"
         # A condition's events come as opened, perhaps worse, recovered; the recovery says which episode it was.
-        recoveries = [item.at for _, item in told if item.event == Event.RECOVERY]
+        recoveries = [item.at for _, item in told if item.event == Event.RESOLVED]
         assert len(recoveries) == len(set(recoveries)), "a recovery was told twice"
         assert set(recoveries) <= {e.recovered for e in lived}, "a recovery that never was"
         silent = [e for e in lived if e.recovered is not None and e.recovered not in recoveries]
@@ -344,7 +344,7 @@ def check(episodes: list[Lived], memory: Memory) -> None:
             assert any(at >= lived[-1].opened and item.event in opening for at, item in told), "open and untold"
         kinds = [item.event for _, item in told]
         for before, after in zip([None, *kinds], kinds, strict=False):
-            assert after != Event.RECOVERY or before in opening, "a recovery without its alert"
+            assert after != Event.RESOLVED or before in opening, "a recovery without its alert"
     minutes = [at for at, _ in memory.posts]
     for at in minutes:
         assert sum(at <= other < at + timedelta(minutes=1) for other in minutes) <= 6, "a storm went through"

@@ -31,25 +31,26 @@ SECRET = "T000/B000/s3cret-path"
 LATE = alert(
     "late",
     Severity.CRITICAL,
-    what="raw/crypto_bars is late",
+    summary="raw/crypto_bars is late",
     feed="crypto",
     partitions="2026-03-28",
-    effect="the dashboard ends at 2026-03-27",
+    impact="the dashboard ends at 2026-03-27",
     cause="the run <failed> & nobody ran it again",
     link="http://127.0.0.1:3000/assets/raw/crypto_bars",
-    command="crypto-platform backfill --feed crypto --from 2026-03-28 --to 2026-03-29",
-    data="simulated",
+    remediation="crypto-platform backfill --feed crypto --from 2026-03-28 --to 2026-03-29",
+    data_source="simulated",
 )
 TEXT = """\
 CRITICAL: raw/crypto_bars is late · crypto, 2026-03-28
   since         2026-03-29 12:00:00 UTC
-  how bad       critical: the dashboard ends at 2026-03-27
+  severity      critical
+  impact        the dashboard ends at 2026-03-27
   likely cause  the run <failed> & nobody ran it again
-  data          simulated
-  look at       http://127.0.0.1:3000/assets/raw/crypto_bars
-  mend with     crypto-platform backfill --feed crypto --from 2026-03-28 --to 2026-03-29"""
-MESSAGE = Message([Item(Event.ALERT, LATE, NOON)], key="log-1-1")
-RECOVERY = Message([Item(Event.RECOVERY, LATE, NOON + timedelta(hours=3, minutes=5))], key="log-2-1")
+  data source   simulated
+  link          http://127.0.0.1:3000/assets/raw/crypto_bars
+  remediation   crypto-platform backfill --feed crypto --from 2026-03-28 --to 2026-03-29"""
+MESSAGE = Message([Item(Event.FIRING, LATE, NOON)], key="log-1-1")
+RECOVERY = Message([Item(Event.RESOLVED, LATE, NOON + timedelta(hours=3, minutes=5))], key="log-2-1")
 
 
 @pytest.fixture
@@ -69,10 +70,10 @@ def mail_settings(mail: MailReceiver, alert_settings: Settings, monkeypatch: pyt
 def test_a_message_reads_well() -> None:
     assert MESSAGE.text == TEXT
     assert RECOVERY.text.splitlines() == [
-        "RECOVERED after 3 h 5 min: raw/crypto_bars is late · crypto, 2026-03-28",
-        "  since    2026-03-29 12:00:00 until 2026-03-29 15:05:00 UTC",
-        "  data     simulated",
-        "  look at  http://127.0.0.1:3000/assets/raw/crypto_bars",
+        "RESOLVED after 3 h 5 min: raw/crypto_bars is late · crypto, 2026-03-28",
+        "  since        2026-03-29 12:00:00 until 2026-03-29 15:05:00 UTC",
+        "  data source  simulated",
+        "  link         http://127.0.0.1:3000/assets/raw/crypto_bars",
     ]
 
 
@@ -83,16 +84,16 @@ def test_slack_gets_its_own_markup(http: HttpReceiver) -> None:
     lines = body["text"].splitlines()
     assert lines[0] == "*CRITICAL: raw/crypto_bars is late · crypto, 2026-03-28*"
     assert "likely cause: the run &lt;failed&gt; &amp; nobody ran it again" in lines
-    assert lines[-1].startswith("mend with: `crypto-platform backfill")
+    assert lines[-1].startswith("remediation: `crypto-platform backfill")
 
 
 def test_a_webhook_gets_every_field_as_json(http: HttpReceiver) -> None:
     Webhook(http.url, "s3cret-token", 5).post(MESSAGE)
     [(_, headers, body)] = http.received
     assert headers["Authorization"] == "Bearer s3cret-token"
-    assert (body["event"], body["key"], body["text"]) == ("alert", "log-1-1", TEXT)
+    assert (body["event"], body["key"], body["text"]) == ("firing", "log-1-1", TEXT)
     [sent] = body["alerts"]
-    assert (sent["severity"], sent["since"], sent["feed"]) == ("critical", "2026-03-29T12:00:00Z", "crypto")
+    assert (sent["severity"], sent["started_at"], sent["feed"]) == ("critical", "2026-03-29T12:00:00Z", "crypto")
 
 
 def test_mail_goes_encrypted_and_with_the_login(mail: MailReceiver, mail_settings: Settings) -> None:
@@ -123,7 +124,7 @@ def test_the_log_keeps_every_message(alert_settings: Settings, caplog: pytest.Lo
     with caplog.at_level(logging.INFO, "crypto_platform.alerts"):
         channel.post(MESSAGE)
         channel.post(RECOVERY)
-    assert file.read_text().count(LATE.what) == 2
+    assert file.read_text().count(LATE.summary) == 2
     assert [record.levelname for record in caplog.records] == ["ERROR", "INFO"]
 
 

@@ -35,9 +35,9 @@ def test_test_says_what_came_of_each_channel(chosen: Settings, http: HttpReceive
 
 def test_list_shows_what_is_open_and_resolve_resolves_it(chosen: Settings) -> None:
     assert CliRunner().invoke(app, ["list"]).output == "Nothing is open.\n"
-    Book(chosen).raise_("here", alert("run:crypto:2026-03-01", command="crypto-platform doctor"))
+    Book(chosen).raise_("here", alert("run:crypto:2026-03-01", remediation="crypto-platform doctor"))
     shown = CliRunner().invoke(app, ["list"]).output
-    assert "mend with  crypto-platform doctor" in shown
+    assert "remediation  crypto-platform doctor" in shown
     assert "fingerprint  run:crypto:2026-03-01" in shown
     assert "webhook: 1 messages waiting" in shown
     assert CliRunner().invoke(app, ["resolve", "run:crypto:2026-03-01"]).output == "Resolved.\n"

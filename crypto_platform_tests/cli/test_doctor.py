@@ -30,16 +30,16 @@ def test_what_is_missing_comes_with_what_to_do(fresh_settings: Settings, tmp_pat
             }
         )
         found = findings(wrong)
-    assert "unset SANDBOX_JAVA" in found["java"].mend
-    assert "crypto_platform.sandbox.jars" in found["jars"].mend
+    assert "unset SANDBOX_JAVA" in found["java"].remediation
+    assert "crypto_platform.sandbox.jars" in found["jars"].remediation
     assert f"process {os.getpid()}" in found["spark port"].found
-    assert "SANDBOX_SPARK_PORT" in found["spark port"].mend
+    assert "SANDBOX_SPARK_PORT" in found["spark port"].remediation
 
 
 def test_a_home_that_cannot_be_written_is_named(fresh_settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     found = findings(fresh_settings.model_copy(update={"crypto_platform_home": tmp_path / "file" / "home"}))
-    assert "CRYPTO_PLATFORM_HOME" in found["disk"].mend
+    assert "CRYPTO_PLATFORM_HOME" in found["disk"].remediation
 
 
 @pytest.mark.slow
@@ -54,10 +54,10 @@ def test_systems_that_do_not_answer_are_named_with_their_settings(fresh_settings
         }
     )
     found = findings(nowhere)
-    assert "APCA_API_DATA_URL" in found["alpaca"].mend
-    assert "KAFKA_BOOTSTRAP_SERVERS" in found["kafka"].mend
-    assert "SPARK_REMOTE" in found["spark"].mend
-    assert "SNOWFLAKE_PRIVATE_KEY_FILE" in found["snowflake"].mend
+    assert "APCA_API_DATA_URL" in found["alpaca"].remediation
+    assert "KAFKA_BOOTSTRAP_SERVERS" in found["kafka"].remediation
+    assert "SPARK_REMOTE" in found["spark"].remediation
+    assert "SNOWFLAKE_PRIVATE_KEY_FILE" in found["snowflake"].remediation
 
 
 def test_systems_that_answer_are_well(sandbox: Settings) -> None:

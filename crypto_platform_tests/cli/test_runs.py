@@ -153,10 +153,10 @@ def test_days_without_a_session_are_counted_zeros_with_the_reason(platform: Sett
             assert record.asset_materialization
             metadata = record.asset_materialization.metadata
             found.setdefault(record.partition_key, metadata)
-    assert found["2025-07-03"]["bars of the day"].value > 0
-    assert "no bars because" not in found["2025-07-03"]
-    assert found["2025-07-04"]["no bars because"].value == "no session: July 4th"
-    assert found["2025-07-05"]["no bars because"].value == "no session: Saturday"
+    assert found["2025-07-03"]["bar_count"].value > 0
+    assert "empty_reason" not in found["2025-07-03"]
+    assert found["2025-07-04"]["empty_reason"].value == "no session: July 4th"
+    assert found["2025-07-05"]["empty_reason"].value == "no session: Saturday"
 
 
 def test_some_symbols_only(platform: Settings) -> None:
@@ -164,12 +164,12 @@ def test_some_symbols_only(platform: Settings) -> None:
     days = date(2025, 8, 5), date(2025, 8, 6)
     one = materialize(Order("us_equity", *days, ("SPY",)))
     assert one.ok, one.errors
-    assert list(stage(one, "alpaca")["bars by symbol"]) == ["SPY"]
+    assert list(stage(one, "alpaca")["bars_by_symbol"]) == ["SPY"]
     assert list(lake.counts("us_equity", "15Min", days[0])) == ["SPY"]
     rest = materialize(Order("us_equity", *days, ("AAPL", "NVDA")))
     assert rest.ok, rest.errors
     assert list(lake.counts("us_equity", "15Min", days[0])) == ["AAPL", "NVDA", "SPY"]
-    assert stage(rest, "kafka")["messages"] == sum(stage(rest, "alpaca")["bars by symbol"].values())
+    assert stage(rest, "kafka")["messages"] == sum(stage(rest, "alpaca")["bars_by_symbol"].values())
 
 
 def test_recordings_from_any_folder(platform: Settings, tmp_path: Path) -> None:

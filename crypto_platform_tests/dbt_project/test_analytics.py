@@ -88,7 +88,7 @@ def test_the_usual_week_of_a_stock_is_new_yorks(recorded: Warehouse) -> None:
 
 
 def test_the_overview_is_the_newest_bars(recorded: Warehouse) -> None:
-    overview = recorded.table("MARTS.MART_MARKET_OVERVIEW").set_index("symbol")
+    overview = recorded.table("MARTS.MARKET_OVERVIEW").set_index("symbol")
     assert set(overview.index) == set(SYMBOLS)
     bars = recording("BTC-USD_1Min")
     row, day = overview.loc["BTC/USD"], bars[-1440:]

@@ -57,7 +57,7 @@ def test_changes_beside_a_price_are_of_one_session_too(gaps: Warehouse) -> None:
     meta = 175.57 / 184 - 1
     # 24 hours before SPY's last bar the price of Friday the 10th was the last one known; a return is not from it.
     for mart, change, spy in (
-        ("MART_MARKET_OVERVIEW", "change_24h", 581 / 580 - 1),
+        ("MARKET_OVERVIEW", "change_24h", 581 / 580 - 1),
         ("LIVE_PRICES", "change_today", np.nan),
     ):
         facts = gaps.query(f"select symbol, {change} from MARTS.{mart} order by symbol").set_index("symbol")[change]

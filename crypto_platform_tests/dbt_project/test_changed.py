@@ -56,18 +56,18 @@ def test_what_was_changed_and_what_follows_is_chosen(repository: Path, tmp_path:
     shutil.copytree(PROJECT_DIR, repository / "dbt_project", ignore=built)
     git(repository, "add", "dbt_project")
     before = commit(repository)
-    with (repository / "dbt_project/models/marts/analytics/mart_market_overview.sql").open("a") as model:
+    with (repository / "dbt_project/models/marts/analytics/market_overview.sql").open("a") as model:
         model.write("-- changed\n")
     found = changed.state(repository, before, tmp_path / "was")
     assert found
     untouched = {"fct_bars", "fct_gaps", "fct_indicators_1d", "int_day_gaps"}
     listed = set(changed.touched(repository / "dbt_project", found))
-    assert "mart_market_overview" in listed
+    assert "market_overview" in listed
     assert not listed & {*untouched, "fct_returns_1d", "int_market_state"}
     with (repository / "dbt_project/models/marts/analytics/fct_returns_1d.sql").open("a") as model:
         model.write("-- changed\n")
     listed = set(changed.touched(repository / "dbt_project", found))
-    assert listed >= {"fct_returns_1d", "int_market_state", "mart_market_overview", "live_prices"}
+    assert listed >= {"fct_returns_1d", "int_market_state", "market_overview", "live_prices"}
     assert not listed & untouched
 
 

@@ -121,7 +121,7 @@ def test_what_came_by_stream_is_compared_with_rest(live: Warehouse) -> None:
         "symbol": "BTC/USD",
         "timeframe": "1Min",
         "bar_date": DAY.date(),
-        "is_settled": False,
+        "is_final": False,
         "bars": 1440,
         "stream_bars": 720,
         "rest_bars": 1430,
@@ -144,7 +144,7 @@ def test_what_came_by_stream_is_compared_with_rest(live: Warehouse) -> None:
             record(session, "crypto", "1Min", [Asked("BTC/USD", DAY.date(), until, 1430)], "run")
         warned = [r.node.name for r in live.dbt(*build) if r.status == "warn"]
         assert warned == (["settled_days_are_rests"] if settles else [])
-        found = live.query("select symbol, is_settled from MARTS.FCT_STREAM_RECONCILIATION order by symbol")
+        found = live.query("select symbol, is_final from MARTS.FCT_STREAM_RECONCILIATION order by symbol")
         assert found.to_numpy().tolist() == [["BTC/USD", settles], ["SPY", False]]
 
 
@@ -163,7 +163,7 @@ def test_a_streamed_day_is_compared_when_something_of_it_came(new_warehouse: Cal
         days = next(result for result in results if result.node.name == "int_stream_days")
         (row,) = warehouse.table("MARTS.FCT_STREAM_RECONCILIATION").to_dict("records")
         assert row["bar_date"] == pd.Timestamp("2025-12-01").date()
-        return [str(days.message), row["rest_bars"], row["differing_bars"], row["is_settled"]]
+        return [str(days.message), row["rest_bars"], row["differing_bars"], row["is_final"]]
 
     assert reconciled()[1:] == [0, 0, False]
     rest = pd.concat([before, bars.assign(volume=bars["volume"] + 1), evening])

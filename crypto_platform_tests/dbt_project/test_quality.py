@@ -141,7 +141,7 @@ def test_bars_not_asked_for_again_are_missed_by_us(new_warehouse: Callable[[str]
     gaps = warehouse.query("select * from MARTS.FCT_GAPS order by gap_start")
     # The evening has not come yet.
     assert gaps[["gap_start", "missing_bars", "gap_class"]].to_numpy().tolist() == [
-        [pd.Timestamp("2026-03-01 12:00"), 5, "missed_by_us"]
+        [pd.Timestamp("2026-03-01 12:00"), 5, "not_ingested"]
     ]
 
     # Asked again, Alpaca had no bar that is new: nothing but this is loaded.
@@ -179,7 +179,7 @@ def test_days_that_nobody_ever_asked_for_are_a_class_of_their_own(new_warehouse:
     warehouse.dbt("build")
     assert judged("BTC/USD") == [
         ("03-02", "never_requested", 1440),
-        ("03-03", "missed_by_us", 1440),
+        ("03-03", "not_ingested", 1440),
         ("03-04", "missing_at_vendor", 1440),
         ("03-05", "never_requested", 1440),
     ]
@@ -187,7 +187,7 @@ def test_days_that_nobody_ever_asked_for_are_a_class_of_their_own(new_warehouse:
 
 
 def test_anomalies_are_far_out_of_their_own_history(recorded: Warehouse) -> None:
-    anomalies = recorded.query("select * from MARTS.MART_BAR_ANOMALIES where symbol = 'BTC/USD' order by bar_start")
+    anomalies = recorded.query("select * from MARTS.BAR_ANOMALIES where symbol = 'BTC/USD' order by bar_start")
     hours = recorded.query(
         "select bar_start, open, close, volume from MARTS.FCT_BARS_1H where symbol = 'BTC/USD' order by 1"
     )

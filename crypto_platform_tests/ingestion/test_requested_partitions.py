@@ -2,7 +2,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from crypto_platform.connectors.lake import Lake, Section
-from crypto_platform.ingestion.requested_partitions import Asked, asked_days
+from crypto_platform.ingestion.requested_partitions import Asked, requested_partitions
 from crypto_platform.market.bars import Timeframe
 from crypto_platform_tests import made
 
@@ -18,7 +18,7 @@ def test_an_answer_counts_until_its_time_where_the_ledger_holds_all_of_it_else_u
     sections = {"BTC/USD": Section(OBSERVED, two), "ETH/USD": Section(OBSERVED, two), "SOL/USD": Section(OBSERVED, [])}
     lake.write_day("made", "1Min", DAY, sections, "run")
     held = {DAY: {"BTC/USD": 2, "ETH/USD": 1}}
-    found = asked_days(lake, "made", Timeframe.parse("1Min"), [DAY, MISSING], held)
+    found = requested_partitions(lake, "made", Timeframe.parse("1Min"), [DAY, MISSING], held)
     # A day that the lake has no file of was not asked for.
     assert list(found) == [
         Asked("BTC/USD", DAY, OBSERVED, 2),

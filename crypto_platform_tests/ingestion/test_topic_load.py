@@ -367,7 +367,9 @@ def test_versions_that_are_gone_from_the_ledger_are_given_up_and_loaded_again(
         assert balance(connection, feed) == Balance(len(kept), len(kept))
         cursor = connection.cursor()
         rows = cursor.execute("SELECT loaded, note FROM RAW.LOADS WHERE feed = %s AND loaded < 0", (feed,)).fetchall()
-        until = cursor.execute("SELECT symbol, asked_until FROM RAW.ASKED_DAYS WHERE feed = %s", (feed,)).fetchall()
+        until = cursor.execute(
+            "SELECT symbol, complete_until FROM RAW.REQUESTED_PARTITIONS WHERE feed = %s", (feed,)
+        ).fetchall()
     ((loaded, note),) = rows
     assert (loaded, "given up" in note) == (-gone, True)
     # That these days were answered is taken back where the ledger lacks bars of the answer, and there alone.

@@ -140,7 +140,7 @@ def test_a_feed_that_runs_on_time_is_never_late_and_one_that_stops_is_late_when_
             verdict = judge("feed", spec, at, newest, newest >= wanted.day, held)
             if verdict.state != "fresh":
                 late_from = late_from or at
-                assert f"--to {wanted.day + ONE_DAY}" in verdict.mend
+                assert f"--to {wanted.day + ONE_DAY}" in verdict.remediation
         at += timedelta(minutes=30)
     assert late_from
     assert due(spec, stopped) <= late_from < due(spec, stopped) + timedelta(minutes=30)
@@ -176,7 +176,7 @@ def test_the_verdict_says_what_is_wrong_since_when_and_what_mends_it(
 ) -> None:
     held = {s: datetime.fromisoformat(f"2026-04-05 {hour}").replace(tzinfo=UTC) for s, hour in bars.items()}
     verdict = judge("crypto", CRYPTO, AT, newest_day, has_day, held)
-    assert (verdict.state, words in verdict.says, mend in verdict.mend) == (state, True, True), verdict
+    assert (verdict.state, words in verdict.says, mend in verdict.remediation) == (state, True, True), verdict
     if state != "fresh":
         assert "due since 2026-04-06 00:31 UTC" in verdict.says
 

@@ -32,9 +32,9 @@ def test_failed_checks_are_told_blocking_or_not(
     ]
     blocks, warns = watched.open()
     assert (blocks.cause, warns.cause) == ("twice: 3", "it looks odd")
-    assert blocks.effect == "what follows in the run was not made"
+    assert blocks.impact == "what follows in the run was not made"
     assert blocks.link == "http://127.0.0.1:3000/assets/raw/crypto_bars?view=checks&checkDetail=blocks"
-    assert blocks.command == "crypto-platform materialize --feed crypto --from 2026-03-01 --to 2026-03-03"
+    assert blocks.remediation == "crypto-platform materialize --feed crypto --from 2026-03-01 --to 2026-03-03"
     assert look() == []
 
 
@@ -48,7 +48,7 @@ def test_a_stage_s_check_recovers_when_it_passes_over_the_days_that_failed(
     pipeline.run(instance, "2026-03-02", "2026-03-05")
     assert look() == []
     pipeline.run(instance, "2026-02-27", "2026-03-02")
-    assert [title[:9] for title in look()] == ["RECOVERED"]
+    assert [title[:8] for title in look()] == ["RESOLVED"]
     assert look() == []
 
 
@@ -71,10 +71,10 @@ def test_a_dbt_test_that_sees_the_run_s_days_recovers_over_these(
     assert len(look()) == 2
     pipeline.failing = set()
     pipeline.run(instance, "2026-03-02")
-    assert [title[:9] for title in look()] == ["RECOVERED"]
+    assert [title[:8] for title in look()] == ["RESOLVED"]
     assert [alert.partitions for alert in watched.open()] == ["2026-03-01"]
     pipeline.run(instance, "2026-03-01")
-    assert [title[:9] for title in look()] == ["RECOVERED"]
+    assert [title[:8] for title in look()] == ["RESOLVED"]
 
 
 def test_a_dbt_test_that_sees_the_run_s_days_and_failed_over_all_does_not_recover_over_one(
@@ -92,7 +92,7 @@ def test_a_dbt_test_that_sees_the_run_s_days_and_failed_over_all_does_not_recove
     pipeline.run(instance, "2026-03-02")
     assert look() == []
     report(passed=True)
-    assert [title[:9] for title in look()] == ["RECOVERED"]
+    assert [title[:8] for title in look()] == ["RESOLVED"]
 
 
 def test_a_dbt_test_that_sees_the_whole_table_is_one_alert_until_it_passes(
@@ -105,7 +105,7 @@ def test_a_dbt_test_that_sees_the_whole_table_is_one_alert_until_it_passes(
     assert look() == []
     pipeline.failing = set()
     pipeline.run(instance, "2026-03-03")
-    assert [title[:9] for title in look()] == ["RECOVERED"]
+    assert [title[:8] for title in look()] == ["RESOLVED"]
     assert watched.open() == []
 
 
@@ -122,7 +122,7 @@ def test_what_failed_and_passed_between_two_looks_is_not_missed(
 def test_an_evaluation_without_a_run_is_told_with_the_command_that_it_gives(
     instance: dg.DagsterInstance, watched: Watched, look: Callable[[], list[str]]
 ) -> None:
-    mend = "crypto-platform materialize --feed crypto --from 2026-03-27 --to 2026-03-29"
+    remediation = "crypto-platform materialize --feed crypto --from 2026-03-27 --to 2026-03-29"
 
     def report(passed: bool) -> None:
         instance.report_runless_asset_event(
@@ -130,7 +130,7 @@ def test_an_evaluation_without_a_run_is_told_with_the_command_that_it_gives(
                 asset_key=RAW,
                 check_name="is_fresh",
                 passed=passed,
-                metadata={"feed": "crypto", "expected day": "2026-03-28", "mend": mend},
+                metadata={"feed": "crypto", "expected_day": "2026-03-28", "remediation": remediation},
                 severity=dg.AssetCheckSeverity.ERROR,
                 description="2026-03-28 is not materialised",
             )
@@ -139,9 +139,9 @@ def test_an_evaluation_without_a_run_is_told_with_the_command_that_it_gives(
     report(passed=False)
     assert look() == ["ERROR: check is_fresh of raw/crypto_bars failed · crypto, 2026-03-28"]
     [alert] = watched.open()
-    assert (alert.kind, alert.command, alert.severity) == ("freshness check", mend, Severity.ERROR)
-    assert alert.since <= datetime.now(UTC)
+    assert (alert.kind, alert.remediation, alert.severity) == ("freshness check", remediation, Severity.ERROR)
+    assert alert.started_at <= datetime.now(UTC)
     report(passed=False)
     assert look() == []
     report(passed=True)
-    assert [title[:9] for title in look()] == ["RECOVERED"]
+    assert [title[:8] for title in look()] == ["RESOLVED"]

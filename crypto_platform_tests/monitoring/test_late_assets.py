@@ -34,12 +34,12 @@ def test_late_assets_are_told_by_group_until_all_are_fresh(instance: dg.DagsterI
     report(instance, dg.AssetKey("facts"), FreshnessState.UNKNOWN)
     assert look() == ["ERROR: kafka/crypto_bars, raw/crypto_bars are late · crypto"]
     [alert] = watched.open()
-    assert alert.command == "crypto-platform materialize --feed crypto --from 2026-03-28 --to 2026-03-29"
+    assert alert.remediation == "crypto-platform materialize --feed crypto --from 2026-03-28 --to 2026-03-29"
     assert alert.link == "http://127.0.0.1:3000/locations/__repository__@crypto_platform/asset-groups/crypto"
     report(instance, RAW, FreshnessState.PASS)
     assert look() == []
     report(instance, KAFKA, FreshnessState.PASS)
-    assert [title[:9] for title in look()] == ["RECOVERED"]
+    assert [title[:8] for title in look()] == ["RESOLVED"]
 
 
 def test_recordings_are_never_late(instance: dg.DagsterInstance, watched: Watched) -> None:

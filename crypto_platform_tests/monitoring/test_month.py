@@ -226,7 +226,7 @@ def test_a_month_without_a_false_alarm_then_every_fault_without_a_miss(month: Mo
             mend()
         month.live(day + timedelta(days=1))
         assert watched.open() == [], name
-        recovered = [item.alert.fingerprint for _, item in watched.memory.items if str(item.event) == "recovery"]
+        recovered = [item.alert.fingerprint for _, item in watched.memory.items if str(item.event) == "resolved"]
         assert set(recovered) == told, name
         watched.memory.posts.clear()
         day += timedelta(days=2)

@@ -59,8 +59,8 @@ def test_a_daemon_that_is_gone_is_told_until_it_is_back(instance: dg.DagsterInst
     beat(instance, NOON - timedelta(hours=1), "BACKFILL")
     assert processes.look(lambda: instance, NOON + timedelta(seconds=45)).wrong == []
     [alert] = processes.look(lambda: instance, NOON + timedelta(seconds=46)).wrong
-    assert (alert.what, alert.since, alert.severity) == ("the daemon does not run", NOON, Severity.CRITICAL)
-    assert alert.command == "crypto-platform restart daemon"
+    assert (alert.summary, alert.started_at, alert.severity) == ("the daemon does not run", NOON, Severity.CRITICAL)
+    assert alert.remediation == "crypto-platform restart daemon"
     beat(instance, NOON + timedelta(seconds=50))
     assert processes.look(lambda: instance, NOON + timedelta(seconds=51)).wrong == []
 
@@ -70,7 +70,7 @@ def test_a_daemon_has_the_time_to_start(instance: dg.DagsterInstance) -> None:
     processes = Answering(Settings(), NOON)
     assert processes.look(lambda: instance, NOON + timedelta(seconds=179)).wrong == []
     [alert] = processes.look(lambda: instance, NOON + timedelta(seconds=181)).wrong
-    assert alert.since == NOON
+    assert alert.started_at == NOON
 
 
 def test_a_daemon_whose_sensors_all_hang_is_told(instance: dg.DagsterInstance, began: datetime) -> None:
@@ -78,7 +78,7 @@ def test_a_daemon_whose_sensors_all_hang_is_told(instance: dg.DagsterInstance, b
     instance.add_instigator_state(state(SENSOR, last_tick_start_timestamp=NOON.timestamp()))
     beat(instance, NOON + timedelta(seconds=85))
     assert processes.look(lambda: instance, NOON + timedelta(seconds=89)).wrong == []
-    assert [a.what for a in processes.look(lambda: instance, NOON + timedelta(seconds=91)).wrong] == [
+    assert [a.summary for a in processes.look(lambda: instance, NOON + timedelta(seconds=91)).wrong] == [
         "the daemon runs no sensors"
     ]
 
@@ -90,11 +90,11 @@ def test_a_server_is_down_when_it_does_not_answer_twice(instance: dg.DagsterInst
     assert processes.look(lambda: instance, NOON).wrong == []
     processes.web = False
     [code] = processes.look(lambda: instance, NOON + timedelta(seconds=3)).wrong
-    assert (code.what, code.since) == ("the code server does not answer", NOON)
+    assert (code.summary, code.started_at) == ("the code server does not answer", NOON)
     assert len(processes.look(lambda: instance, NOON + timedelta(seconds=6)).wrong) == 2
     processes.code = True
     [web] = processes.look(lambda: instance, NOON + timedelta(seconds=9)).wrong
-    assert (web.what, web.severity) == ("Dagster's web server does not answer", Severity.ERROR)
+    assert (web.summary, web.severity) == ("Dagster's web server does not answer", Severity.ERROR)
 
 
 def test_a_server_has_the_time_to_start(instance: dg.DagsterInstance) -> None:
@@ -123,7 +123,7 @@ def test_a_program_that_is_back_before_it_is_missed_is_told_once(
         now = next(clock)
         beat(instance, now)
         found = processes.look(lambda: instance, now)
-        return [(alert.what, alert.since) for alert in found.wrong]
+        return [(alert.summary, alert.started_at) for alert in found.wrong]
 
     assert look() == []
     running["code"] = (20, 1_001)
@@ -187,7 +187,7 @@ def test_the_sensor_that_tells_of_sensors_is_watched_from_outside(
         instance.update_instigator_state(state(SENSOR, last_tick_start_timestamp=at.timestamp()))
         found = processes.look(lambda: instance, at)
         watched.book.observe("watchdog", found.wrong, found.undecided)
-        return [(alert.what, alert.command) for alert in watched.open()]
+        return [(alert.summary, alert.remediation) for alert in watched.open()]
 
     assert look(0, state(ticks.ITSELF, running=False)) == [
         ("sensor alert_on_ticks is switched off", "crypto-platform enable alert_on_ticks")
@@ -232,7 +232,7 @@ def test_a_storage_that_is_away_is_told_and_the_others_are_watched_on(
     assert turn(6) == set()
     assert turn(9) == {"process:storage", "process:code"}
     [storage] = [alert for alert in watched.open() if alert.fingerprint == "process:storage"]
-    assert (storage.severity, storage.command) == (Severity.CRITICAL, "")
+    assert (storage.severity, storage.remediation) == (Severity.CRITICAL, "")
     is_away, processes.code = False, True
     # The daemon could not write that it lives.
     assert turn(100) == set()
@@ -297,7 +297,7 @@ def test_the_command_that_restarts_is_the_one_that_is_set(instance: dg.DagsterIn
     processes = Answering(Settings(restart_command="./again"), began)
     beat(instance, NOON - timedelta(hours=1))
     [daemon] = processes.look(lambda: instance, NOON).wrong
-    assert daemon.command == "./again daemon"
+    assert daemon.remediation == "./again daemon"
 
 
 def test_servers_that_nobody_started_do_not_answer(

@@ -41,10 +41,10 @@ def test_a_failed_run_is_told_with_what_mends_it(
     assert look() == ["ERROR: the run of crypto failed at kafka__crypto_bars · crypto, [2026-03-01, 2026-03-04)"]
     [alert] = watched.open()
     assert alert.cause == f"RuntimeError: {pipeline.error}"
-    assert alert.effect == "not made: kafka/crypto_bars, marts, raw/crypto_bars"
+    assert alert.impact == "not made: kafka/crypto_bars, marts, raw/crypto_bars"
     assert alert.link == f"http://127.0.0.1:3000/runs/{run}"
-    assert alert.command == "crypto-platform republish --feed crypto"
-    assert alert.data == "simulated"
+    assert alert.remediation == "crypto-platform republish --feed crypto"
+    assert alert.data_source == "simulated"
     assert look() == []
 
 
@@ -56,7 +56,7 @@ def test_without_a_command_in_the_error_the_range_is_run_again(
     look()
     [alert] = watched.open()
     assert alert.partitions == "2026-03-01"
-    assert alert.command == "crypto-platform materialize --feed crypto --from 2026-03-01 --to 2026-03-02"
+    assert alert.remediation == "crypto-platform materialize --feed crypto --from 2026-03-01 --to 2026-03-02"
 
 
 def test_it_recovers_when_every_day_was_made_whoever_made_them(
@@ -73,7 +73,7 @@ def test_it_recovers_when_every_day_was_made_whoever_made_them(
     assert look() == []
     pipeline.run(instance, "2026-03-03", only=[dg.AssetKey("marts")])
     [told] = look()
-    assert told.startswith("RECOVERED after")
+    assert told.startswith("RESOLVED after")
 
 
 def test_the_same_days_failing_again_are_one_alert(
@@ -106,7 +106,7 @@ def test_a_job_without_assets_recovers_when_it_runs_well(
     assert look() == ["ERROR: the run of housekeeping failed at sweep"]
     pipeline.broken = ""
     pipeline.run(instance, job="housekeeping")
-    assert [title[:9] for title in look()] == ["RECOVERED"]
+    assert [title[:8] for title in look()] == ["RESOLVED"]
 
 
 def test_a_run_that_dagster_repeats_is_a_warning_until_that_fails_too(
@@ -116,9 +116,9 @@ def test_a_run_that_dagster_repeats_is_a_warning_until_that_fails_too(
     run = pipeline.run(instance, "2026-03-01")
     instance.add_run_tags(run, {WILL_RETRY_TAG: "true"})
     assert [title.split(":")[0] for title in look()] == ["WARNING"]
-    assert watched.open()[0].effect == "Dagster runs it once more by itself"
+    assert watched.open()[0].impact == "Dagster runs it once more by itself"
     pipeline.run(instance, "2026-03-01")
-    assert [title.split(":")[0] for title in look()] == ["ERROR, worse than before"]
+    assert [title.split(":")[0] for title in look()] == ["ERROR, escalated"]
 
 
 def test_a_run_that_ends_at_a_blocking_check_is_told_as_the_check(
@@ -162,7 +162,10 @@ def test_a_check_that_ends_a_step_hides_no_error_of_another(
     run_of_two(instance, RuntimeError("no broom: crypto-platform doctor"))
     assert look() == ["ERROR: the run of both failed at second"]
     [alert] = watched.open()
-    assert (alert.cause, alert.command) == ("RuntimeError: no broom: crypto-platform doctor", "crypto-platform doctor")
+    assert (alert.cause, alert.remediation) == (
+        "RuntimeError: no broom: crypto-platform doctor",
+        "crypto-platform doctor",
+    )
 
 
 def test_of_dbt_s_own_error_its_words_are_the_cause(
@@ -218,11 +221,11 @@ def test_a_backfill_that_cannot_go_on_is_told_until_its_days_are_there(
     [alert] = watched.open()
     assert alert.cause == "the code location is gone"
     assert alert.link.endswith("/runs/b/abcdefgh")
-    assert alert.command == "crypto-platform materialize --feed crypto --from 2026-03-01 --to 2026-03-03"
+    assert alert.remediation == "crypto-platform materialize --feed crypto --from 2026-03-01 --to 2026-03-03"
     pipeline.run(instance, "2026-03-01")
     assert look() == []
     pipeline.run(instance, "2026-03-02")
-    assert [title[:9] for title in look()] == ["RECOVERED"]
+    assert [title[:8] for title in look()] == ["RESOLVED"]
     assert look() == []
 
 
@@ -236,7 +239,7 @@ def test_a_backfill_whose_run_failed_is_told_with_it(
         "ERROR: backfill abcdefgh failed",
         "ERROR: the run of crypto failed at kafka__crypto_bars",
     ]
-    assert {alert.effect.split("; ")[-1] for alert in watched.open()} == {
+    assert {alert.impact.split("; ")[-1] for alert in watched.open()} == {
         "part of backfill abcdefgh",
         "1 of its 1 runs failed",
     }
@@ -263,7 +266,7 @@ def test_a_backfill_of_a_job_recovers_when_its_days_were_made(
     pipeline.run(instance, "2026-03-02", only=[KAFKA, RAW])
     assert look() == []
     pipeline.run(instance, "2026-03-02", only=[dg.AssetKey("marts")])
-    assert [title[:9] for title in look()] == ["RECOVERED", "RECOVERED"]
+    assert [title[:8] for title in look()] == ["RESOLVED", "RESOLVED"]
 
 
 def test_a_backfill_of_a_job_without_assets_recovers_when_it_ran_over_the_days(
@@ -274,7 +277,7 @@ def test_a_backfill_of_a_job_without_assets_recovers_when_it_ran_over_the_days(
     pipeline.run(instance, "2026-03-01", job="housekeeping")
     assert look() == []
     pipeline.run(instance, "2026-03-02", job="housekeeping")
-    assert [title[:9] for title in look()] == ["RECOVERED"]
+    assert [title[:8] for title in look()] == ["RESOLVED"]
 
 
 def test_a_backfill_of_some_days_recovers_when_these_were_made(
@@ -291,12 +294,12 @@ def test_a_backfill_of_some_days_recovers_when_these_were_made(
         backfill(BulkActionStatus.FAILED, partition_names=None, asset_backfill_data=data, backfill_timestamp=began)
     )
     assert look() == ["ERROR: backfill abcdefgh failed · crypto, [2026-03-01, 2026-03-05)"]
-    assert watched.open()[0].command.endswith("--from 2026-03-01 --to 2026-03-05")
+    assert watched.open()[0].remediation.endswith("--from 2026-03-01 --to 2026-03-05")
     pipeline.run(instance, "2026-03-01", only=[KAFKA])
     pipeline.run(instance, "2026-03-04", only=[KAFKA, RAW])
     assert look() == []
     instance.report_runless_asset_event(dg.AssetMaterialization(marts))
-    assert [title[:9] for title in look()] == ["RECOVERED"]
+    assert [title[:8] for title in look()] == ["RESOLVED"]
 
 
 def test_a_backfill_that_is_mended_before_anybody_looked_is_not_told(

@@ -88,10 +88,10 @@ def test_a_sensor_that_fails_is_told_until_it_ticks_well(
     tick(instance, of, NOW, TickStatus.STARTED)
     assert look() == ["ERROR: sensor hears fails"]
     [alert] = watched.open()
-    assert (alert.cause, alert.effect) == ("no ears", "not done now: Hears what happens.")
+    assert (alert.cause, alert.impact) == ("no ears", "not done now: Hears what happens.")
     assert alert.link.endswith("/locations/__repository__@crypto_platform/sensors/hears")
     tick(instance, of, NOW + timedelta(seconds=1), TickStatus.SKIPPED)
-    assert [title[:9] for title in look()] == ["RECOVERED"]
+    assert [title[:8] for title in look()] == ["RESOLVED"]
 
 
 def test_a_code_server_that_is_away_is_no_failure_of_each_sensor(
@@ -118,12 +118,12 @@ def test_a_sensor_that_stopped_ticking_is_told(
     assert look(NOW + timedelta(seconds=45)) == []
     assert look(NOW + timedelta(seconds=46), began=NOW + timedelta(seconds=40)) == []
     assert look(NOW + timedelta(seconds=46)) == ["ERROR: sensor hears has stopped ticking"]
-    assert watched.open()[0].since == NOW + timedelta(seconds=15)
+    assert watched.open()[0].started_at == NOW + timedelta(seconds=15)
     # Nothing has had the time to tick since the code was loaded anew.
     assert look(NOW + timedelta(seconds=47), began=NOW + timedelta(seconds=46)) == []
     assert len(watched.open()) == 1
     put(state(SENSOR, last_tick_start_timestamp=(NOW + timedelta(seconds=47)).timestamp()))
-    assert [title[:9] for title in look(NOW + timedelta(seconds=50))] == ["RECOVERED"]
+    assert [title[:8] for title in look(NOW + timedelta(seconds=50))] == ["RESOLVED"]
 
 
 def test_a_schedule_that_misses_its_time_is_told(
@@ -135,7 +135,7 @@ def test_a_schedule_that_misses_its_time_is_told(
     assert look(due + timedelta(seconds=29)) == []
     assert look(due + timedelta(seconds=31)) == ["ERROR: schedule crypto_daily has stopped ticking"]
     tick(instance, of, due, TickStatus.SKIPPED)
-    assert [title[:9] for title in look(due + timedelta(seconds=60))] == ["RECOVERED"]
+    assert [title[:8] for title in look(due + timedelta(seconds=60))] == ["RESOLVED"]
     assert look(due + timedelta(hours=23, minutes=59)) == []
 
 
@@ -157,9 +157,9 @@ def test_one_that_is_switched_off_is_told(
 ) -> None:
     put(state(SCHEDULE, running=False))
     assert look() == ["WARNING: schedule crypto_daily is switched off"]
-    assert watched.open()[0].command == "crypto-platform enable crypto_daily"
+    assert watched.open()[0].remediation == "crypto-platform enable crypto_daily"
     put(state(SCHEDULE))
-    assert [title[:9] for title in look()] == ["RECOVERED"]
+    assert [title[:8] for title in look()] == ["RESOLVED"]
 
 
 def test_the_sensor_that_looks_leaves_itself_to_the_watchdog(

@@ -22,10 +22,10 @@ def test_a_trouble_that_lasts_is_an_alert_until_it_is_over(fresh_settings: Setti
     lasting = Trouble("kafka", "stream lag", "bars wait for Kafka", patience=0)
     teller.observe([passing, lasting])
     (episode,) = book.open()
-    assert (episode.alert.fingerprint, episode.alert.what) == ("stream:kafka", "bars wait for Kafka")
-    since = episode.alert.since
+    assert (episode.alert.fingerprint, episode.alert.summary) == ("stream:kafka", "bars wait for Kafka")
+    since = episode.alert.started_at
     teller.observe([passing, lasting])
-    assert [e.alert.since for e in book.open()] == [since]
+    assert [e.alert.started_at for e in book.open()] == [since]
     teller.observe([passing])
     assert book.open() == []
 
@@ -64,4 +64,4 @@ def test_what_mends_a_silent_stream_is_a_command(fresh_settings: Settings) -> No
     service = Service(fresh_settings, {})
     service._feeds = [SimpleNamespace(name="crypto", is_well=False, problem=None)]  # type: ignore[list-item]
     [trouble] = service._troubles()
-    assert trouble.command == command_in(trouble.command)
+    assert trouble.remediation == command_in(trouble.remediation)

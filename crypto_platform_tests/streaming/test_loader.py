@@ -109,7 +109,7 @@ def test_a_missing_topic_is_no_trouble_and_a_missing_table_is(
             """Tells nobody."""
 
         def observe(self, found: Any) -> None:
-            troubles.append([trouble.what for trouble in found])
+            troubles.append([trouble.summary for trouble in found])
 
     def refuses(*_: Any, **__: Any) -> topic_load.LoadReport:
         raise RuntimeError("Object 'RAW.BARS' does not exist or not authorized.")

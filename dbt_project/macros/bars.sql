@@ -194,7 +194,7 @@ select
     symbol,
     bar_start,
     -- A message that does not tell its bar counts for the day it was rejected on.
-    cast({{ in_calendar_time('feed', 'coalesce(bar_start, rejected_at)') }} as date) as bar_date,
+    cast({{ to_exchange_time('feed', 'coalesce(bar_start, rejected_at)') }} as date) as bar_date,
     reason,
     kafka_topic,
     kafka_partition,

@@ -16,7 +16,7 @@ union all
 
 
 {# SQL: an attribute of a feed, its `calendar` or `asset_class`, as dbt_project.yml has it. #}
-{% macro of_feed(feed, attribute) -%}
+{% macro feed_attribute(feed, attribute) -%}
 case {{ feed }}{% for name in var('feeds') %} when '{{ name }}' then '{{ var('feeds')[name][attribute] }}'{% endfor %} end
 {%- endmacro %}
 
@@ -29,7 +29,7 @@ case {{ feed }}
 
 
 {# SQL: a UTC timestamp in the local time of a feed's calendar. #}
-{% macro in_calendar_time(feed, timestamp) -%}
+{% macro to_exchange_time(feed, timestamp) -%}
 case {{ feed }}
 {%- for name in var('feeds') %} when '{{ name }}'
             then convert_timezone('UTC', '{{ var('calendars')[var('feeds')[name].calendar].timezone }}', {{ timestamp }})

@@ -31,7 +31,7 @@
     {% if row[0] not in seen or row[2] > seen[row[0]] %}{% do seen.update({row[0]: row[2]}) %}{% endif %}
   {% endfor %}
   {% set increment = {"ranges": ranges_of(days), "seen": seen} %}
-  {% do replaces(in_increment(increment, 'bar_date')) %}
+  {% do replace_predicate(in_increment(increment, 'bar_date')) %}
   {{ return(increment) }}
 {% endmacro %}
 
@@ -75,7 +75,7 @@
 {% macro increment_start(increment) %}
   {% if increment is none %}{{ return(none) }}{% endif %}
   {% set first_day = increment.ranges[0][0] if increment.ranges else '9999-12-31' %}
-  {% do replaces("bar_date >= '" ~ first_day ~ "'" if increment.ranges else 'false') %}
+  {% do replace_predicate("bar_date >= '" ~ first_day ~ "'" if increment.ranges else 'false') %}
   {{ return(first_day) }}
 {% endmacro %}
 
@@ -100,7 +100,7 @@ false
 
 
 {# SQL: the row was there when `increment` looked. #}
-{% macro already_seen(increment) -%}
+{% macro before_high_watermark(increment) -%}
   {%- if increment is none -%}
 true
   {%- else -%}

@@ -19,6 +19,6 @@
   Tell the materialization which days this build writes anew: SQL over `bar_date`. `increment` and `increment_start` do; a
   model that writes other days than these says so itself.
 #}
-{% macro replaces(days) %}
+{% macro replace_predicate(days) %}
   {% if execute %}{% do config.model.config.meta.update({'replaces': days}) %}{% endif %}
 {% endmacro %}

@@ -83,7 +83,7 @@ in_session as (
         ) as session_seconds
     from rolled_up
     left join {{ ref('dim_sessions') }} as sessions
-        on {{ of_feed('rolled_up.feed', 'calendar') }} = sessions.calendar and rolled_up.bar_date = sessions.session_date
+        on {{ feed_attribute('rolled_up.feed', 'calendar') }} = sessions.calendar and rolled_up.bar_date = sessions.session_date
 )
 
 select

@@ -226,7 +226,7 @@ class AlpacaClient:
         if status == 400 and (unknown := re.match(r"invalid symbol: (\S{1,40})", said)):
             return UnknownSymbolError(
                 unknown[1],
-                f"Alpaca does not know the symbol {unknown[1]!r} ({what}): mend `symbols` in "
+                f"Alpaca does not know the symbol {unknown[1]!r} ({what}): correct `symbols` in "
                 f"crypto_platform/defs/{request.feed}/defs.yaml",
             )
         if status in (401, 403):

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from crypto_platform.connectors.snowflake.migrations import migrate
 from crypto_platform.market import bars
 
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ REJECTED = "RAW.REJECTED_BARS"
 OFFSETS = "RAW.KAFKA_OFFSETS"
 LOADS = "RAW.LOADS"
 REPLAYS = "RAW.REPLAYS"
-ASKED = "RAW.ASKED_DAYS"
+ASKED = "RAW.REQUESTED_PARTITIONS"
 
 _BAR_COLUMNS = ", ".join(f"{f.column} {f.snowflake}{' NOT NULL' if f.required else ''}" for f in bars.FIELDS)
 
@@ -27,18 +28,19 @@ def bars_table(feed: str) -> str:
 
 
 def ensure_schema(connection: "SnowflakeConnection", feed: str) -> None:
-    """Create what a load of `feed` writes to, where it does not exist.
+    """Create what a load of `feed` writes to, where it does not exist; what an older release made is migrated.
 
     Each statement commits by itself, so this never runs inside a transaction.
     """
     cursor = connection.cursor()
+    cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+    migrate(connection)
     for statement in _ddl(feed):
         cursor.execute(statement)
 
 
 def _ddl(feed: str) -> tuple[str, ...]:
     return (
-        f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}",
         f"CREATE TABLE IF NOT EXISTS {bars_table(feed)} ({_BAR_COLUMNS}, source VARCHAR NOT NULL, "
         "observed_at TIMESTAMP_NTZ NOT NULL, kafka_topic VARCHAR NOT NULL, "
         "kafka_partition NUMBER(38, 0) NOT NULL, kafka_offset NUMBER(38, 0) NOT NULL, "
@@ -61,6 +63,6 @@ def _ddl(feed: str) -> tuple[str, ...]:
         "gaps NUMBER(38, 0) NOT NULL, note VARCHAR, "
         "started_at TIMESTAMP_NTZ NOT NULL, finished_at TIMESTAMP_NTZ NOT NULL)",
         f"CREATE TABLE IF NOT EXISTS {ASKED} (feed VARCHAR NOT NULL, symbol VARCHAR NOT NULL, "
-        "timeframe VARCHAR NOT NULL, day DATE NOT NULL, asked_until TIMESTAMP_NTZ NOT NULL, "
+        "timeframe VARCHAR NOT NULL, day DATE NOT NULL, complete_until TIMESTAMP_NTZ NOT NULL, "
         "bars NUMBER(38, 0) NOT NULL, run_id VARCHAR NOT NULL, recorded_at TIMESTAMP_NTZ NOT NULL)",
     )

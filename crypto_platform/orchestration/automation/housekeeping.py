@@ -5,7 +5,7 @@
 | unfinished files of the lake | a day | a day is put in place whole; these are of killed writers |
 | stage folders of loads | a day | the ledger holds what was loaded, the topic and the lake what was not |
 | dbt's run folders | the last `RUNS_KEPT` | made again by each run |
-| runs, their events and logs | `RUN_RETENTION_DAYS` | the tables hold what they did: `RAW.LOADS`, `RAW.ASKED_DAYS` |
+| runs, their events and logs | `RUN_RETENTION_DAYS` | `RAW.LOADS` and `RAW.REQUESTED_PARTITIONS` hold what they did |
 
 A run stays while it is the newest of a partition of an asset: Dagster knows what is materialised, and when, from its
 events. Never touched: the lake's days, the ledger, rejected messages, offsets, topics. Kafka removes what is older than

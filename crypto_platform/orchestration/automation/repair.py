@@ -1,9 +1,9 @@
 """Gaps that are ours: which days to ask Alpaca for again, until they are filled or known to be the vendor's.
 
-dbt judges every gap (`MARTS.FCT_GAPS`). One is `missed_by_us` while Alpaca was not asked for its day after the gap's
+dbt judges every gap (`MARTS.FCT_GAPS`). One is `not_ingested` while Alpaca was not asked for its day after the gap's
 end. A repair runs the feed's job for just these days and symbols. Its load writes down what was asked
-(`RAW.ASKED_DAYS`), and its dbt build judges anew: the gap is closed, or `missing_at_vendor` (stocks: `no_trade`), and
-not asked for again.
+(`RAW.REQUESTED_PARTITIONS`), and its dbt build judges anew: the gap is closed, or `missing_at_vendor` (stocks:
+`no_trade`), and not asked for again.
 
 Days without a bar that nobody ever asked for are `never_requested`: how far to fill them is a person's decision, unless
 `REPAIR_NEVER_REQUESTED` has repairs ask for them too.
@@ -177,8 +177,8 @@ def gaps_of_ours(connection: "SnowflakeConnection", feed: str) -> list[Gap]:
     """The feed's gaps that nobody has asked Alpaca for since, or ever, as dbt judged last."""
     cursor = connection.cursor()
     cursor.execute(
-        "SELECT symbol, gap_start, gap_end, gap_class = 'missed_by_us' FROM MARTS.FCT_GAPS "
-        "WHERE feed = %s AND gap_class IN ('missed_by_us', 'never_requested') ORDER BY gap_start",
+        "SELECT symbol, gap_start, gap_end, gap_class = 'not_ingested' FROM MARTS.FCT_GAPS "
+        "WHERE feed = %s AND gap_class IN ('not_ingested', 'never_requested') ORDER BY gap_start",
         (feed,),
     )
     return [Gap(*row) for row in cursor.fetchall()]

@@ -53,7 +53,7 @@ def fact_checks_of_a_run(context: dg.AssetCheckExecutionContext) -> Iterator[dg.
 
 def shown(check: Check, first: date, last: date, rows: Sequence[Mapping[str, Any]]) -> dg.AssetCheckResult:
     """The result of one of these checks over the days from `first` to `last`; `rows` are those that fall short."""
-    metadata: dict[str, Any] = {"days": f"{first} to {last}", "days and symbols": len(rows)}
+    metadata: dict[str, Any] = {"days": f"{first} to {last}", "failing_rows": len(rows)}
     says = "the same in both" if check is FACT_RECONCILIATION else "no session lacks bars"
     if rows:
         worst = rows[0]
@@ -63,7 +63,7 @@ def shown(check: Check, first: date, last: date, rows: Sequence[Mapping[str, Any
         says = f"{len(rows):,} days and symbols fall short, first {where}: {figures}"
         metadata |= {
             "which": records(rows[:LISTED]),
-            "mend": again(worst["feed"], min(days), max(days) + timedelta(days=1)),
+            "remediation": again(worst["feed"], min(days), max(days) + timedelta(days=1)),
         }
     return dg.AssetCheckResult(
         asset_key=FACTS if check is FACT_RECONCILIATION else COMPLETENESS,

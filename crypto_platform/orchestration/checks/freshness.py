@@ -135,14 +135,14 @@ def _of_verdict(watch: Watched, verdict: freshness.Verdict) -> dg.AssetCheckEval
     metadata: dict[str, Any] = {"judged": True, "feed": watch.feed, "state": verdict.state}
     if wanted := verdict.expectation:
         metadata |= {
-            "expected day": wanted.day.isoformat(),
-            "expected bars up to": dg.MetadataValue.timestamp(wanted.bar_start),
-            "due since": dg.MetadataValue.timestamp(wanted.due),
+            "expected_day": wanted.day.isoformat(),
+            "expected_bars_until": dg.MetadataValue.timestamp(wanted.bar_start),
+            "due_since": dg.MetadataValue.timestamp(wanted.due),
         }
     if verdict.late:
         metadata["newest bar"] = {s: b.isoformat() if b else "none" for s, b in verdict.late.items()}
-    if verdict.mend:
-        metadata["mend"] = verdict.mend
+    if verdict.remediation:
+        metadata["remediation"] = verdict.remediation
     severity = dg.AssetCheckSeverity.ERROR if verdict.state == "late" else dg.AssetCheckSeverity.WARN
     return _evaluation(watch, verdict.state == "fresh", verdict.says, metadata, severity)
 

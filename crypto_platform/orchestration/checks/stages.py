@@ -124,7 +124,7 @@ class Subject:
         check: Check,
         passed: bool,
         says: str,
-        mend: str = "",
+        remediation: str = "",
         metadata: Mapping[str, Any] | None = None,
         severity: dg.AssetCheckSeverity | None = None,
     ) -> dg.AssetCheckResult:
@@ -132,8 +132,8 @@ class Subject:
         named = {name: value for name, value in (metadata or {}).items() if value is not None}
         if self.days:
             named["days"] = f"{min(self.days)} to {max(self.days)}"
-        if not passed and mend:
-            named["mend"] = mend
+        if not passed and remediation:
+            named["remediation"] = remediation
         return dg.AssetCheckResult(
             asset_key=self.key,
             check_name=check.name,
@@ -159,9 +159,9 @@ def of_answer(subject: Subject, report: "ExtractReport") -> list[dg.AssetCheckRe
             "compare Alpaca's documentation with crypto_platform/market/bars.py; bars without a required field are "
             "rejected",
             {
-                "new fields": drift.unknown,
-                "missing fields": drift.missing,
-                "fields of another type": drift.mistyped,
+                "new_fields": drift.unknown,
+                "missing_fields": drift.missing,
+                "mistyped_fields": drift.mistyped,
             },
             dg.AssetCheckSeverity.ERROR if drift.gone else dg.AssetCheckSeverity.WARN,
         ),
@@ -173,7 +173,7 @@ def of_answer(subject: Subject, report: "ExtractReport") -> list[dg.AssetCheckRe
             else "as many bars as the calendar expects",
             # The first and last at once: what was there is not entered twice.
             subject.again([s.day for s in short]),
-            {"missing bars": missing, "short days": records([vars(s) for s in short[:LISTED]]) if short else None},
+            {"missing_bars": missing, "incomplete_days": records([vars(s) for s in short[:LISTED]]) if short else None},
         ),
     ]
 
@@ -191,7 +191,7 @@ def of_publication(subject: Subject, report: "PublishReport", read: int) -> list
             report.messages == read,
             f"{report.messages:,} of {read:,} bars are confirmed",
             subject.again(),
-            {"bars in the lake": read, "messages confirmed": report.messages},
+            {"lake_bar_count": read, "acknowledged_messages": report.messages},
         )
     ]
 
@@ -265,7 +265,7 @@ def _accounts(
             {
                 "missing": lacking,
                 "rejected": report.rejected,
-                "missing where": table(missing, "day and symbol", "bars") if missing else None,
+                "missing_by_day": table(missing, "day and symbol", "bars") if missing else None,
             },
         ),
         subject.result(
@@ -280,7 +280,7 @@ def _accounts(
             report.rejected == 0,
             f"{report.rejected:,} messages were refused: {reasons}" if report.rejected else "no message was refused",
             _rows_of_load(REJECTED, report),
-            {"rejected": report.rejected, "rejected by reason": report.rejected_by_reason},
+            {"rejected": report.rejected, "rejected_by_reason": report.rejected_by_reason},
         ),
     ]
 
@@ -334,8 +334,8 @@ def _plausibility(
             f"{sum(off_grid.values()):,} versions start off the grid" if off_grid else "all bars are on the grid",
             subject.again(),
             {
-                "off grid": sum(off_grid.values()),
-                "off grid where": table(off_grid, "day and symbol", "versions") if off_grid else None,
+                "misaligned_bars": sum(off_grid.values()),
+                "misaligned_by_day": table(off_grid, "day and symbol", "versions") if off_grid else None,
             },
         ),
         subject.result(
@@ -346,7 +346,7 @@ def _plausibility(
             if broken
             else "all prices hold together",
             subject.again([day for day, _ in broken]),
-            {"bars": sum(broken.values()), "bars that do not": records(broken_bars) if broken_bars else None},
+            {"bars": sum(broken.values()), "failing_bars": records(broken_bars) if broken_bars else None},
         ),
         _suspects(subject, PRICE_OUTLIERS, jumps, "no price is out of place", jumping),
         _suspects(subject, VOLUME_OUTLIERS, volumes, "no volume is out of the ordinary", []),
@@ -366,9 +366,9 @@ def _suspects(
         # Alpaca may have corrected it; if not, it is for a person to judge.
         subject.again([s.day for s in suspects]) if suspects else "",
         {
-            "days and symbols": len(suspects),
+            "failing_rows": len(suspects),
             "which": records(listed) if suspects else None,
-            "bars far away": records(bars) if bars else None,
+            "outlier_bars": records(bars) if bars else None,
         },
     )
 

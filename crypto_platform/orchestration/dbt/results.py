@@ -68,7 +68,7 @@ def _explained(result: dg.AssetCheckResult, target: Path) -> dg.AssetCheckResult
     # A generic test's SQL lies under the file that asks for it, another where it was written.
     generic = [test["path"]] if "test_metadata" in test else []
     compiled = target.joinpath("compiled", test["package_name"], test["original_file_path"], *generic)
-    metadata["mend"] = f'crypto-platform sql "$(cat {compiled})"'
+    metadata["remediation"] = f'crypto-platform sql "$(cat {compiled})"'
     return dg.AssetCheckResult(
         asset_key=result.asset_key,
         check_name=result.check_name,

@@ -98,13 +98,13 @@ class BarFeed(dg.Component):
             count = sum(symbols.values())
             lag = now - datetime.combine(day + timedelta(days=1), time.min, UTC)
             metadata: dict[str, Any] = {
-                "bars of the day": count,
-                "bars by symbol": symbols,
-                "hours after the day": round(lag.total_seconds() / 3600, 2),
+                "bar_count": count,
+                "bars_by_symbol": symbols,
+                "ingestion_delay_hours": round(lag.total_seconds() / 3600, 2),
                 "dagster/partition_row_count": count,
             }
             if not any(symbols.values()):
-                metadata["no bars because"] = self._reason_without_bars(day)
+                metadata["empty_reason"] = self._reason_without_bars(day)
             context.add_asset_metadata(metadata, key, partition_key=day.isoformat())
 
     def _alpaca(self) -> dg.AssetsDefinition:
@@ -149,12 +149,12 @@ class BarFeed(dg.Component):
                     "days": len(days(context)),
                     "bars": report.bars,
                     "origin": report.origin,
-                    "complete until": report.complete_until.isoformat(),
+                    "complete_until": report.complete_until.isoformat(),
                     "pages": report.pages,
                     "requests": report.requests,
                     "retries": report.retries,
                     "seconds": round(report.seconds, 3),
-                    "seconds throttled": round(report.seconds_throttled, 3),
+                    "throttled_seconds": round(report.seconds_throttled, 3),
                     "bars/s": round(report.bars_per_second),
                 },
                 check_results=stages.of_answer(self._subject(context, key), report),
@@ -228,7 +228,7 @@ class BarFeed(dg.Component):
         ) -> dg.MaterializeResult:
             from crypto_platform.connectors.snowflake.schema import ensure_schema
             from crypto_platform.ingestion import topic_load
-            from crypto_platform.ingestion.requested_partitions import asked_days, record
+            from crypto_platform.ingestion.requested_partitions import record, requested_partitions
 
             connect = sessions(snowflake)
             with connect() as connection:
@@ -245,17 +245,19 @@ class BarFeed(dg.Component):
             )
             with connect() as connection:
                 proof = stages.of_load(self._subject(context, key), connection, lake.open(), report)
-                answered = asked_days(lake.open(), self.name, self.timeframe, self._tracked(context), proof.held)
+                answered = requested_partitions(
+                    lake.open(), self.name, self.timeframe, self._tracked(context), proof.held
+                )
                 record(connection, self.name, self.timeframe.name, answered, context.run.run_id)
             self._report_days(context, key, proof.held)
             found = report.metadata()
-            hops = table(found.pop("seconds by hop"), "hop", "seconds")
+            hops = table(found.pop("duration_by_step"), "hop", "seconds")
             return dg.MaterializeResult(
                 metadata={
                     **found,
                     "seconds": round(sum(report.seconds.values()), 3),
-                    "seconds by hop": hops,
-                    "newest bars of the days": records(proof.sample),
+                    "duration_by_step": hops,
+                    "sample_bars": records(proof.sample),
                     "dagster/row_count": proof.rows,
                 },
                 check_results=proof.results,

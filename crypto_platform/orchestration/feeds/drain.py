@@ -20,7 +20,7 @@ EVERY_SECONDS = 30
 
 
 def drain_job(feed: str) -> dg.JobDefinition:
-    """The job `drain_<feed>`: one load, told as an observation of the feed's raw asset."""
+    """The job `<feed>_topic_load`: one load, told as an observation of the feed's raw asset."""
 
     @dg.op(
         name=f"load_{feed}_topic", pool=topic(feed), description=f"Loads what {topic(feed)} holds beyond the ledger."
@@ -30,11 +30,11 @@ def drain_job(feed: str) -> dg.JobDefinition:
 
         report = topic_load.load(kafka.settings, feed, context.run.run_id, spark=lambda: pyspark.spark_session)
         found = report.metadata()
-        found.pop("seconds by hop")
+        found.pop("duration_by_step")
         context.log_event(dg.AssetObservation(dg.AssetKey(["raw", f"{feed}_bars"]), metadata=found))
 
     @dg.job(
-        name=f"drain_{feed}",
+        name=f"{feed}_topic_load",
         description=f"Drain {topic(feed)} into RAW.{feed.upper()}_BARS, whatever days are in it.",
         tags={FEED_TAG: feed},
     )
@@ -48,11 +48,11 @@ def offsets_sensor(feed: str, job: dg.JobDefinition) -> dg.SensorDefinition:
     """Asks for the job when the topic has grown and nobody follows it; its cursor is where the topic was drained to."""
 
     @dg.sensor(
-        name=f"new_offsets_{feed}",
+        name=f"{feed}_topic_lag_sensor",
         job=job,
         minimum_interval_seconds=EVERY_SECONDS,
         default_status=dg.DefaultSensorStatus.STOPPED,
-        description=f"Starts drain_{feed} when {topic(feed)} holds what the ledger does not and no loader follows it.",
+        description=f"Starts {job.name} when {topic(feed)} holds what the ledger does not and no loader follows it.",
     )
     def new_offsets(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         unfinished = dg.RunsFilter(job_name=job.name, statuses=UNFINISHED)

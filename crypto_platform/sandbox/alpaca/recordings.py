@@ -42,7 +42,7 @@ _Parsed = TypeVar("_Parsed")
 
 
 class RecordingError(ValueError):
-    """A recording cannot be served; the message names the file, the row and the mend."""
+    """A recording cannot be served; the message names the file, the row and the remedy."""
 
 
 def symbol_of(text: str) -> tuple[str, AssetClass]:

@@ -203,7 +203,7 @@ def test_loads_are_filtered_by_asset_class(recorded: Warehouse, ask: Asked) -> N
 def test_bars_of_a_running_day_are_not_said_to_lack(recorded: Warehouse, ask: Asked) -> None:
     day = (
         "select 'crypto' as feed, 'crypto' as asset_class, 'DAYS/USD' as symbol, '1Min' as timeframe, "
-        "cast('2026-06-0{0}' as date) as bar_date, {1} as is_settled, 720 as bars, 720 as stream_bars, "
+        "cast('2026-06-0{0}' as date) as bar_date, {1} as is_final, 720 as bars, 720 as stream_bars, "
         "{2} as rest_bars, 720 - {2} as only_stream_bars, 0 as only_rest_bars, 0 as differing_bars, "
         "{2} as reconciled_bars, 1 as median_lateness_seconds, 2 as p99_lateness_seconds"
     )

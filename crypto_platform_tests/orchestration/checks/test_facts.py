@@ -53,7 +53,7 @@ def test_a_run_evaluates_every_check_of_its_stages_and_all_pass(sandbox: Setting
     assert materialisation and materialisation.asset_materialization
     metadata = materialisation.asset_materialization.metadata
     assert metadata["dagster/partition_row_count"].value == 1440
-    newest = metadata["newest bars of the days"]
+    newest = metadata["sample_bars"]
     assert isinstance(newest, dg.TableMetadataValue)
     assert newest.records[0].data["bar_start"] == "2026-05-01T23:59:00"
 
@@ -69,7 +69,7 @@ def test_a_bar_that_is_no_fact_is_found(connection: SnowflakeConnection) -> None
     assert result.description == (
         "1 days and symbols fall short, first crypto BTC/USD on 2026-05-01: in ledger 1,440, in facts 1,439"
     )
-    assert result.metadata["mend"].value == (
+    assert result.metadata["remediation"].value == (
         "crypto-platform materialize --feed crypto --from 2026-05-01 --to 2026-05-02"
     )
 

@@ -66,7 +66,7 @@ def test_a_feed_that_was_never_materialised_is_late_and_told_once(simulated: Set
             assert not evaluation.passed
             assert evaluation.severity == dg.AssetCheckSeverity.ERROR
             assert "no day was ever materialised" in str(evaluation.description)
-        assert found["raw/crypto_bars:is_fresh"].metadata["mend"].value == (
+        assert found["raw/crypto_bars:is_fresh"].metadata["remediation"].value == (
             f"crypto-platform materialize --feed crypto --from {FRIDAY} --to 2026-05-02 --simulated"
         )
         assert not tick(instance, first.cursor, AT + timedelta(minutes=1)).asset_events
@@ -111,7 +111,7 @@ def test_a_run_makes_a_feed_fresh_and_a_partition_without_bars_does_not(
         found = judge(instance, crypto, recorded_until)[crypto[0]]
     assert not found.passed
     assert "its bars do not reach 23:49 UTC: BTC/USD ends at" in str(found.description)
-    assert found.metadata["mend"].value.endswith("--from 2026-06-01 --to 2026-06-02 --simulated")
+    assert found.metadata["remediation"].value.endswith("--from 2026-06-01 --to 2026-06-02 --simulated")
 
 
 def test_newer_bars_by_stream_do_not_make_a_day_whole(new_warehouse: Callable[[str], Warehouse]) -> None:

@@ -109,7 +109,7 @@ def test_one_bar_that_is_wrong_fails_its_check_and_is_shown(
     result = results[check]
     assert result.severity.value == severity
     assert words in str(result.description)
-    assert result.metadata["mend"].value == (
+    assert result.metadata["remediation"].value == (
         f"crypto-platform materialize --feed {feed} --from {LAST} --to 2026-03-21"
         if severity == "WARN"
         else f"crypto-platform materialize --feed {feed} --from 2026-03-19 --to 2026-03-21"
@@ -148,7 +148,7 @@ def test_what_the_lake_has_and_the_ledger_lacks_is_named(
     lake.write_day(feed, "1Hour", LAST, {"BTC/USD": Section(datetime(2026, 4, 1, tzinfo=UTC), lines)}, "run")
     results = of_load(connection, feed, lake)
     assert failed(results) == ["ledger_completeness"]
-    (record,) = results["ledger_completeness"].metadata["missing where"].records  # type: ignore[union-attr]
+    (record,) = results["ledger_completeness"].metadata["missing_by_day"].records  # type: ignore[union-attr]
     assert record.data == {"day and symbol": f"{LAST} BTC/USD", "bars": 1}
 
 
@@ -188,7 +188,7 @@ def test_what_was_loaded_and_is_gone_is_counted(
     assert found.severity == dg.AssetCheckSeverity.ERROR
     assert f"holds {held} versions where its loads put 480: {gone} are gone" in str(found.description)
     assert "UNDROP TABLE" in str(found.description)
-    assert found.metadata["mend"].value == f"crypto-platform republish --feed {feed}"
+    assert found.metadata["remediation"].value == f"crypto-platform republish --feed {feed}"
 
 
 def test_refused_messages_are_told_with_their_reasons(connection: SnowflakeConnection, feed: str, lake: Lake) -> None:
@@ -197,7 +197,7 @@ def test_refused_messages_are_told_with_their_reasons(connection: SnowflakeConne
     assert failed(results) == ["no_rejected_messages"]
     found = results["no_rejected_messages"]
     assert found.description == "2 messages were refused: high is below low (2)"
-    statement = str(found.metadata["mend"].value).split('"')[1]
+    statement = str(found.metadata["remediation"].value).split('"')[1]
     with closing(connection.cursor()) as cursor:
         assert cursor.execute(statement).fetchall() == []  # type: ignore[union-attr]
 
@@ -218,7 +218,7 @@ def test_a_missing_bar_is_told_with_its_day_and_the_command_for_it() -> None:
     found = answer(bars=23)["day_completeness"]
     assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert found.description == "1 bars fewer than the calendar expects: BTC/USD on 2026-03-20 (23 of 24)"
-    assert found.metadata["mend"].value == (
+    assert found.metadata["remediation"].value == (
         "crypto-platform materialize --feed crypto --from 2026-03-20 --to 2026-03-21"
     )
 

@@ -30,7 +30,7 @@ def result(name: str, passed: bool, **metadata: int) -> dg.AssetCheckResult:
 def test_a_failing_test_says_how_many_rows_and_how_to_see_them(name: str, tmp_path: Path) -> None:
     (found,) = explained([result(name, False, failed_row_count=3)], tmp_path)
     assert str(found.description).startswith("3 rows fail: ")
-    assert found.metadata["mend"].value == (
+    assert found.metadata["remediation"].value == (
         f'crypto-platform sql "$(cat {tmp_path}/compiled/crypto_platform/{TESTS[name]})"'
     )
     (broken,) = explained([result(name, False)], tmp_path)

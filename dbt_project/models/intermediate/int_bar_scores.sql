@@ -1,6 +1,6 @@
 {{ config(materialized='incremental') }}
 {% set increment = increment(ref('fct_bars_1h')) %}
-{% do replaces(in_increment(increment, 'bar_date', days_after=30)) %}
+{% do replace_predicate(in_increment(increment, 'bar_date', days_after=30)) %}
 with
 
 hours as (
@@ -10,7 +10,7 @@ hours as (
         symbol,
         bar_start,
         bar_date,
-        hour({{ in_calendar_time('feed', 'bar_start') }}) as hour_of_day,
+        hour({{ to_exchange_time('feed', 'bar_start') }}) as hour_of_day,
         ln(close / open) as log_return,
         volume,
         loaded_at

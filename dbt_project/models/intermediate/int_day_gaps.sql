@@ -29,7 +29,7 @@ days as (
         count(*) as bars,
         -- What began after the last observation has not been looked for yet.
         max(bars.observed_at) as observed_until,
-        max(iff(bars.source = 'rest', bars.observed_at, null)) as asked_until,
+        max(iff(bars.source = 'rest', bars.observed_at, null)) as complete_until,
         max(bars.loaded_at) as loaded_at
     from bars
     group by bars.feed, bars.asset_class, bars.symbol, bars.bar_date, bars.timeframe_seconds
@@ -81,7 +81,7 @@ holes as (
         days.first_bar_start as hole_end
     from days
     inner join {{ ref('dim_sessions') }} as sessions
-        on {{ of_feed('days.feed', 'calendar') }} = sessions.calendar and days.bar_date = sessions.session_date
+        on {{ feed_attribute('days.feed', 'calendar') }} = sessions.calendar and days.bar_date = sessions.session_date
     union all
     select
         days.*,
@@ -90,7 +90,7 @@ holes as (
         least(sessions.day_ends_at, {{ start_of_bar('days.observed_until', 'days.timeframe_seconds') }}) as hole_end
     from days
     inner join {{ ref('dim_sessions') }} as sessions
-        on {{ of_feed('days.feed', 'calendar') }} = sessions.calendar and days.bar_date = sessions.session_date
+        on {{ feed_attribute('days.feed', 'calendar') }} = sessions.calendar and days.bar_date = sessions.session_date
 ),
 
 spans as (
@@ -127,7 +127,7 @@ pieces as (
         ) as gap_end
     from holes
     inner join {{ ref('dim_sessions') }} as sessions
-        on {{ of_feed('holes.feed', 'calendar') }} = sessions.calendar and holes.bar_date = sessions.session_date
+        on {{ feed_attribute('holes.feed', 'calendar') }} = sessions.calendar and holes.bar_date = sessions.session_date
     inner join spans on sessions.is_open or spans.place = 1
 )
 
@@ -138,7 +138,7 @@ select
     bar_date,
     timeframe_seconds,
     first_bar_start,
-    asked_until,
+    complete_until,
     in_session,
     gap_start,
     gap_end,
@@ -154,7 +154,7 @@ select
     bar_date,
     timeframe_seconds,
     first_bar_start,
-    asked_until,
+    complete_until,
     null as in_session,
     null as gap_start,
     null as gap_end,

@@ -39,8 +39,8 @@ priced as (
     from timed
     left join {{ ref('dim_sessions') }} as sessions
         on
-            {{ of_feed('timed.feed', 'calendar') }} = sessions.calendar
-            and cast({{ in_calendar_time('timed.feed', "dateadd('hour', -24, timed.last_bar_end)") }} as date)
+            {{ feed_attribute('timed.feed', 'calendar') }} = sessions.calendar
+            and cast({{ to_exchange_time('timed.feed', "dateadd('hour', -24, timed.last_bar_end)") }} as date)
             = sessions.session_date
 ),
 

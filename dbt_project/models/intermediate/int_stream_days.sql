@@ -14,7 +14,7 @@ versions as (
     where
         {{ in_increment(increment, 'bar_start', days_before=1, days_after=1) }}
         and {{ in_increment(increment, 'bar_date') }}
-        and {{ already_seen(increment) }}
+        and {{ before_high_watermark(increment) }}
 ),
 
 days as (

@@ -2,7 +2,7 @@ select
     feed,
     asset_class,
     symbol,
-    {{ of_feed('feed', 'calendar') }} as calendar,
+    {{ feed_attribute('feed', 'calendar') }} as calendar,
     max_by(base_timeframe, bar_date) as timeframe,
     min(bar_date) as first_bar_date,
     max(bar_date) as last_bar_date,

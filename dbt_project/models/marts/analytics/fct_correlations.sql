@@ -9,7 +9,7 @@ closes as (
         sessions.previous_session_date
     from {{ ref('fct_bars_1d') }} as bars
     inner join {{ ref('dim_sessions') }} as sessions
-        on {{ of_feed('bars.feed', 'calendar') }} = sessions.calendar and bars.bar_date = sessions.session_date
+        on {{ feed_attribute('bars.feed', 'calendar') }} = sessions.calendar and bars.bar_date = sessions.session_date
 ),
 
 -- Days that both have: a stock and a coin meet on the stock's sessions.

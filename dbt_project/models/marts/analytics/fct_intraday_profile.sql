@@ -5,7 +5,7 @@ hours as (
         feed,
         asset_class,
         symbol,
-        {{ in_calendar_time('feed', 'bar_start') }} as local_start,
+        {{ to_exchange_time('feed', 'bar_start') }} as local_start,
         volume,
         ln(close / open) as log_return
     from {{ ref('fct_bars_1h') }}

@@ -22,7 +22,7 @@ closes as (
         {{ days_a_year('bars.feed') }} as days_a_year
     from {{ ref('fct_bars_1d') }} as bars
     left join {{ ref('dim_sessions') }} as sessions
-        on {{ of_feed('bars.feed', 'calendar') }} = sessions.calendar and bars.bar_date = sessions.session_date
+        on {{ feed_attribute('bars.feed', 'calendar') }} = sessions.calendar and bars.bar_date = sessions.session_date
 ),
 
 changes as (

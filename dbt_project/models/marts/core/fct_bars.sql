@@ -13,7 +13,7 @@ bars as (
     from {{ ref('int_bar_versions') }}
     where
         {{ in_increment(increment, 'bar_start', days_before=1, days_after=1) }}
-        and {{ already_seen(increment) }}
+        and {{ before_high_watermark(increment) }}
     qualify {{ is_newest() }}
 )
 

@@ -75,7 +75,9 @@ previous as (
         days.close
     from newest
     inner join {{ ref('dim_sessions') }} as sessions
-        on {{ of_feed('newest.feed', 'calendar') }} = sessions.calendar and newest.bar_date = sessions.session_date
+        on
+            {{ feed_attribute('newest.feed', 'calendar') }} = sessions.calendar
+            and newest.bar_date = sessions.session_date
     inner join days
         on
             newest.feed = days.feed

@@ -35,7 +35,7 @@ empty_days as (
     from symbols
     inner join {{ ref('dim_sessions') }} as sessions
         on
-            {{ of_feed('symbols.feed', 'calendar') }} = sessions.calendar
+            {{ feed_attribute('symbols.feed', 'calendar') }} = sessions.calendar
             and symbols.first_bar_date < sessions.session_date
             and symbols.last_bar_date > sessions.session_date
     inner join timeframes on symbols.feed = timeframes.feed and symbols.symbol = timeframes.symbol
@@ -57,7 +57,7 @@ pieces as (
         gaps.gap_start,
         gaps.gap_end,
         gaps.in_session,
-        gaps.asked_until,
+        gaps.complete_until,
         true as has_bars
     from {{ ref('int_day_gaps') }} as gaps
     inner join symbols on gaps.feed = symbols.feed and gaps.symbol = symbols.symbol
@@ -76,7 +76,7 @@ pieces as (
         {{ start }} as gap_start,
         {{ end }} as gap_end,
         {{ in_session }} as in_session,
-        null as asked_until,
+        null as complete_until,
         false as has_bars
     from empty_days
     where {{ start }} < {{ end }}
@@ -84,7 +84,7 @@ pieces as (
 ),
 
 asked as (
-    {{ asked_days() }}
+    {{ requested_partitions() }}
 ),
 
 -- Here and not day by day: Alpaca may be asked for a day again and have no new bar of it.
@@ -100,10 +100,10 @@ classified as (
         ) as missing_bars,
         case
             when not pieces.in_session then 'market_closed'
-            when pieces.asked_until >= pieces.gap_end or asked.asked_until >= pieces.gap_end
+            when pieces.complete_until >= pieces.gap_end or asked.complete_until >= pieces.gap_end
                 then iff(pieces.asset_class = 'crypto', 'missing_at_vendor', 'no_trade')
             when not pieces.has_bars and asked.day is null then 'never_requested'
-            else 'missed_by_us'
+            else 'not_ingested'
         end as gap_class
     from pieces
     -- A session lies in one UTC day.

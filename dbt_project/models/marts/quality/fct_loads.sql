@@ -2,7 +2,7 @@
 select
     load_id,
     feed,
-    {{ of_feed('feed', 'asset_class') }} as asset_class,
+    {{ feed_attribute('feed', 'asset_class') }} as asset_class,
     topic,
     run_id,
     messages,

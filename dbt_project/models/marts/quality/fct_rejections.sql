@@ -1,7 +1,7 @@
 {{ config(materialized='view') }}
 select
     feed,
-    {{ of_feed('feed', 'asset_class') }} as asset_class,
+    {{ feed_attribute('feed', 'asset_class') }} as asset_class,
     coalesce(symbol, 'unknown') as symbol,
     bar_date,
     reason,

@@ -9,13 +9,13 @@ days as (
 ),
 
 asked as (
-    {{ asked_days() }}
+    {{ requested_partitions() }}
 ),
 
 -- Asked for after its day was over, a bar is as REST has it for good.
 settled as (
     select * from asked
-    where asked_until >= dateadd('day', 1, day)
+    where complete_until >= dateadd('day', 1, day)
 )
 
 select
@@ -24,7 +24,7 @@ select
     days.symbol,
     days.timeframe,
     days.bar_date,
-    first_day.day is not null and last_day.day is not null as is_settled,
+    first_day.day is not null and last_day.day is not null as is_final,
     days.bars,
     days.stream_bars,
     days.rest_bars,

@@ -1,0 +1,95 @@
+"""What a release changed in tables that are there: numbered migrations, each applied once and recorded.
+
+New tables are made by `schema.ensure_schema`. Each statement of a migration commits by itself and looks first whether
+it is still to be done, so one that was cut off goes on, and two processes that start at once do each step once between
+them.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from crypto_platform.connectors.snowflake.statements import rows
+
+if TYPE_CHECKING:
+    from snowflake.connector import SnowflakeConnection
+
+VERSIONS = "RAW.SCHEMA_VERSIONS"
+
+
+@dataclass(frozen=True)
+class Rename:
+    """A table, or with `column` one of its columns, under its old name, and the new name."""
+
+    schema: str
+    table: str
+    to: str
+    column: str | None = None
+
+    @property
+    def statement(self) -> str:
+        if self.column:
+            return f"ALTER TABLE {self.schema}.{self.table} RENAME COLUMN {self.column} TO {self.to}"
+        return f"ALTER TABLE {self.schema}.{self.table} RENAME TO {self.schema}.{self.to}"
+
+    def is_due(self, connection: "SnowflakeConnection") -> bool:
+        """Whether the old name is there."""
+        condition, values = "table_schema = %s AND table_name = %s", [self.schema, self.table]
+        if self.column:
+            condition, values = f"{condition} AND column_name = %s", [*values, self.column]
+        statement = f"SELECT count(*) FROM information_schema.columns WHERE {condition}"
+        return bool(rows(connection.cursor(), statement, values)[0][0])
+
+
+@dataclass(frozen=True)
+class Migration:
+    number: int
+    description: str
+    renames: tuple[Rename, ...]
+
+
+MIGRATIONS = (
+    Migration(
+        1,
+        "0.2.0: RAW.ASKED_DAYS is RAW.REQUESTED_PARTITIONS, its asked_until complete_until",
+        (
+            Rename("RAW", "ASKED_DAYS", "REQUESTED_PARTITIONS"),
+            Rename("RAW", "REQUESTED_PARTITIONS", "COMPLETE_UNTIL", column="ASKED_UNTIL"),
+            Rename("INTERMEDIATE", "INT_DAY_GAPS", "COMPLETE_UNTIL", column="ASKED_UNTIL"),
+        ),
+    ),
+)
+
+
+def migrate(connection: "SnowflakeConnection") -> None:
+    """Apply what was not applied to this database yet. Schema RAW must be there; never inside a transaction."""
+    cursor = connection.cursor()
+    cursor.execute(
+        f"CREATE TABLE IF NOT EXISTS {VERSIONS} "
+        "(number NUMBER(38, 0) NOT NULL, description VARCHAR NOT NULL, applied_at TIMESTAMP_NTZ NOT NULL)"
+    )
+    applied = {number for (number,) in rows(cursor, f"SELECT number FROM {VERSIONS}")}
+    for migration in MIGRATIONS:
+        if migration.number not in applied:
+            for rename in migration.renames:
+                _apply(connection, rename)
+            cursor.execute(
+                f"INSERT INTO {VERSIONS} (number, description, applied_at) SELECT %s, %s, SYSDATE() "
+                f"WHERE NOT EXISTS (SELECT 1 FROM {VERSIONS} WHERE number = %s)",
+                (migration.number, migration.description, migration.number),
+            )
+
+
+def _apply(connection: "SnowflakeConnection", rename: Rename) -> None:
+    """Rename what has the old name still.
+
+    Raises:
+        snowflake.connector.errors.ProgrammingError: it cannot be renamed, and no other process has done it.
+    """
+    from snowflake.connector.errors import ProgrammingError
+
+    if rename.is_due(connection):
+        try:
+            connection.cursor().execute(rename.statement)
+        except ProgrammingError:
+            if rename.is_due(connection):
+                raise
