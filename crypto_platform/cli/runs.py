@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from dagster import Definitions, ExecuteInProcessResult
 
 # Asset stages of a feed's job in order; everything else of it is dbt's.
-STAGES = ("alpaca", "kafka", "raw")
 
 
 def feed_named(name: str) -> FeedSpec:
@@ -85,11 +84,11 @@ class Run:
 
 def materialize(
     order: Order,
-    stages: Sequence[str] = STAGES,
+    stages: Sequence[str] | None = None,
     tags: dict[str, str] | None = None,
     definitions: "Definitions | None" = None,
 ) -> Run:
-    """Run the feed's job over the order's days in this process; `stages` leaves out those before republishing.
+    """Run the feed's job over the order's days in this process, of what comes before dbt only `stages` where given.
 
     The job is that of the project, or of `definitions`. The systems must be up and `DAGSTER_HOME` set.
     """
@@ -99,9 +98,10 @@ def materialize(
 
     from crypto_platform.dagster_instance.run_days import range_tags
     from crypto_platform.definitions import defs
+    from crypto_platform.orchestration.asset_keys import STAGES, stage_key
 
     job = (definitions or defs()).resolve_job_def(order.feed)
-    skipped = [dg.AssetKey([stage, f"{order.feed}_bars"]) for stage in STAGES if stage not in stages]
+    skipped = [stage_key(order.feed, stage) for stage in STAGES if stages and stage not in stages]
     selected = [key for key in job.asset_layer.selected_asset_keys if key not in skipped] if skipped else None
     started = datetime.now(UTC)
     days = range_tags((order.start, order.end))
@@ -143,11 +143,13 @@ def materialize(
 
 
 def _stages(result: "ExecuteInProcessResult", seconds: dict[str, float], feed: str) -> list[Stage]:
+    from crypto_platform.orchestration.asset_keys import STAGES, stage_key
+
     metadata: dict[str, dict[str, Any]] = {}
     for event in result.get_asset_materialization_events():
         found = event.step_materialization_data.materialization.metadata
         metadata.setdefault(event.step_key or "", {k: v.value for k, v in found.items()})
-    names = {f"{stage}__{feed}_bars": stage for stage in STAGES}
+    names = {stage_key(feed, stage).to_python_identifier(): stage for stage in STAGES}
     return [Stage(names.get(step, "dbt"), seconds.get(step, 0.0), metadata[step]) for step in metadata]
 
 

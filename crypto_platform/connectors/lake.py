@@ -20,6 +20,8 @@ import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
 from crypto_platform.market.bars import SYMBOL_PATTERNS, Timeframe, check_feed
+from crypto_platform.market.data_source import again
+from crypto_platform.market.day_ranges import ONE_DAY
 
 SUFFIX = ".jsonl.zst"
 
@@ -99,8 +101,7 @@ class Lake:
             return _decode(packed, feed, timeframe, day)
         except (ValueError, KeyError, TypeError, AttributeError, OSError) as exc:
             raise LakeDayDamagedError(
-                f"{path} is damaged ({str(exc)[:100]}): remove it and materialise alpaca/{feed}_bars "
-                f"for {day} again, with all symbols"
+                f"{path} is damaged ({str(exc)[:100]}): remove it and run `{again(feed, day, day + ONE_DAY)}`"
             ) from exc
 
     def counts(self, feed: str, timeframe: str, day: date) -> dict[str, int]:
@@ -171,7 +172,7 @@ class Lake:
 
 
 def _missing(path: str, feed: str, day: date) -> LakeDayMissingError:
-    return LakeDayMissingError(f"the lake has no {path}: materialise alpaca/{feed}_bars for {day} first")
+    return LakeDayMissingError(f"the lake has no {path}: run `{again(feed, day, day + ONE_DAY)}`")
 
 
 def _digest(header: dict[str, Any], body: bytes) -> str:

@@ -15,7 +15,8 @@ _MADE = "# Made from the project's dagster.yaml and made again when that changes
 def dagster_home(settings: Settings) -> Path:
     """The folder to set DAGSTER_HOME to, with a `dagster.yaml` of the project's and where the storage is.
 
-    Postgres's address stays in the environment. A `dagster.yaml` of one's own that lies there already stays.
+    Postgres's address stays in the environment. A `dagster.yaml` of one's own that lies there already stays. What a
+    release before recorded is renamed once.
     """
     folder = (settings.dagster_home or settings.crypto_platform_home / "dagster").absolute()
     folder.mkdir(parents=True, exist_ok=True)
@@ -27,7 +28,28 @@ def dagster_home(settings: Settings) -> Path:
         with NamedTemporaryFile("w", dir=folder, prefix=".dagster.yaml.", delete=False) as file:
             file.write(content)
         Path(file.name).replace(path)
+    _rename_assets(folder)
     return folder
+
+
+def _rename_assets(folder: Path) -> None:
+    index, done = folder / "history" / "runs" / "index.db", folder / ".assets-renamed"
+    if index.exists() and not done.exists():
+        from crypto_platform.dagster_instance.renamed_assets import rename_assets, renamed
+
+        rename_assets(f"sqlite:///{index}", renamed())
+        done.touch()
+
+
+def main() -> None:
+    """Make the home, rename in Postgres what a release before recorded there, and print the home's path."""
+    settings = Settings()
+    home = dagster_home(settings)
+    if settings.dagster_postgres_url:
+        from crypto_platform.dagster_instance.renamed_assets import rename_assets, renamed
+
+        rename_assets(settings.dagster_postgres_url.get_secret_value(), renamed())
+    print(home)
 
 
 def _storage(settings: Settings, folder: Path) -> str:
@@ -41,4 +63,4 @@ def _storage(settings: Settings, folder: Path) -> str:
 
 
 if __name__ == "__main__":
-    print(dagster_home(Settings()))
+    main()

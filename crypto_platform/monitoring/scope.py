@@ -8,6 +8,7 @@ import dagster as dg
 from crypto_platform.dagster_instance.run_days import Days
 from crypto_platform.market.data_source import again
 from crypto_platform.market.feed_spec import feeds
+from crypto_platform.orchestration.asset_keys import STAGES, stage_key
 from crypto_platform.settings import Settings
 
 # A command that an error names: in backticks, else up to the end of the sentence or the line.
@@ -19,8 +20,13 @@ def feed_of(assets: Collection[dg.AssetKey], job: str = "") -> str:
     """The feed that a job or assets are of; empty when they are of none or of several."""
     if job in feeds():
         return job
-    names = {name for key in assets for name in feeds() if key.path[-1] in (f"{name}_bars", f"stg_{name}__bars")}
+    names = {name for key in assets for name in feeds() if key in _of_feed(name)}
     return names.pop() if len(names) == 1 else ""
+
+
+def _of_feed(feed: str) -> set[dg.AssetKey]:
+    """The feed's stages and its staging model; later models join the feeds."""
+    return {*(stage_key(feed, stage) for stage in STAGES), dg.AssetKey(["staging", f"stg_{feed}__bars"])}
 
 
 def rerun(feed: str, days: Days | None) -> str:

@@ -8,11 +8,12 @@ from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from crypto_platform.dagster_instance.run_days import Days
 from crypto_platform.market.day_ranges import Range
+from crypto_platform.orchestration.asset_keys import stage_key
 
 
 def last_stage(feed: str) -> dg.AssetKey:
     """The asset that says which days of a feed are there: what dbt still lacks, its next build takes in."""
-    return dg.AssetKey(["raw", f"{feed}_bars"])
+    return stage_key(feed, "raw")
 
 
 def materialised(instance: dg.DagsterInstance, feed: str) -> set[date]:

@@ -17,6 +17,7 @@ from crypto_platform.cli.source_option import Source
 from crypto_platform.connectors.lake import Lake
 from crypto_platform.connectors.snowflake.connection import connect
 from crypto_platform.ingestion.topic_load import accept_ledger_loss
+from crypto_platform.orchestration.asset_keys import stage_key
 from crypto_platform.settings import PROJECT_ROOT, Settings, use
 
 RECORDINGS = PROJECT_ROOT / "recordings"
@@ -61,7 +62,7 @@ def assert_is_one_run_of_the_feeds_job(run: Run, days: set[str]) -> None:
         assert record is not None
         assert record.job_name == run.order.feed
         assert record.status == dg.DagsterRunStatus.SUCCESS
-        for key in ("alpaca/crypto_bars", "kafka/crypto_bars", "raw/crypto_bars", "marts/fct_bars_1d"):
+        for key in ("alpaca/crypto_alpaca_bars", "kafka/crypto_bars_topic", "raw/crypto_bars", "marts/fct_bars_1d"):
             done = instance.get_materialized_partitions(dg.AssetKey.from_user_string(key))
             assert days <= done, key
         checks = instance.event_log_storage.get_asset_check_execution_history(
@@ -149,7 +150,7 @@ def test_days_without_a_session_are_counted_zeros_with_the_reason(platform: Sett
     assert run.ok, run.errors
     with dg.DagsterInstance.get() as instance:
         found = {}
-        for record in instance.fetch_materializations(dg.AssetKey(["alpaca", "us_equity_bars"]), limit=100).records:
+        for record in instance.fetch_materializations(stage_key("us_equity", "alpaca"), limit=100).records:
             assert record.asset_materialization
             metadata = record.asset_materialization.metadata
             found.setdefault(record.partition_key, metadata)

@@ -56,7 +56,7 @@ def test_a_file_cut_anywhere_is_damaged(lake: Lake) -> None:
     whole = file.read_bytes()
     for length in range(len(whole)):
         file.write_bytes(whole[:length])
-        with pytest.raises(LakeDayDamagedError, match="materialise alpaca/crypto_bars for 2026-03-01"):
+        with pytest.raises(LakeDayDamagedError, match="materialize --feed crypto --from 2026-03-01 --to 2026-03-02"):
             lake.read_day("crypto", "1Min", DAY)
 
 
@@ -92,7 +92,7 @@ def test_a_damaged_day_is_not_silently_replaced_by_some_symbols(lake: Lake) -> N
 
 def test_a_missing_day_names_what_to_materialise(lake: Lake) -> None:
     assert lake.days("crypto", "1Min") == []
-    with pytest.raises(LakeDayMissingError, match="materialise alpaca/crypto_bars for 2026-03-01"):
+    with pytest.raises(LakeDayMissingError, match="materialize --feed crypto --from 2026-03-01 --to 2026-03-02"):
         lake.read_day("crypto", "1Min", DAY)
 
 

@@ -11,11 +11,12 @@ import pytest
 
 from crypto_platform.alerting.alert import Alert
 from crypto_platform.alerting.book import Book
+from crypto_platform.orchestration.asset_keys import stage_key
 from crypto_platform.settings import Settings
 from crypto_platform_tests.alerting.conftest import Clock, Memory
 
 DAILY = dg.DailyPartitionsDefinition(start_date="2026-01-01")
-KAFKA, RAW = dg.AssetKey(["kafka", "crypto_bars"]), dg.AssetKey(["raw", "crypto_bars"])
+KAFKA, RAW = stage_key("crypto", "kafka"), stage_key("crypto", "raw")
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ def test_late_assets_are_told_by_group_until_all_are_fresh(instance: dg.DagsterI
     report(instance, KAFKA, FreshnessState.WARN)
     report(instance, RAW, FreshnessState.FAIL)
     report(instance, dg.AssetKey("facts"), FreshnessState.UNKNOWN)
-    assert look() == ["ERROR: kafka/crypto_bars, raw/crypto_bars are late · crypto"]
+    assert look() == ["ERROR: kafka/crypto_bars_topic, raw/crypto_bars are late · crypto"]
     [alert] = watched.open()
     assert alert.remediation == "crypto-platform materialize --feed crypto --from 2026-03-28 --to 2026-03-29"
     assert alert.link == "http://127.0.0.1:3000/locations/__repository__@crypto_platform/asset-groups/crypto"

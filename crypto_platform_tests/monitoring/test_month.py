@@ -18,6 +18,7 @@ from dagster._utils.error import SerializableErrorInfo
 from crypto_platform.market.feed_spec import feeds
 from crypto_platform.market.freshness import expected
 from crypto_platform.monitoring import checks, late_assets, runs, ticks
+from crypto_platform.orchestration.asset_keys import FACTS, stage_key
 from crypto_platform.orchestration.automation import daily as schedules
 from crypto_platform.orchestration.checks import freshness as feeds_freshness
 from crypto_platform.orchestration.checks.freshness import policy
@@ -31,7 +32,7 @@ from crypto_platform_tests.monitoring.test_ticks import state, tick
 
 # New York's clocks change on 8 March, London's on the 29th; the exchange is closed on Good Friday, 3 April.
 FIRST, LAST = date(2026, 3, 5), date(2026, 4, 6)
-FACTS = dg.AssetKey(["marts", "fct_bars"])
+
 LOOKS = ("00:52", "21:15")
 SENSOR = ticks.Declared("hears", "Hears what happens.")
 
@@ -59,10 +60,10 @@ class Month:
     def _assets(self) -> dg.Definitions:
         specs = [
             dg.AssetSpec(
-                [system, f"{name}_bars"], group_name=name, partitions_def=daily(), freshness_policy=policy([spec])
+                stage_key(name, stage), group_name=name, partitions_def=daily(), freshness_policy=policy([spec])
             )
             for name, spec in feeds().items()
-            for system in ("alpaca", "raw")
+            for stage in ("alpaca", "raw")
         ]
         facts = dg.AssetSpec(
             FACTS, group_name="marts", partitions_def=daily(), freshness_policy=policy(feeds().values())
@@ -195,7 +196,7 @@ def test_a_month_without_a_false_alarm_then_every_fault_without_a_miss(month: Mo
     def mend_backfill() -> None:
         for partition in ("2026-03-01", "2026-03-02"):
             instance.report_runless_asset_event(
-                dg.AssetMaterialization(dg.AssetKey(["kafka", "crypto_bars"]), partition=partition)
+                dg.AssetMaterialization(stage_key("crypto", "kafka"), partition=partition)
             )
 
     faults: dict[str, tuple[Callable[[], object], Callable[[], object], set[str]]] = {

@@ -38,10 +38,10 @@ def test_a_failed_run_is_told_with_what_mends_it(
 ) -> None:
     pipeline.broken = "kafka"
     run = pipeline.run(instance, "2026-03-01", "2026-03-03")
-    assert look() == ["ERROR: the run of crypto failed at kafka__crypto_bars · crypto, [2026-03-01, 2026-03-04)"]
+    assert look() == ["ERROR: the run of crypto failed at kafka__crypto_bars_topic · crypto, [2026-03-01, 2026-03-04)"]
     [alert] = watched.open()
     assert alert.cause == f"RuntimeError: {pipeline.error}"
-    assert alert.impact == "not made: kafka/crypto_bars, marts, raw/crypto_bars"
+    assert alert.impact == "not made: kafka/crypto_bars_topic, marts, raw/crypto_bars"
     assert alert.link == f"http://127.0.0.1:3000/runs/{run}"
     assert alert.remediation == "crypto-platform republish --feed crypto"
     assert alert.data_source == "simulated"
@@ -237,7 +237,7 @@ def test_a_backfill_whose_run_failed_is_told_with_it(
     instance.add_backfill(backfill(BulkActionStatus.COMPLETED_FAILED))
     assert sorted(title.split(" · ")[0] for title in look()) == [
         "ERROR: backfill abcdefgh failed",
-        "ERROR: the run of crypto failed at kafka__crypto_bars",
+        "ERROR: the run of crypto failed at kafka__crypto_bars_topic",
     ]
     assert {alert.impact.split("; ")[-1] for alert in watched.open()} == {
         "part of backfill abcdefgh",

@@ -15,12 +15,7 @@ from dagster._core.definitions.declarative_automation.operands.subset_automation
 )
 
 from crypto_platform.market.feed_spec import feeds
-
-STAGES = ("alpaca", "kafka", "raw")
-
-
-def stage_key(feed: str, stage: str) -> dg.AssetKey:
-    return dg.AssetKey([stage, f"{feed}_bars"])
+from crypto_platform.orchestration.asset_keys import STAGES, stage_key
 
 
 def after_stages(feed: str, stage: str) -> dg.AutomationCondition | None:

@@ -21,6 +21,7 @@ import dagster as dg
 from crypto_platform.dagster_instance.run_days import range_tags
 from crypto_platform.market.day_ranges import ONE_DAY, Range, days_in, ranges
 from crypto_platform.market.feed_spec import FeedSpec, feeds
+from crypto_platform.orchestration.asset_keys import GAPS
 from crypto_platform.orchestration.automation.never_requested import advice
 from crypto_platform.orchestration.history import in_flight, materialised
 from crypto_platform.settings import Settings
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
 
 REPAIR_TAG = "crypto_platform/repair"
-GAPS = dg.AssetKey(["marts", "fct_gaps"])
 # A day that still has the gap after so many runs has a reason that another run does not mend.
 MOST_ATTEMPTS = 3
 RUNS_A_TICK = 4

@@ -9,13 +9,12 @@ import dagster as dg
 from crypto_platform.connectors.snowflake import fact_checks
 from crypto_platform.market.data_source import again
 from crypto_platform.market.feed_spec import feeds
+from crypto_platform.orchestration.asset_keys import COMPLETENESS, FACTS
 from crypto_platform.orchestration.checks.stages import LISTED, Check, specs
 from crypto_platform.orchestration.metadata import records
 from crypto_platform.orchestration.partitions import days_of_run
 from crypto_platform.settings import settings
 
-FACTS = dg.AssetKey(["marts", "fct_bars"])
-COMPLETENESS = dg.AssetKey(["marts", "fct_completeness"])
 # What is looked at when the checks are executed without a run's days.
 RECENT = timedelta(days=31)
 

@@ -19,11 +19,11 @@ from crypto_platform.market import freshness
 from crypto_platform.market.bars import Timeframe
 from crypto_platform.market.data_source import moves_on
 from crypto_platform.market.feed_spec import FeedSpec, feeds
+from crypto_platform.orchestration.asset_keys import FACTS, stage_key
 from crypto_platform.settings import settings
 
 # From a session to the next: over a weekend with a holiday before or after it.
 LONGEST_CLOSURE = timedelta(days=4)
-FACTS = dg.AssetKey(["marts", "fct_bars"])
 NOT_JUDGED = (
     "Not judged: the bars are recordings, which end some day. With SANDBOX_SIMULATED or APCA_API_DATA_URL set they are "
     "judged by the clock."
@@ -68,12 +68,8 @@ class Watched:
 
 def watched() -> list[Watched]:
     """Each feed's ledger and its part of the facts."""
-    ledgers = [Watched(feed, _ledger(feed), "is_fresh") for feed in feeds()]
+    ledgers = [Watched(feed, stage_key(feed, "raw"), "is_fresh") for feed in feeds()]
     return ledgers + [Watched(feed, FACTS, f"{feed}_is_fresh") for feed in feeds()]
-
-
-def _ledger(feed: str) -> dg.AssetKey:
-    return dg.AssetKey(["raw", f"{feed}_bars"])
 
 
 def asset_checks() -> list[dg.AssetChecksDefinition]:
@@ -124,7 +120,7 @@ def judge(
         newest = None
         if expectation and not there[watch]:
             # Of the facts, which all feeds share, another feed's day may be the newest.
-            days = [_newest_day(instance, asset) for asset in {watch.asset, _ledger(watch.feed)}]
+            days = [_newest_day(instance, asset) for asset in {watch.asset, stage_key(watch.feed, "raw")}]
             newest = min((day for day in days if day), default=None)
         verdict = freshness.judge(watch.feed, specs[watch.feed], at, newest, there[watch], bars.get(watch, {}))
         found[watch] = _of_verdict(watch, verdict)

@@ -13,6 +13,7 @@ from crypto_platform.ingestion.progress import reporter
 from crypto_platform.market.bars import Timeframe, check_feed, topic
 from crypto_platform.market.feed_spec import FeedSpec, check_selection, feeds
 from crypto_platform.market.sessions import reason_without_bars
+from crypto_platform.orchestration.asset_keys import stage_key
 from crypto_platform.orchestration.automation.follow import after_stages
 from crypto_platform.orchestration.checks import stages
 from crypto_platform.orchestration.checks.freshness import policy, watched
@@ -60,8 +61,8 @@ class BarFeed(dg.Component):
         )
         return dg.Definitions(assets=assets, jobs=[job])
 
-    def _key(self, system: str) -> dg.AssetKey:
-        return dg.AssetKey([system, f"{self.name}_bars"])
+    def _key(self, stage: str) -> dg.AssetKey:
+        return stage_key(self.name, stage)
 
     def _options(self, system: str) -> dict[str, Any]:
         return {

@@ -10,6 +10,7 @@ import dagster as dg
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES as UNFINISHED
 
 from crypto_platform.market.bars import topic
+from crypto_platform.orchestration.asset_keys import stage_key
 from crypto_platform.orchestration.feeds.component import FEED_TAG
 from crypto_platform.orchestration.resources import KafkaResource, SparkConnectResource
 from crypto_platform.settings import Settings, settings
@@ -31,7 +32,7 @@ def drain_job(feed: str) -> dg.JobDefinition:
         report = topic_load.load(kafka.settings, feed, context.run.run_id, spark=lambda: pyspark.spark_session)
         found = report.metadata()
         found.pop("duration_by_step")
-        context.log_event(dg.AssetObservation(dg.AssetKey(["raw", f"{feed}_bars"]), metadata=found))
+        context.log_event(dg.AssetObservation(stage_key(feed, "raw"), metadata=found))
 
     @dg.job(
         name=f"{feed}_topic_load",

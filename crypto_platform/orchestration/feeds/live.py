@@ -7,10 +7,10 @@ import orjson
 import requests
 
 from crypto_platform.market.data_source import origin
+from crypto_platform.orchestration.asset_keys import LIVE_PRICES
 from crypto_platform.orchestration.metadata import records
 from crypto_platform.settings import LOOPBACK, Settings, settings
 
-VIEW = dg.AssetKey(["marts", "live_prices"])
 EVERY_SECONDS = 30
 ANSWERS_SECONDS = 2.0
 # Symbols whose price is a number of its own, which the UI plots; the table has more.
@@ -49,7 +49,7 @@ def evaluate(settings: Settings, cursor: str | None) -> dg.SensorResult | dg.Ski
     prices = _prices(settings)
     if prices is None:
         return dg.SkipReason("MARTS.LIVE_PRICES is not there yet: the first build of dbt makes it")
-    observed = dg.AssetObservation(VIEW, metadata=_metadata(prices, feeds, origin(settings)))
+    observed = dg.AssetObservation(LIVE_PRICES, metadata=_metadata(prices, feeds, origin(settings)))
     return dg.SensorResult(asset_events=[observed], cursor=loaded)
 
 

@@ -10,7 +10,7 @@ import pytest
 from crypto_platform.dagster_instance.run_days import range_tags
 from crypto_platform.definitions import defs
 from crypto_platform.market.day_ranges import days_in
-from crypto_platform.orchestration.automation.follow import stage_key
+from crypto_platform.orchestration.asset_keys import stage_key
 
 OLD = (date(2025, 5, 5), date(2025, 5, 8))
 
@@ -84,7 +84,7 @@ def alone(ticks: Ticks, key: dg.AssetKey) -> None:
 
 def test_an_old_day_of_the_first_stage_is_followed_by_all_the_others_at_once(ticks: Ticks) -> None:
     alone(ticks, stage_key("crypto", "alpaca"))
-    wanted = {"kafka/crypto_bars", "raw/crypto_bars", *dbt_assets(ticks.definitions)}
+    wanted = {"kafka/crypto_bars_topic", "raw/crypto_bars", *dbt_assets(ticks.definitions)}
     # All days and all assets in the one tick, though the other feed has none of these days.
     assert ticks.tick() == dict.fromkeys(wanted, days())
     assert ticks.tick() == {}

@@ -8,6 +8,7 @@ from crypto_platform.cli.runs import Order, materialize
 from crypto_platform.cli.source_option import Source
 from crypto_platform.connectors.snowflake.connection import connect
 from crypto_platform.market.feed_spec import feeds
+from crypto_platform.orchestration.asset_keys import GAPS
 from crypto_platform.orchestration.automation import repair
 from crypto_platform.orchestration.automation.never_requested import advice
 from crypto_platform.orchestration.automation.repair import Gap, Repair, State
@@ -88,14 +89,14 @@ def test_a_look_is_taken_when_dbt_judged_anew_or_a_repair_failed() -> None:
         state = State.of(None)
         first = repair.tick(instance, "us_equity", state, gaps, now, SETTINGS)
         assert (first.repairs, looks) == ([], [])
-        instance.report_runless_asset_event(dg.AssetMaterialization(repair.GAPS, partition="2026-05-04"))
+        instance.report_runless_asset_event(dg.AssetMaterialization(GAPS, partition="2026-05-04"))
         second = repair.tick(instance, "us_equity", first.state, gaps, now, SETTINGS)
         assert len(second.repairs) == 1
         # It failed before dbt: no new build, and another attempt.
         third = repair.tick(instance, "us_equity", State.of(second.state.cursor), gaps, now, SETTINGS)
         assert third.state.attempts == {"SPY 2026-05-04": 2}
         # It came to an end, and the gap is closed.
-        instance.report_runless_asset_event(dg.AssetMaterialization(repair.GAPS, partition="2026-05-04"))
+        instance.report_runless_asset_event(dg.AssetMaterialization(GAPS, partition="2026-05-04"))
         fourth = repair.tick(instance, "us_equity", third.state, none, now, SETTINGS)
         assert (fourth.repairs, fourth.state.attempts) == ([], {})
         fifth = repair.tick(instance, "us_equity", fourth.state, gaps, now, SETTINGS)
@@ -120,7 +121,7 @@ def test_days_that_were_never_requested_are_left_to_a_person_who_is_told_what_th
         never("NVDA", "2026-05-20 13:30", "2026-05-20 20:00"),
     ]
     with dg.instance_for_test() as instance:
-        instance.report_runless_asset_event(dg.AssetMaterialization(repair.GAPS, partition="2026-05-04"))
+        instance.report_runless_asset_event(dg.AssetMaterialization(GAPS, partition="2026-05-04"))
 
         def tick(state: State, settings: Settings) -> repair.Tick:
             return repair.tick(instance, "us_equity", state, lambda: found, datetime(2026, 5, 20, tzinfo=UTC), settings)

@@ -8,7 +8,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from crypto_platform.connectors.snowflake.connection import connect
-from crypto_platform.orchestration.feeds.live import VIEW, evaluate, live_sensor
+from crypto_platform.orchestration.asset_keys import LIVE_PRICES
+from crypto_platform.orchestration.feeds.live import evaluate, live_sensor
 from crypto_platform.sandbox.ports import free_ports
 from crypto_platform.settings import Settings
 from crypto_platform.streaming.metrics import serving
@@ -52,7 +53,7 @@ def test_the_last_prices_move_in_the_metadata(settings: Settings, state: dict[st
         assert isinstance(told, dg.SensorResult)
         (observed,) = told.asset_events
         assert isinstance(observed, dg.AssetObservation)
-        assert observed.asset_key == VIEW
+        assert observed.asset_key == LIVE_PRICES
         found = {name: value.value for name, value in observed.metadata.items()}
         assert found["last price of BTC/USD"] == price
         assert (found["age of BTC/USD, s"], found["messages of crypto that wait"], found["symbols"]) == (3, 7, 2)

@@ -1,0 +1,17 @@
+"""The keys of the assets that code names; dbt's are `<layer>/<model>` (`dbt.translator`)."""
+
+import dagster as dg
+
+# A feed's stages in their order, with the asset of each; the last is the table that dbt knows as a source.
+_STAGES = {"alpaca": "{feed}_alpaca_bars", "kafka": "{feed}_bars_topic", "raw": "{feed}_bars"}
+STAGES = tuple(_STAGES)
+
+FACTS = dg.AssetKey(["marts", "fct_bars"])
+COMPLETENESS = dg.AssetKey(["marts", "fct_completeness"])
+GAPS = dg.AssetKey(["marts", "fct_gaps"])
+LIVE_PRICES = dg.AssetKey(["marts", "live_prices"])
+
+
+def stage_key(feed: str, stage: str) -> dg.AssetKey:
+    """The asset of a feed's stage, such as `kafka/crypto_bars_topic`."""
+    return dg.AssetKey([stage, _STAGES[stage].format(feed=feed)])
