@@ -94,8 +94,8 @@ def materialize(
     """
     # Dagster and dbt's part of it are seconds of imports that `--help` should not pay.
     import dagster as dg
-    from dagster._core.storage.tags import MAX_RETRIES_TAG
 
+    from crypto_platform.dagster_instance.internals import MAX_RETRIES_TAG
     from crypto_platform.dagster_instance.run_days import range_tags
     from crypto_platform.definitions import defs
     from crypto_platform.orchestration.asset_keys import STAGES, stage_key

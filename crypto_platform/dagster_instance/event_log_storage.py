@@ -14,12 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster._core.events import ASSET_CHECK_EVENTS
-from dagster._core.storage.event_log import SqlEventLogStorage, SqliteEventLogStorage
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
-from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
-from dagster._serdes import ConfigurableClassData
 from sqlalchemy import Connection, Engine, StaticPool, create_engine, event, inspect
+
+from crypto_platform.dagster_instance.internals import (
+    ASSET_CHECK_EVENTS,
+    INDEX_SHARD_NAME,
+    SQLITE_BUSY_TIMEOUT_SECONDS,
+    ConfigurableClassData,
+    SqlEventLogStorage,
+    SqliteEventLogStorage,
+)
 
 # Events of one kind, such as an asset's materialisations, that Dagster hands over together.
 BATCH_SIZE = 1_000

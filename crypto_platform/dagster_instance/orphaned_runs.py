@@ -32,7 +32,7 @@ def tags_of_this_process() -> dict[str, str]:
 
 def has_remote_code_server(run: "DagsterRun") -> bool:
     """Whether the code server that executes the run is on another host, whoever launched it."""
-    from dagster._core.storage.tags import GRPC_INFO_TAG
+    from crypto_platform.dagster_instance.internals import GRPC_INFO_TAG
 
     return json.loads(run.tags.get(GRPC_INFO_TAG, "{}")).get("host", "localhost") not in _LOOPBACK
 

@@ -10,11 +10,15 @@ import threading
 from typing import TYPE_CHECKING
 
 import dagster as dg
-from dagster._core.errors import DagsterUserCodeUnreachableError
-from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, WorkerStatus
-from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
-from dagster._serdes import deserialize_value
 
+from crypto_platform.dagster_instance.internals import (
+    CanCancelExecutionRequest,
+    CanCancelExecutionResult,
+    CheckRunHealthResult,
+    DagsterUserCodeUnreachableError,
+    LaunchRunContext,
+    WorkerStatus,
+)
 from crypto_platform.dagster_instance.orphaned_runs import (
     GONE,
     has_remote_code_server,
@@ -75,4 +79,4 @@ class WatchedRunLauncher(dg.DefaultRunLauncher):
             answer = client.can_cancel_execution(CanCancelExecutionRequest(run_id=run.run_id), timeout=10)
         except DagsterUserCodeUnreachableError:
             return False
-        return not deserialize_value(answer, CanCancelExecutionResult).can_cancel
+        return not dg.deserialize_value(answer, CanCancelExecutionResult).can_cancel

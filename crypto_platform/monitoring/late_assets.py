@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import dagster as dg
-from dagster._core.definitions.freshness import FreshnessState, FreshnessStateRecord
 
 from crypto_platform.alerting.alert import Alert, Severity
 from crypto_platform.alerting.book import Book
+from crypto_platform.dagster_instance.internals import FreshnessState, FreshnessStateRecord
 from crypto_platform.dagster_instance.run_days import Days
 from crypto_platform.market.data_source import moves_on, origin
 from crypto_platform.market.feed_spec import feeds

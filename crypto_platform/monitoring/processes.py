@@ -9,12 +9,14 @@ from typing import Protocol
 
 import dagster as dg
 import requests
-from dagster._core.errors import DagsterUserCodeUnreachableError
-from dagster._core.scheduler.instigation import SensorInstigatorData
-from dagster._grpc.client import DagsterGrpcClient
 
 from crypto_platform.alerting.alert import Alert, Severity
 from crypto_platform.dagster_instance.graphql import session
+from crypto_platform.dagster_instance.internals import (
+    DagsterGrpcClient,
+    DagsterUserCodeUnreachableError,
+    SensorInstigatorData,
+)
 from crypto_platform.monitoring import ticks
 from crypto_platform.monitoring.scope import restart
 from crypto_platform.monitoring.ui import Links

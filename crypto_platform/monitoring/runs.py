@@ -7,14 +7,18 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import orjson
-from dagster._core.events import StepFailureData
-from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
-from dagster._core.storage.event_log.base import EventLogCursor
-from dagster._core.storage.tags import BACKFILL_ID_TAG, WILL_RETRY_TAG
-from dagster._utils.error import SerializableErrorInfo
 
 from crypto_platform.alerting.alert import Alert, Severity
 from crypto_platform.alerting.book import Book, Changes
+from crypto_platform.dagster_instance.internals import (
+    BACKFILL_ID_TAG,
+    WILL_RETRY_TAG,
+    BulkActionStatus,
+    EventLogCursor,
+    PartitionBackfill,
+    SerializableErrorInfo,
+    StepFailureData,
+)
 from crypto_platform.dagster_instance.run_days import Days
 from crypto_platform.market.data_source import origin
 from crypto_platform.monitoring.scope import command_in, feed_of, first_line, rerun

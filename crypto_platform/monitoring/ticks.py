@@ -5,18 +5,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
-from dagster._core.definitions.run_request import InstigatorType
-from dagster._core.scheduler.instigation import (
-    InstigatorState,
-    InstigatorTick,
-    ScheduleInstigatorData,
-    SensorInstigatorData,
-    TickStatus,
-)
-from dagster._utils.schedules import cron_string_iterator
 
 from crypto_platform.alerting.alert import Alert, Severity
 from crypto_platform.alerting.book import Book
+from crypto_platform.dagster_instance.internals import (
+    InstigatorState,
+    InstigatorTick,
+    InstigatorType,
+    ScheduleInstigatorData,
+    SensorInstigatorData,
+    TickStatus,
+    cron_string_iterator,
+)
 from crypto_platform.monitoring.scope import first_line, restart
 from crypto_platform.monitoring.ui import Links
 from crypto_platform.settings import Settings

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from datetime import date
 
 import dagster as dg
-from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
+from crypto_platform.dagster_instance.internals import NOT_FINISHED_STATUSES
 from crypto_platform.dagster_instance.run_days import Days
 from crypto_platform.market.day_ranges import Range
 from crypto_platform.orchestration.asset_keys import stage_key

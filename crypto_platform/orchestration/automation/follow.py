@@ -9,11 +9,8 @@ from functools import reduce
 from operator import or_
 
 import dagster as dg
-from dagster._core.asset_graph_view.entity_subset import EntitySubset
-from dagster._core.definitions.declarative_automation.operands.subset_automation_condition import (
-    SubsetAutomationCondition,
-)
 
+from crypto_platform.dagster_instance.internals import EntitySubset, SubsetAutomationCondition
 from crypto_platform.market.feed_spec import feeds
 from crypto_platform.orchestration.asset_keys import STAGES, stage_key
 

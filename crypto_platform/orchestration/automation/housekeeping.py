@@ -19,8 +19,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
-from dagster._core.storage.dagster_run import FINISHED_STATUSES
 
+from crypto_platform.dagster_instance.internals import FINISHED_STATUSES
 from crypto_platform.ingestion.topic_load import drop_stale_folders
 from crypto_platform.market.feed_spec import feeds
 from crypto_platform.settings import Settings

@@ -7,8 +7,8 @@ import json
 import time
 
 import dagster as dg
-from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES as UNFINISHED
 
+from crypto_platform.dagster_instance.internals import NOT_FINISHED_STATUSES as UNFINISHED
 from crypto_platform.market.bars import topic
 from crypto_platform.orchestration.asset_keys import stage_key
 from crypto_platform.orchestration.feeds.component import FEED_TAG

@@ -1,0 +1,82 @@
+"""Dagster's names that are not public: all that this project uses, from here alone.
+
+A new release may move or change them: this module is then the one to look at, with its test.
+"""
+
+from dagster._core.asset_graph_view.entity_subset import EntitySubset
+from dagster._core.definitions.declarative_automation.operands.subset_automation_condition import (
+    SubsetAutomationCondition,
+)
+from dagster._core.definitions.freshness import FreshnessState, FreshnessStateRecord
+from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.errors import DagsterUserCodeUnreachableError
+from dagster._core.events import ASSET_CHECK_EVENTS, StepFailureData
+from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
+from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, WorkerStatus
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorTick,
+    ScheduleInstigatorData,
+    SensorInstigatorData,
+    TickStatus,
+)
+from dagster._core.storage.dagster_run import FINISHED_STATUSES, NOT_FINISHED_STATUSES
+from dagster._core.storage.event_log import SqlEventLogStorage, SqliteEventLogStorage
+from dagster._core.storage.event_log.base import EventLogCursor
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
+from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    BACKFILL_ID_TAG,
+    GRPC_INFO_TAG,
+    MAX_RETRIES_TAG,
+    PARTITION_NAME_TAG,
+    WILL_RETRY_TAG,
+)
+from dagster._grpc.client import DagsterGrpcClient
+from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
+from dagster._serdes import ConfigurableClassData
+from dagster._utils.error import SerializableErrorInfo
+from dagster._utils.schedules import cron_string_iterator
+
+__all__ = [
+    "ASSET_CHECK_EVENTS",
+    "ASSET_PARTITION_RANGE_END_TAG",
+    "ASSET_PARTITION_RANGE_START_TAG",
+    "BACKFILL_ID_TAG",
+    "FINISHED_STATUSES",
+    "GRPC_INFO_TAG",
+    "INDEX_SHARD_NAME",
+    "MAX_RETRIES_TAG",
+    "NOT_FINISHED_STATUSES",
+    "PARTITION_NAME_TAG",
+    "SQLITE_BUSY_TIMEOUT_SECONDS",
+    "WILL_RETRY_TAG",
+    "BulkActionStatus",
+    "CanCancelExecutionRequest",
+    "CanCancelExecutionResult",
+    "CheckRunHealthResult",
+    "ConfigurableClassData",
+    "DagsterGrpcClient",
+    "DagsterUserCodeUnreachableError",
+    "EntitySubset",
+    "EventLogCursor",
+    "FreshnessState",
+    "FreshnessStateRecord",
+    "InstigatorState",
+    "InstigatorTick",
+    "InstigatorType",
+    "LaunchRunContext",
+    "PartitionBackfill",
+    "ScheduleInstigatorData",
+    "SensorInstigatorData",
+    "SerializableErrorInfo",
+    "SqlEventLogStorage",
+    "SqliteEventLogStorage",
+    "StepFailureData",
+    "SubsetAutomationCondition",
+    "TickStatus",
+    "WorkerStatus",
+    "cron_string_iterator",
+]
