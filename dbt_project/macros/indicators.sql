@@ -12,7 +12,7 @@
   `since`: SQL for the first day that is asked for, for a model that is not incremental.
 #}
 {% macro indicators(relation, bar, since=none) -%}
-  {%- set changed_from = none if since else increment_start(increment(relation)) -%}
+  {%- set changed_from = none if since else increment_start(incremental_window(relation)) -%}
   {%- set first_day = since or (none if changed_from is none else "'" ~ changed_from ~ "'") -%}
   {%- set block = bars_in_block() -%}
   {%- set ema = {12: 'cast(11 as float) / 13', 26: 'cast(25 as float) / 27'} -%}

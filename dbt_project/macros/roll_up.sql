@@ -9,7 +9,7 @@
 {% macro roll_up(seconds, bars=none) -%}
   {%- set base = bars or ref('fct_bars') -%}
   {%- set daily = seconds == 86400 -%}
-  {%- set increment = increment(base) -%}
+  {%- set increment = incremental_window(base) -%}
   {%- set bucket = 'bar_date' if daily else 'bar_start' -%}
 with
 

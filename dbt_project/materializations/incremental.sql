@@ -14,7 +14,7 @@
     {% call statement('main') %}{{ create_table_as(false, target, compiled_code) }}{% endcall %}
     {% do persist_docs(target, model) %}
   {% elif days is none %}
-    {% do exceptions.raise_compiler_error(this ~ " does not say which days it replaces: see the macro `replaces`") %}
+    {% do exceptions.raise_compiler_error(this ~ " does not say which days it replaces: see the macro `replace_predicate`") %}
   {% elif days == 'false' %}
     {% call noop_statement('main', message='NO NEW DAYS', code='SUCCESS', rows_affected=0) %}{{ compiled_code }}{% endcall %}
   {% else %}

@@ -1,5 +1,5 @@
 {{ config(materialized='incremental') }}
-{% set increment = increment(staging_views()) %}
+{% set increment = incremental_window(staging_views()) %}
 with
 
 versions as (

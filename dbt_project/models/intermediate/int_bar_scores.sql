@@ -1,5 +1,5 @@
 {{ config(materialized='incremental') }}
-{% set increment = increment(ref('fct_bars_1h')) %}
+{% set increment = incremental_window(ref('fct_bars_1h')) %}
 {% do replace_predicate(in_increment(increment, 'bar_date', days_after=30)) %}
 with
 

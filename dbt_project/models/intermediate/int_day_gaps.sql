@@ -1,5 +1,5 @@
 {{ config(materialized='incremental') }}
-{% set increment = increment(ref('fct_bars')) %}
+{% set increment = incremental_window(ref('fct_bars')) %}
 with
 
 bars as (

@@ -1,5 +1,5 @@
 {{ config(materialized='incremental') }}
-{% set first_day = increment_start(increment(ref('fct_bars_1d'))) %}
+{% set first_day = increment_start(incremental_window(ref('fct_bars_1d'))) %}
 with
 
 closes as (

@@ -4,7 +4,7 @@
         cluster_by=['bar_date'] if target.name == 'snowflake' else none
     )
 }}
-{% set increment = increment(staging_views()) %}
+{% set increment = incremental_window(staging_views()) %}
 
 with
 

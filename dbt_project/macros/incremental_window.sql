@@ -6,16 +6,16 @@
   `relations`: what the model reads, a relation or one per feed ({feed: relation}); it has the columns `feed`, `bar_date`
   and `loaded_at`, and so has the model.
   Returns `none` for everything (first build, full refresh), otherwise
-    ranges   [(from, to), …] of bar_date, half-open
-    seen     per feed the newest `loaded_at` looked at. A load that commits between this look and the model's
-             reading is left out of both by `already_seen`, and the next build finds it.
+    ranges            [(from, to), …] of bar_date, half-open
+    high_watermarks   per feed the newest `loaded_at` looked at. A load that commits between this look and the model's
+                      reading is left out of both by `before_high_watermark`, and the next build finds it.
   `loaded_at` grows from load to load of a feed, in whole microseconds.
 #}
-{% macro increment(relations) %}
+{% macro incremental_window(relations) %}
   {% if not execute or not is_incremental() %}{{ return(none) }}{% endif %}
-  {% set seen = {} %}
+  {% set high_watermarks = {} %}
   {% for row in run_query("select feed, max(loaded_at) as loaded_at from " ~ this ~ " group by feed") %}
-    {% do seen.update({row[0]: row[1]}) %}
+    {% do high_watermarks.update({row[0]: row[1]}) %}
   {% endfor %}
   {% set days = window_days() %}
   {% set looks = [] %}
@@ -23,14 +23,14 @@
     {% set relation = relations if relations.identifier is defined else relations[feed] %}
     {% do looks.append(
       "select '" ~ feed ~ "' as feed, bar_date, max(loaded_at) as loaded_at from " ~ relation ~ " where feed = '" ~ feed
-      ~ "' and loaded_at > cast('" ~ seen.get(feed, '1970-01-01') ~ "' as timestamp_ntz) group by bar_date"
+      ~ "' and loaded_at > cast('" ~ high_watermarks.get(feed, '1970-01-01') ~ "' as timestamp_ntz) group by bar_date"
     ) %}
   {% endfor %}
   {% for row in run_query(looks | join(" union all ")) %}
     {% do days.append(row[1]) %}
-    {% if row[0] not in seen or row[2] > seen[row[0]] %}{% do seen.update({row[0]: row[2]}) %}{% endif %}
+    {% if row[0] not in high_watermarks or row[2] > high_watermarks[row[0]] %}{% do high_watermarks.update({row[0]: row[2]}) %}{% endif %}
   {% endfor %}
-  {% set increment = {"ranges": ranges_of(days), "seen": seen} %}
+  {% set increment = {"ranges": ranges_of(days), "high_watermarks": high_watermarks} %}
   {% do replace_predicate(in_increment(increment, 'bar_date')) %}
   {{ return(increment) }}
 {% endmacro %}
@@ -99,13 +99,13 @@ false
 {%- endmacro %}
 
 
-{# SQL: the row was there when `increment` looked. #}
+{# SQL: the row was there when `incremental_window` looked. #}
 {% macro before_high_watermark(increment) -%}
   {%- if increment is none -%}
 true
   {%- else -%}
 loaded_at <= case feed
-    {%- for feed, loaded_at in increment.seen.items() %}
+    {%- for feed, loaded_at in increment.high_watermarks.items() %}
     when '{{ feed }}' then cast('{{ loaded_at }}' as timestamp_ntz)
     {%- endfor %}
     else cast('1970-01-01' as timestamp_ntz)

@@ -16,8 +16,8 @@
 
 
 {#
-  Tell the materialization which days this build writes anew: SQL over `bar_date`. `increment` and `increment_start` do; a
-  model that writes other days than these says so itself.
+  Tell the materialization which days this build writes anew: SQL over `bar_date`. `incremental_window` and
+  `increment_start` do; a model that writes other days than these says so itself.
 #}
 {% macro replace_predicate(days) %}
   {% if execute %}{% do config.model.config.meta.update({'replaces': days}) %}{% endif %}
