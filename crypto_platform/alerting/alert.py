@@ -21,7 +21,7 @@ class Alert(BaseModel):
     """One condition, as its message has it.
 
     `fingerprint` says which condition it is and stays the same for as long as it lasts; `kind` is its name in
-    docs/alerts.md. Fields that do not apply are empty and left out of the message.
+    docs/reference/alerts.md. Fields that do not apply are empty and left out of the message.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 # A job's, which also limits how many runs of a feed there are at once (dagster.yaml).
 FEED_TAG = "crypto_platform/feed"
-# The year of ten symbols went through at 49,000 a second (docs/performance.md).
+# The year of ten symbols went through at 49,000 a second (docs/explanation/performance.md).
 LEAST_BARS_PER_SECOND = 2_000
 # From being told to end to being killed.
 GRACE_SECONDS = 20.0

@@ -17,7 +17,7 @@ _DESCRIPTIONS = {
     "raw": "Every version of every bar in `{table}`, drained from the topic; nothing is overwritten.\n\n"
     'Look: `crypto-platform sql "select * from {table} order by bar_start desc limit 10"`',
 }
-_DOCS = "\n\nWhat its metadata and checks mean: docs/dagster.md. What to do when it fails: docs/operations.md."
+_DOCS = "\n\nWhat its metadata and checks mean: docs/reference/dagster.md. What to do when it fails: docs/runbooks."
 
 
 def described(stage: str, feed: str, spec: FeedSpec) -> dict[str, Any]:
