@@ -1,8 +1,8 @@
 # Everything a fresh clone needs is Python 3.11, 3.12 or 3.13 and make; `make help` lists what there is.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup parts superset prerequisites browser demo up dashboard dashboard-check docs test test-unit check changed format \
-	lock bench drill soak clean
+.PHONY: help setup parts superset prerequisites browser demo up dashboard dashboard-check docs dbt-docs test test-unit check changed \
+	format lock bench drill soak clean
 
 CRYPTO_PLATFORM_HOME ?= .crypto_platform
 VENV := .venv
@@ -28,6 +28,9 @@ MANIFEST := dbt_project/target/manifest.json
 DBT_FILES := $(shell find dbt_project -type f -not -path '*/target/*' -not -path '*/logs/*' -not -name '.user.yml')
 COMPILE := $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-annotate --no-header --quiet
+
+# Without its banner, as long as a screen, that Material for MkDocs is maintained until May 2027.
+MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
 
 # Dagster and the tests start `dbt` by its name.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -55,7 +58,10 @@ dashboard: superset ## Apache Superset with the dashboards, until Ctrl-C; prints
 dashboard-check: superset ## Open every dashboard of an empty Superset in Chromium
 	@$(BIN)/crypto-platform dashboard check
 
-docs: setup ## dbt's site of the models, with lineage and columns, on loopback until Ctrl-C
+docs: setup ## The documentation as a site on http://127.0.0.1:8000, until Ctrl-C
+	@$(MKDOCS) serve
+
+dbt-docs: setup ## dbt's site of the models, with lineage and columns, on loopback until Ctrl-C
 	@$(BIN)/crypto-platform dbt-docs
 
 # A worker a core: each has systems of its own, which more would only take the cores from; SEED=7 shuffles the tests.
@@ -75,12 +81,13 @@ browser: ## Install Chromium for the tests of web pages, where Debian's packages
 	      "\`brew install chromium\` (macOS)."; exit 1; } >&2; \
 	  apt-get update --quiet=2 && apt-get install --yes --quiet=2 --no-install-recommends chromium fonts-dejavu-core; }
 
-check: setup ## Style, types, who imports whom, and SQL style
+check: setup ## Style, types, who imports whom, SQL style, and the documentation's links
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/sqlfluff lint dbt_project
+	$(MKDOCS) build --strict
 
 changed: setup ## Build the dbt models that differ from main, and what depends on them, on empty tables
 	@$(BIN)/python -m crypto_platform_tests.dbt_project.changed
