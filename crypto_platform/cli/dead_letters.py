@@ -1,4 +1,4 @@
-"""`crypto-platform dead-letters`: what was refused, why, and once more."""
+"""`crypto-platform dead-letters`: what was rejected, why, and its replay."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,13 +16,13 @@ Reason = Annotated[str, typer.Option("--reason", help="Only those whose reason c
 All = Annotated[bool, typer.Option("--all", help="Those that were replayed already as well.")]
 
 app = typer.Typer(
-    name="dead-letters", no_args_is_help=True, help="Messages that the load or Kafka refused: list, show, replay."
+    name="dead-letters", no_args_is_help=True, help="Messages that the load or Kafka rejected: list, show, replay."
 )
 
 
 @app.command("list")
 def list_(feed: Feeds = None, reason: Reason = "", all_: All = False) -> None:
-    """Count what was refused, by feed and reason.
+    """Count the dead letters, by feed and reason.
 
     Example: crypto-platform dead-letters list
     """
@@ -32,11 +32,11 @@ def list_(feed: Feeds = None, reason: Reason = "", all_: All = False) -> None:
         kinds = dead_letters.count(effective, names, reason, all_)
         for kind in kinds:
             typer.echo(
-                f"{kind.feed}\trefused by {'the load' if kind.origin == 'load' else 'Kafka'}\t{kind.letters}\t"
+                f"{kind.feed}\trejected by {'the load' if kind.origin == 'load' else 'Kafka'}\t{kind.letters}\t"
                 f"{kind.reason}\t{kind.first_at:%Y-%m-%d %H:%M:%S} to {kind.last_at:%Y-%m-%d %H:%M:%S} UTC"
             )
         if not kinds:
-            typer.echo("Nothing was refused.")
+            typer.echo("No dead letters.")
 
 
 @app.command()
@@ -46,7 +46,7 @@ def show(
     all_: All = False,
     limit: Annotated[int, typer.Option(help="How many.", min=1)] = 20,
 ) -> None:
-    """Show refused messages with their bytes as text, the oldest first.
+    """Show dead letters with their bytes as text, the oldest first.
 
     Example: crypto-platform dead-letters show --reason "high is below low"
     """
@@ -69,7 +69,7 @@ def show(
 
 @app.command()
 def replay(feed: Feeds = None, reason: Reason = "", all_: All = False) -> None:
-    """Publish refused messages again, to be judged anew; the next load takes them up. Recorded in RAW.REPLAYS.
+    """Publish dead letters again; the next load validates them again. Recorded in RAW.REPLAYS.
 
     Example: crypto-platform dead-letters replay --feed crypto --reason "in the future"
     """
@@ -95,7 +95,7 @@ def replay(feed: Feeds = None, reason: Reason = "", all_: All = False) -> None:
 
 @contextmanager
 def _systems(feed: list[str] | None) -> "Iterator[tuple[Settings, list[str]]]":
-    """Kafka and Snowflake, up, and the names of the feeds that are asked for."""
+    """Kafka and Snowflake, up, and the names of the feeds that are requested."""
     from rich.console import Console
 
     from crypto_platform.cli.runs import feed_named

@@ -33,7 +33,7 @@ class CheckFailedError(Exception):
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found; `remediation` is empty when all is well."""
+    """What a check found; `remediation` is empty when it passed."""
 
     check: str
     found: str
@@ -83,7 +83,7 @@ def _python(settings: Settings) -> str:
 
     version, supported = platform.python_version(), metadata.metadata("crypto-platform")["Requires-Python"]
     if version not in SpecifierSet(supported):
-        raise CheckFailedError(version, f"Python {supported} is needed: `make clean setup PYTHON=…` makes .venv anew")
+        raise CheckFailedError(version, f"Python {supported} is needed: `make clean setup PYTHON=…` makes .venv again")
     return version
 
 

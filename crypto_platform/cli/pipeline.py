@@ -62,12 +62,12 @@ def backfill(
     missing_only: Annotated[
         bool, typer.Option("--missing-only", help="Only days that are not there and that no run is working on.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would ask for, and stop.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, and stop.")] = False,
 ) -> None:
-    """Fill a feed's past: say what it will ask for, then take it through every stage, one run a contiguous range.
+    """Backfill a feed: print the plan, then take its days through every stage, one run a contiguous range.
 
-    Interrupted, go on with the same command and --missing-only. `materialize` takes the days it is told in one run, and
-    can take them from another source; both run the feed's job in the same way, and the pools keep them apart.
+    Interrupted, go on with the same command and --missing-only. `materialize` takes its days in one run, and can
+    take them from another source; both run the feed's job in the same way, and the pools keep them apart.
 
     Example: crypto-platform backfill --feed crypto --from 2025-01-01 --to 2026-06-01 --missing-only
     """
@@ -122,7 +122,7 @@ def republish(
     """Publish the lake's days again and load them, after the topic or the ledger lost some of them.
 
     Offsets that are gone are given up, which RAW.LOADS keeps a row of; so are, without --from and --to, versions that
-    were loaded and are gone from the ledger. Alpaca is not asked. What the ledger has already stays as it is.
+    were loaded and are gone from the ledger. Nothing is requested from Alpaca. What the ledger has stays as it is.
 
     Example: crypto-platform republish --feed crypto
     """

@@ -23,7 +23,7 @@ FAILURE, USAGE = 1, 2
 def stream(feed: Feeds = None) -> None:
     """Stream the feeds' bars from Alpaca's websocket to Kafka, until Ctrl-C or SIGTERM.
 
-    What Kafka has not confirmed stays on disk and is sent at the next start. What the stream misses is asked of REST.
+    What Kafka has not confirmed stays on disk and is sent at the next start. What the stream misses comes by REST.
 
     Example: crypto-platform stream --feed crypto
     """
@@ -79,7 +79,7 @@ def with_a_market(settings: "Settings") -> "Settings":
 
 
 def prepare(settings: "Settings") -> None:
-    """Make the ledgers and the live views, unless they are there, so that the first bar can be asked for."""
+    """Make the ledgers and the live views, unless they are there, so that the first bar can be queried."""
     from crypto_platform.connectors.snowflake.connection import connect
     from crypto_platform.connectors.snowflake.schema import ensure_schema
     from crypto_platform.market.feed_spec import feeds

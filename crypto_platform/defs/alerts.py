@@ -30,9 +30,9 @@ def _sensor(name: str, description: str, *looks: Look) -> dg.SensorDefinition:
             look(context, book, datetime.now(UTC))
         for report in book.deliver():
             for title in report.posted:
-                context.log.info("told on %s: %s", report.channel, title)
+                context.log.info("notified on %s: %s", report.channel, title)
             if report.error:
-                context.log.warning("%s is not told: %s", report.channel, report.error)
+                context.log.warning("%s was not notified: %s", report.channel, report.error)
         return dg.SkipReason(f"{len(book.open())} alerts are open")
 
     return sensor
@@ -69,9 +69,9 @@ def _ticks(context: dg.SensorEvaluationContext, book: Book, now: datetime) -> No
 def alerts() -> dg.Definitions:
     return dg.Definitions(
         sensors=[
-            _sensor("alert_on_runs", "Tells of runs and backfills that failed, until they are mended.", _runs),
-            _sensor("alert_on_checks", "Tells of checks that failed, blocking or not, until they pass.", _checks),
-            _sensor("alert_on_freshness", "Tells of assets that are late by their policy.", _freshness),
+            _sensor("alert_on_runs", "Alerts on failed runs and backfills, until they are recovered.", _runs),
+            _sensor("alert_on_checks", "Alerts on failed checks, blocking or not, until they pass.", _checks),
+            _sensor("alert_on_freshness", "Alerts on assets that are late by their freshness policy.", _freshness),
             _sensor(ticks.ITSELF.name, ticks.ITSELF.purpose, _ticks),
         ]
     )

@@ -12,6 +12,6 @@ def automation() -> dg.Definitions:
         minimum_interval_seconds=30,
         # The conditions hold one of our own, which the daemon does not have.
         use_user_code_server=True,
-        description="Asks for what comes after a stage that was materialised on its own, all days in one run.",
+        description="Requests what comes after a stage that was materialised on its own, all days in one run.",
     )
     return dg.Definitions(sensors=[follow])

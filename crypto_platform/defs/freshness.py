@@ -13,7 +13,7 @@ def freshness() -> dg.Definitions:
     @dg.sensor(
         minimum_interval_seconds=settings().freshness_interval_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Tells of a feed that is late, and of one that is up to date again, as its check's evaluation.",
+        description="Evaluates the check of a feed that is late, or up to date again.",
     )
     def feed_freshness_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         return tick(context.instance, context.cursor, datetime.now(UTC))

@@ -16,8 +16,8 @@ def _repair(feed: str) -> dg.SensorDefinition:
         job_name=feed,
         minimum_interval_seconds=60,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description=f"Asks Alpaca again for days of {feed} whose gaps are ours, until dbt finds them closed or the "
-        "vendor's. Of days that were never requested it says what a backfill would take.",
+        description=f"Requests days of {feed} with gaps of the class not_ingested again, until dbt finds them closed "
+        "or the vendor's. Of days that were never requested it says what a backfill would take.",
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         # From another source than the day's, a repair would be a correction.

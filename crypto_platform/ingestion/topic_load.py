@@ -241,7 +241,7 @@ def _problem(state: TopicState, before: offsets.Recorded, feed: str) -> LostMess
     remediation = f"Republish it from the lake: crypto-platform republish --feed {feed}"
     if before.topic_id not in (None, state.topic_id):
         return TopicRecreatedError(
-            f"topic {state.topic} was deleted and created anew: its id is {state.topic_id}, Snowflake drained "
+            f"topic {state.topic} was deleted and created again: its id is {state.topic_id}, Snowflake drained "
             f"{before.topic_id} up to offsets {before.next_offsets}. Messages that were published and not yet loaded "
             f"are lost. {remediation}"
         )

@@ -48,7 +48,7 @@ class FeedSpec(BaseModel):
     )
 
     stream_idle_timeout_seconds: int = Field(
-        150, ge=61, description="Silence of all symbols in an open market after which a live stream is taken for mute"
+        150, ge=61, description="Silence of all symbols in an open market after which a live stream counts as idle"
     )
 
     @model_validator(mode="before")

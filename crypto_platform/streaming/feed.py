@@ -206,7 +206,7 @@ class LiveFeed:
             # A new connection is given its own time.
             if (silence := self._silence(max(self._since, self._heard_at))) > self.spec.stream_idle_timeout_seconds:
                 raise StreamIdleError(
-                    f"no bar for {silence:.0f} s although the market is open: the connection is taken for mute"
+                    f"no bar for {silence:.0f} s although the market is open: the connection counts as idle"
                 )
 
     def _silence(self, since: datetime) -> float:
@@ -293,7 +293,7 @@ class LiveFeed:
         except (SpoolFullError, sqlite3.Error) as error:
             self._metrics.dropped.labels(self.name).inc(len(messages))
             why = str(error) if isinstance(error, SpoolFullError) else f"the spool cannot be written: {error}"
-            self._say("spool", f"{why}; REST will be asked for what is left out")
+            self._say("spool", f"{why}; what is left out is requested by REST")
             return False
         self._problems.pop("spool", None)
         for source in bars.SOURCES:

@@ -85,7 +85,7 @@ class Loader:
                     ]
                 )
             except Exception:
-                log.exception("alerts could not be told")
+                log.exception("alerts could not be delivered")
             stop.wait(EVERY_SECONDS)
 
     def health(self) -> tuple[bool, dict[str, Any]]:

@@ -20,8 +20,8 @@ _MEANINGS = {
     400: _Meaning("invalid syntax", "a message of ours was not understood: report it", _MEND),
     401: _Meaning("not authenticated", "set APCA_API_KEY_ID and APCA_API_SECRET_KEY", _MEND),
     402: _Meaning("auth failed", "check APCA_API_KEY_ID and APCA_API_SECRET_KEY: Alpaca does not accept them", _MEND),
-    403: _Meaning("already authenticated", "nothing: the connection is made anew"),
-    404: _Meaning("auth timeout", "nothing: the key came too late, the connection is made anew"),
+    403: _Meaning("already authenticated", "nothing: the connection is made again"),
+    404: _Meaning("auth timeout", "nothing: the key came too late, the connection is made again"),
     405: _Meaning(
         "symbol limit exceeded", "the plan allows fewer symbols: take some out of the feed, or change the plan", _MEND
     ),
@@ -38,7 +38,7 @@ _MEANINGS = {
     ),
     410: _Meaning("invalid subscribe action for this feed", "a channel is unknown to this stream: report it", _MEND),
     411: _Meaning("insufficient scope", "the key may not read market data: use another one", _MEND),
-    500: _Meaning("internal error", "nothing: it is Alpaca's; the connection is made anew"),
+    500: _Meaning("internal error", "nothing: it is Alpaca's; the connection is made again"),
 }
 _BY_TEXT = {meaning.text: code for code, meaning in _MEANINGS.items()}
 
@@ -47,7 +47,7 @@ class StreamRefusedError(Exception):
     """Alpaca refused; `code` is its own (0: one we do not know), `wait` the seconds before it makes sense to return."""
 
     def __init__(self, code: int, said: str) -> None:
-        meaning = _MEANINGS.get(code, _Meaning(said, "an error that is not documented: the connection is made anew"))
+        meaning = _MEANINGS.get(code, _Meaning(said, "an error that is not documented: the connection is made again"))
         super().__init__(f"Alpaca's stream refuses with {code or 'no code'}, {said[:100]!r}: {meaning.mend}")
         self.code = code
         self.wait = meaning.wait

@@ -77,7 +77,7 @@ class Service:
             try:
                 await asyncio.to_thread(teller.observe, self._troubles())
             except Exception:
-                log.exception("alerts could not be told")
+                log.exception("alerts could not be delivered")
             await asyncio.sleep(EVERY_SECONDS)
 
     def _troubles(self) -> list[Trouble]:

@@ -115,7 +115,7 @@ LASTING = {
     "hang": "no answer in time",
     "duplicated_page": "one page came 3 times",
     "looping_token": "leads back to an earlier page",
-    "future": "leave the range asked for",
+    "future": "leave the requested range",
 }
 
 

@@ -319,7 +319,7 @@ def test_a_topic_that_was_created_anew_stops_the_load_and_republishing_mends_it(
     made.await_another_topic(sandbox, feed, before.topic_id)
     publish(sandbox, feed, days()[1:], "run")
     with pytest.raises(
-        topic_load.TopicRecreatedError, match=rf"created anew.*{re.escape(before.topic_id)}.*republish --feed {feed}"
+        topic_load.TopicRecreatedError, match=rf"created again.*{re.escape(before.topic_id)}.*republish --feed {feed}"
     ):
         load(feed)
     report = topic_load.accept_loss(sandbox, feed, "republish")

@@ -72,7 +72,7 @@ class PageCheck:
     def _check(self, symbol: str, times: list[str]) -> None:
         # Times of one form compare as text; it is the page's most frequent work.
         if symbol not in self._symbols:
-            raise TransientError("unasked symbol", f"bars of {symbol[:20]!r}, which was not asked for")
+            raise TransientError("unasked symbol", f"bars of {symbol[:20]!r}, which was not requested")
         if not _TIMES.fullmatch("".join(times)) or len(times[0]) != 20:
             raise TransientError("bad page", f"a bar time of {symbol} is not of the form 2026-03-01T00:00:00Z")
         for day in {time[:10] for time in times}:
@@ -81,7 +81,7 @@ class PageCheck:
             raise TransientError("not ascending", f"bars of {symbol} repeat or go back near {times[0]}")
         if times[0] < self._start or times[-1] >= self._end:
             raise TransientError(
-                "outside range", f"bars of {symbol} from {times[0]} to {times[-1]} leave the range asked for"
+                "outside range", f"bars of {symbol} from {times[0]} to {times[-1]} leave the requested range"
             )
 
 

@@ -45,8 +45,8 @@ class Check:
 
 SCHEMA_CONTRACT = Check(
     "schema_contract",
-    "Alpaca's bars have the agreed fields in the agreed types. New and odd ones are told; a required field that most "
-    "bars lack stops the run.",
+    "Alpaca's bars have the agreed fields in the agreed types. New and odd ones are reported; a required field that "
+    "most bars lack stops the run.",
 )
 DAY_COMPLETENESS = Check(
     "day_completeness",
@@ -66,7 +66,7 @@ ROW_COUNT_RECONCILIATION = Check(
 )
 UNIQUE_OFFSETS = Check("unique_offsets", "No (topic, partition, offset) is in the ledger twice.")
 TIMEFRAME_ALIGNMENT = Check("timeframe_alignment", "Every bar of these days starts on its timeframe's grid.")
-NO_REJECTED_MESSAGES = Check("no_rejected_messages", "The load refused none of its messages.", blocking=False)
+NO_REJECTED_MESSAGES = Check("no_rejected_messages", "The load rejected none of its messages.", blocking=False)
 OHLC_CONSISTENCY = Check(
     "ohlc_consistency",
     "Open, close and vwap of these days' bars lie between low and high, also of those from before the load's rules.",
@@ -278,7 +278,7 @@ def _accounts(
         subject.result(
             NO_REJECTED_MESSAGES,
             report.rejected == 0,
-            f"{report.rejected:,} messages were refused: {reasons}" if report.rejected else "no message was refused",
+            f"{report.rejected:,} messages were rejected: {reasons}" if report.rejected else "no message was rejected",
             _rows_of_load(REJECTED, report),
             {"rejected": report.rejected, "rejected_by_reason": report.rejected_by_reason},
         ),

@@ -215,7 +215,7 @@ def test_bars_of_a_running_day_are_not_said_to_lack(recorded: Warehouse, ask: As
         return row["days_settled"], row["only_stream_bars"], row["reconciled"]
 
     with inserted(recorded, table, mark, running):
-        assert said() == ("0 of 1", 0, "no day settled")
+        assert said() == ("0 of 1", 0, "no final day")
     with inserted(recorded, table, mark, running, settled):
         assert said() == ("1 of 2", 0, "100.00 %")
     with inserted(recorded, table, mark, running, settled, lacking):

@@ -196,7 +196,7 @@ def test_refused_messages_are_told_with_their_reasons(connection: SnowflakeConne
     results = of_load(connection, feed, lake, report)
     assert failed(results) == ["no_rejected_messages"]
     found = results["no_rejected_messages"]
-    assert found.description == "2 messages were refused: high is below low (2)"
+    assert found.description == "2 messages were rejected: high is below low (2)"
     statement = str(found.metadata["remediation"].value).split('"')[1]
     with closing(connection.cursor()) as cursor:
         assert cursor.execute(statement).fetchall() == []  # type: ignore[union-attr]
