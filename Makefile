@@ -107,7 +107,7 @@ MINUTES ?= 30
 soak: setup ## The live path disturbed and killed for MINUTES=30, and a ledger that must not show it
 	@$(BIN)/python -m crypto_platform_tests.streaming.soak --minutes $(MINUTES)
 
-lock: setup ## Pin anew what pyproject.toml, ivy.xml and the .in files ask for
+lock: setup ## Pin again what pyproject.toml, ivy.xml and the .in files ask for
 	$(COMPILE) requirements-uv.in --output-file requirements-uv.lock
 	$(COMPILE) pyproject.toml --all-extras --output-file requirements.lock
 	$(COMPILE) dashboards/requirements.in --output-file dashboards/requirements.lock

@@ -1,4 +1,4 @@
-"""Fire every fault, print what was told and how soon. Exit code 1: one was missed."""
+"""Fire every fault, print its alert and how soon it came. Exit code 1: one was missed."""
 
 import argparse
 import os
@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 @dataclass
 class Outcome:
-    """What became of one fault; times in seconds, None when nothing was told."""
+    """What became of one fault; times in seconds, None when there was no alert."""
 
     fault: Fault
     fired: float
@@ -96,13 +96,13 @@ def _settings(home: Path, url: str) -> Settings:
 
 
 def _round(faults: Sequence[Fault], receiver: Receiver, console: Console) -> list[Outcome]:
-    """Fire these at once and wait for their alerts, mend them at once and wait for their recoveries."""
+    """Fire these at once and wait for their alerts, fix them at once and wait for their recoveries."""
     outcomes: list[Outcome] = []
 
     def fire(fault: Fault) -> None:
         one = _fire(fault, receiver)
         outcomes.append(one)
-        said = f"told after {one.alerted_after:.0f} s: {_title(one)}" if one.alerted_after is not None else "NOT TOLD"
+        said = f"alert after {one.alerted_after:.0f} s: {_title(one)}" if one.alerted_after is not None else "NO ALERT"
         console.print(f"{fault.name}: {said} {one.problem}", markup=False)
 
     def mend(one: Outcome) -> None:
@@ -110,7 +110,9 @@ def _round(faults: Sequence[Fault], receiver: Receiver, console: Console) -> lis
         said = f"recovered after {one.recovered_after:.0f} s" if one.recovered_after is not None else "NOT RECOVERED"
         console.print(f"{one.fault.name}: {said} {one.problem}", markup=False)
 
-    console.print(f"broken now, told within {LIMIT_SECONDS:.0f} s: {', '.join(f.name for f in faults)}", markup=False)
+    console.print(
+        f"broken now, alerts expected within {LIMIT_SECONDS:.0f} s: {', '.join(f.name for f in faults)}", markup=False
+    )
     _at_once(fire, faults)
     outcomes.sort(key=lambda one: [fault.name for fault in faults].index(one.fault.name))
     _at_once(mend, outcomes)
@@ -149,7 +151,7 @@ def _mend(one: Outcome, receiver: Receiver) -> None:
     try:
         mended = one.fault.mend()
     except Exception as error:
-        one.problem = f"it could not be mended: {error}"
+        one.problem = f"it could not be fixed: {error}"
         return
     fingerprint = one.alert.alert["fingerprint"]
     told = receiver.wait(fingerprint, ("resolved",), one.alert.at, LIMIT_SECONDS)
@@ -162,7 +164,7 @@ def _title(one: Outcome) -> str:
 
 
 def _table(outcomes: list[Outcome]) -> Table:
-    table = Table(title="From the fault to the alert, from the mending to the recovery", title_justify="left")
+    table = Table(title="From the fault to the alert, from the fix to the recovery", title_justify="left")
     for column in ("fault", "alert, s", "recovery, s"):
         table.add_column(column, justify="left" if column == "fault" else "right")
     table.add_column("the message's first line and what it says to run", overflow="fold")

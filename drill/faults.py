@@ -1,4 +1,4 @@
-"""The faults: how each is made, what is told of it, how it is mended."""
+"""The faults: how each is made, which alert it fires, how it is fixed."""
 
 import os
 import signal
@@ -30,7 +30,7 @@ class Fault:
     """One kind of fault.
 
     `fingerprint` is how that of its alert begins. `fire` breaks it and returns since when it is broken (seconds since
-    1970), None where Dagster's record says so; `remediation` returns when it was mended.
+    1970), None where Dagster's record says so; `remediation` returns when it was fixed.
     """
 
     name: str

@@ -79,9 +79,9 @@ class LoadReport:
             "rejected_by_reason": self.rejected_by_reason,
             "offset_gaps": self.gaps,
             "offsets": {str(p): f"{first}..{end - 1}" for p, (first, end) in self.offsets.items()},
-            "bars from, to": " to ".join(start.isoformat() for start in self.bar_range or ()) or "none",
+            "bar_range": " to ".join(start.isoformat() for start in self.bar_range or ()) or "none",
             "duration_by_step": {hop: round(seconds, 3) for hop, seconds in self.seconds.items()},
-            "bars/s": round(self.bars_per_second),
+            "bars_per_second": round(self.bars_per_second),
         }
 
 

@@ -156,7 +156,7 @@ class BarFeed(dg.Component):
                     "retries": report.retries,
                     "seconds": round(report.seconds, 3),
                     "throttled_seconds": round(report.seconds_throttled, 3),
-                    "bars/s": round(report.bars_per_second),
+                    "bars_per_second": round(report.bars_per_second),
                 },
                 check_results=stages.of_answer(self._subject(context, key), report),
             )
@@ -204,7 +204,7 @@ class BarFeed(dg.Component):
                     "messages": report.messages,
                     "offsets": {str(p): f"{first}..{last}" for p, (first, last) in report.offsets.items()},
                     "seconds": round(report.seconds, 3),
-                    "bars/s": round(report.messages / report.seconds) if report.seconds else 0,
+                    "bars_per_second": round(report.messages / report.seconds) if report.seconds else 0,
                 },
                 check_results=stages.of_publication(self._subject(context, key), report, read),
             )
