@@ -105,8 +105,8 @@ def _round(faults: Sequence[Fault], receiver: Receiver, console: Console) -> lis
         said = f"alert after {one.alerted_after:.0f} s: {_title(one)}" if one.alerted_after is not None else "NO ALERT"
         console.print(f"{fault.name}: {said} {one.problem}", markup=False)
 
-    def mend(one: Outcome) -> None:
-        _mend(one, receiver)
+    def recover(one: Outcome) -> None:
+        _recover(one, receiver)
         said = f"recovered after {one.recovered_after:.0f} s" if one.recovered_after is not None else "NOT RECOVERED"
         console.print(f"{one.fault.name}: {said} {one.problem}", markup=False)
 
@@ -115,7 +115,7 @@ def _round(faults: Sequence[Fault], receiver: Receiver, console: Console) -> lis
     )
     _at_once(fire, faults)
     outcomes.sort(key=lambda one: [fault.name for fault in faults].index(one.fault.name))
-    _at_once(mend, outcomes)
+    _at_once(recover, outcomes)
     return outcomes
 
 
@@ -145,18 +145,18 @@ def _fire(fault: Fault, receiver: Receiver) -> Outcome:
     return one
 
 
-def _mend(one: Outcome, receiver: Receiver) -> None:
+def _recover(one: Outcome, receiver: Receiver) -> None:
     if one.alert is None:
         return
     try:
-        mended = one.fault.mend()
+        fixed_at = one.fault.recover()
     except Exception as error:
         one.problem = f"it could not be fixed: {error}"
         return
     fingerprint = one.alert.alert["fingerprint"]
     told = receiver.wait(fingerprint, ("resolved",), one.alert.at, LIMIT_SECONDS)
     if told is not None:
-        one.recovered_after = max(0.0, told.at - mended)
+        one.recovered_after = max(0.0, told.at - fixed_at)
 
 
 def _title(one: Outcome) -> str:

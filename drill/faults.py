@@ -30,13 +30,13 @@ class Fault:
     """One kind of fault.
 
     `fingerprint` is how that of its alert begins. `fire` breaks it and returns since when it is broken (seconds since
-    1970), None where Dagster's record says so; `remediation` returns when it was fixed.
+    1970), None where Dagster's record says so; `recover` fixes it and returns when.
     """
 
     name: str
     fingerprint: str
     fire: Callable[[], float | None]
-    mend: Callable[[], float]
+    recover: Callable[[], float]
 
 
 class Faults:
@@ -68,7 +68,7 @@ class Faults:
                 lambda: self._run("check", day(3)),
                 lambda: self._run_well("check", day(3)),
             ),
-            Fault("a failed backfill", "backfill:", self._break_backfill, self._mend_backfill),
+            Fault("a failed backfill", "backfill:", self._break_backfill, self._recover_backfill),
             Fault("a killed run worker", f"run:{JOB}:", self._kill_worker, lambda: self._clear("worker")),
             Fault(
                 "a sensor that fails", f"sensor:{SENSOR}", lambda: self._set("sensor"), lambda: self._clear("sensor")
@@ -128,7 +128,7 @@ class Faults:
         self._set(f"run {self._day(5)}")
         backfill(self._settings, [LEDGER], self._day(6), days=2)
 
-    def _mend_backfill(self) -> float:
+    def _recover_backfill(self) -> float:
         self._clear(f"run {self._day(5)}")
         number = backfill(self._settings, [LEDGER], self._day(6), days=2)
         deadline = time.monotonic() + PATIENCE_SECONDS

@@ -60,7 +60,7 @@ def _judge(instance: dg.DagsterInstance, changes: Changes, record: dg.EventLogRe
 
 
 def _proves(evaluation: dg.AssetCheckEvaluation, passed: Days | None, failed: list[str] | None) -> bool:
-    """Whether passing over these days says that what failed over those is mended.
+    """Whether passing over these days says that what failed over those is fixed.
 
     A check looks at the days of its run; one that is executed on its own, at the whole table.
     """

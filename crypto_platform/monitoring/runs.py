@@ -42,7 +42,7 @@ _FAILED = (BulkActionStatus.FAILED, BulkActionStatus.COMPLETED_FAILED, BulkActio
 
 
 def watch(instance: dg.DagsterInstance, book: Book, settings: Settings, now: datetime) -> None:
-    """Open an alert for each run that failed since the last look, and close those that are mended.
+    """Open an alert for each run that failed since the last look, and close those that have recovered.
 
     One that Dagster runs again by itself is a warning, and worse when that fails, too. A run that nothing but failed
     checks ended is told as these.
@@ -60,7 +60,7 @@ def watch(instance: dg.DagsterInstance, book: Book, settings: Settings, now: dat
 
 
 def watch_backfills(instance: dg.DagsterInstance, book: Book, settings: Settings, now: datetime) -> None:
-    """Open an alert for each backfill that failed since the last look, and close those that are mended."""
+    """Open an alert for each backfill that failed since the last look, and close those that have recovered."""
     with book.changes(BACKFILLS) as changes:
         known: list[str] = orjson.loads(changes.cursor or "[]")
         recent = {b.backfill_id: b for b in instance.get_backfills(limit=AT_ONCE) if _ended(b) > now - LOOK_BACK}

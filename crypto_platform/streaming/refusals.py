@@ -9,11 +9,11 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class _Meaning:
     text: str
-    mend: str
+    remediation: str
     wait: float = 0.0
 
 
-# Seconds to wait at least: a key or a plan is not mended within one, a connection that was cut is let go of in some.
+# Seconds to wait at least: a key or a plan is not corrected within one, a connection that was cut is let go of in some.
 _MEND, _LET_GO = 60.0, 5.0
 
 _MEANINGS = {
@@ -48,7 +48,7 @@ class StreamRefusedError(Exception):
 
     def __init__(self, code: int, said: str) -> None:
         meaning = _MEANINGS.get(code, _Meaning(said, "an error that is not documented: the connection is made again"))
-        super().__init__(f"Alpaca's stream refuses with {code or 'no code'}, {said[:100]!r}: {meaning.mend}")
+        super().__init__(f"Alpaca's stream refuses with {code or 'no code'}, {said[:100]!r}: {meaning.remediation}")
         self.code = code
         self.wait = meaning.wait
 

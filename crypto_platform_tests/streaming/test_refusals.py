@@ -23,8 +23,8 @@ def test_an_error_is_the_same_by_its_code_and_by_its_text(frame: dict) -> None:
 
 def test_every_documented_error_says_something_of_its_own() -> None:
     texts = {code: str(StreamRefusedError(code, "x")) for code in DOCUMENTED}
-    mends = {text.partition(": ")[2] for text in texts.values()}
-    assert len(mends) == len(DOCUMENTED)
+    remediations = {text.partition(": ")[2] for text in texts.values()}
+    assert len(remediations) == len(DOCUMENTED)
     assert "not documented" in str(StreamRefusedError(499, "new"))
     assert not any("not documented" in text for text in texts.values())
 

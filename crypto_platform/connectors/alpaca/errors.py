@@ -6,7 +6,7 @@ class AlpacaError(RuntimeError):
 
 
 class AlpacaConfigError(AlpacaError):
-    """The address or the keys are not fit to be used: a setting is to be mended."""
+    """The address or the keys are not fit to be used: a setting is to be corrected."""
 
 
 class UnknownSymbolError(AlpacaError):

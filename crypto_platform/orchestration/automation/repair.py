@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
 
 REPAIR_TAG = "crypto_platform/repair"
-# A day that still has the gap after so many runs has a reason that another run does not mend.
+# A day that still has the gap after so many runs has a reason that another run does not remove.
 MOST_ATTEMPTS = 3
 RUNS_A_TICK = 4
 DAYS_A_RUN = 31
