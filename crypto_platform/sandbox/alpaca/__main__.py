@@ -1,11 +1,11 @@
 """The command line: `python -m crypto_platform.sandbox.alpaca --help`."""
 
-import argparse
 import ipaddress
 import socket
-import sys
 from pathlib import Path
+from typing import Annotated
 
+import typer
 import uvicorn
 
 from crypto_platform.sandbox.alpaca.access import Keys
@@ -26,120 +26,101 @@ class _Server(uvicorn.Server):
             print(f"http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
 
 
-def _arguments(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m crypto_platform.sandbox.alpaca",
-        description="Speak Alpaca's market-data API (REST and websocket) on loopback, over recorded or "
-        "simulated bars. It is not Alpaca: every response says so in its header X-Not-Alpaca. Point "
-        "alpaca-py at it with url_override. Prints its address when it is ready; its start page tells what "
-        "it serves and the faults that can be armed.",
-    )
-    served = parser.add_mutually_exclusive_group(required=True)
-    served.add_argument(
-        "--recordings",
-        type=Path,
-        metavar="DIR",
-        help="serve the CSV, CSV.gz and Parquet files under DIR: columns symbol, timestamp, open, high, low, "
-        "close, volume and, if there, trade_count and vwap; the timeframe in a column or in the file's name",
-    )
-    served.add_argument("--simulated", action="store_true", help="serve computed bars of any symbol and time up to now")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on, loopback only (%(default)s)")
-    parser.add_argument("--port", type=int, required=True, help="port to listen on; 0: a free one")
-    parser.add_argument("--seed", type=int, default=0, help="another seed makes other simulated bars (%(default)s)")
-    parser.add_argument(
-        "--rate-limit", type=int, default=10_000, metavar="N", help="requests a minute and key (%(default)s)"
-    )
-    parser.add_argument("--key-id", help="let in only this key, with --secret; else any pair is let in")
-    parser.add_argument("--secret", help="the secret key that belongs to --key-id")
-    parser.add_argument(
-        "--basic-plan",
-        action="store_true",
-        help="forbid SIP data of the last 15 minutes, as Alpaca does without a subscription",
-    )
-    stream = parser.add_argument_group("stream")
-    stream.add_argument(
-        "--stream-from",
-        type=_moment,
-        metavar="TIME",
-        help="replay from this time on, such as 2026-03-01T00:00:00Z, once a first client is authenticated "
-        "(recordings: from their first minute bar; simulated: live, as of now)",
-    )
-    stream.add_argument(
-        "--stream-speed",
-        type=float,
-        default=1.0,
-        metavar="N",
-        help="replay N times as fast, until it has caught up with now (%(default)s)",
-    )
-    stream.add_argument(
-        "--late-trades",
-        type=float,
-        default=0.1,
-        metavar="SHARE",
-        help="share of the minute bars that miss a late trade at first and are updated (%(default)s)",
-    )
-    stream.add_argument(
-        "--late-seconds",
-        type=float,
-        default=30.0,
-        metavar="N",
-        help="seconds of the stream's time from the end of a minute to its update (%(default)s)",
-    )
-    options = parser.parse_args(arguments)
-    if options.rate_limit < 1:
-        parser.error("--rate-limit is a number from 1 up")
-    if not options.stream_speed > 0:
-        parser.error("--stream-speed is a number above 0")
-    if not 0 <= options.late_trades <= 1:
-        parser.error("--late-trades is a number from 0 to 1")
-    if not options.late_seconds >= 0:
-        parser.error("--late-seconds is a number from 0 up")
-    if (options.key_id is None) != (options.secret is None):
-        parser.error("--key-id and --secret go together")
-    if not _is_loopback(options.host):
-        parser.error(f"--host {options.host}: this server lets anyone in, so it listens on loopback only")
-    if options.recordings and not options.recordings.is_dir():
-        parser.error(f"--recordings {options.recordings}: no such folder")
-    return options
-
-
-def _is_loopback(host: str) -> bool:
+def _loopback(host: str) -> str:
     try:
-        return ipaddress.ip_address("127.0.0.1" if host == "localhost" else host).is_loopback
+        if ipaddress.ip_address("127.0.0.1" if host == "localhost" else host).is_loopback:
+            return host
     except ValueError:
-        return False
+        pass
+    raise typer.BadParameter(f"{host}: this server lets anyone in, so it listens on loopback only")
 
 
 def _moment(text: str) -> int:
     try:
         return parse_time(text, "crypto", "time")
     except BadRequestError as error:
-        raise argparse.ArgumentTypeError(f"{error}: write it as 2026-03-01T00:00:00Z") from error
+        raise typer.BadParameter(f"{error}: write it as 2026-03-01T00:00:00Z") from error
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run until SIGINT or SIGTERM; the exit code: 0, or 1 for bad recordings or a taken port."""
-    options = _arguments(arguments)
+def main(
+    port: Annotated[int, typer.Option(help="Port to listen on; 0: a free one.")],
+    recordings: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            exists=True,
+            file_okay=False,
+            help="Serve the CSV, CSV.gz and Parquet files under DIR: columns symbol, timestamp, open, high, low, "
+            "close, volume and, if there, trade_count and vwap; the timeframe in a column or in the file's name.",
+        ),
+    ] = None,
+    simulated: Annotated[
+        bool, typer.Option("--simulated", help="Serve computed bars of any symbol and time up to now.")
+    ] = False,
+    host: Annotated[str, typer.Option(callback=_loopback, help="Address to listen on, loopback only.")] = "127.0.0.1",
+    seed: Annotated[int, typer.Option(help="Another seed makes other simulated bars.")] = 0,
+    rate_limit: Annotated[int, typer.Option(metavar="N", min=1, help="Requests a minute and key.")] = 10_000,
+    key_id: Annotated[str | None, typer.Option(help="Let in only this key, with --secret; else any pair.")] = None,
+    secret: Annotated[str | None, typer.Option(help="The secret key that belongs to --key-id.")] = None,
+    basic_plan: Annotated[
+        bool,
+        typer.Option(
+            "--basic-plan", help="Forbid SIP data of the last 15 minutes, as Alpaca does without a subscription."
+        ),
+    ] = False,
+    stream_from: Annotated[
+        int | None,
+        typer.Option(
+            parser=_moment,
+            metavar="TIME",
+            help="Replay from this time on, such as 2026-03-01T00:00:00Z, once a first client is authenticated "
+            "(recordings: from their first minute bar; simulated: live, as of now).",
+        ),
+    ] = None,
+    stream_speed: Annotated[
+        float, typer.Option(metavar="N", min=0.001, help="Replay N times as fast, until it has caught up with now.")
+    ] = 1.0,
+    late_trades: Annotated[
+        float,
+        typer.Option(
+            metavar="SHARE",
+            min=0,
+            max=1,
+            help="Share of the minute bars that miss a late trade at first and are updated.",
+        ),
+    ] = 0.1,
+    late_seconds: Annotated[
+        float,
+        typer.Option(metavar="N", min=0, help="Seconds of the stream's time from the end of a minute to its update."),
+    ] = 30.0,
+) -> None:
+    """Speak Alpaca's market-data API (REST and websocket) on loopback, over recorded or simulated bars.
+
+    It is not Alpaca: every response says so in its header X-Not-Alpaca. Point alpaca-py at it with url_override. Prints
+    its address when it is ready; its start page tells what it serves and the faults that can be armed. Runs until
+    SIGINT or SIGTERM; exit code 1: bad recordings or a taken port.
+    """
+    if simulated == (recordings is not None):
+        raise typer.BadParameter("give one of --recordings and --simulated")
+    if (key_id is None) != (secret is None):
+        raise typer.BadParameter("--key-id and --secret go together")
     try:
-        source: Source = Simulated(options.seed) if options.simulated else Recorded(options.recordings)
-        family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
-        listener = socket.create_server((options.host, options.port), family=family)
+        source: Source = Recorded(recordings) if recordings else Simulated(seed)
+        listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except RecordingError as error:
-        print(error, file=sys.stderr)
-        return 1
+        typer.echo(error, err=True)
+        raise typer.Exit(1) from None
     except OSError as error:
-        print(f"cannot listen on {options.host}:{options.port}: {error}", file=sys.stderr)
-        return 1
-    keys = Keys((options.key_id, options.secret) if options.key_id else None)
-    start = source.first_minute() if options.stream_from is None else options.stream_from
+        typer.echo(f"cannot listen on {host}:{port}: {error}", err=True)
+        raise typer.Exit(1) from None
     app = create_app(
         source,
-        options.rate_limit,
-        keys,
-        options.basic_plan,
-        Clock(options.stream_speed, start),
-        options.late_trades,
-        options.late_seconds,
+        rate_limit,
+        Keys((key_id, secret) if key_id and secret else None),
+        basic_plan,
+        Clock(stream_speed, source.first_minute() if stream_from is None else stream_from),
+        late_trades,
+        late_seconds,
     )
     # A hanging request must not keep the server from stopping.
     config = uvicorn.Config(
@@ -151,8 +132,9 @@ def main(arguments: list[str] | None = None) -> int:
         timeout_graceful_shutdown=1,
     )
     _Server(config).run(sockets=[listener])
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    app = typer.Typer(rich_markup_mode=None, add_completion=False)
+    app.command()(main)
+    app(prog_name="python -m crypto_platform.sandbox.alpaca")
