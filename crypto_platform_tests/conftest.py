@@ -27,8 +27,9 @@ SHARED["sandbox_java_options"] = "-XX:TieredStopAtLevel=1"
 os.environ[ENV_FILE_VARIABLE] = os.devnull
 for name in Settings.model_fields:
     os.environ.pop(name.upper(), None)
-# Programs that the tests start with settings of their own take it from there.
-os.environ["SANDBOX_JAVA_OPTIONS"] = SHARED["sandbox_java_options"]
+# Other workers, and programs that the tests start with settings of their own, take it from there.
+defaults = Settings().installed
+os.environ.update({name.upper(): str(value) for name, value in SHARED.items() if value != defaults[name]})
 
 # Started in the background of a shell, the suite would pass an ignored Ctrl-C on to the programs it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,6 +1,5 @@
-"""Fire every fault, print its alert and how soon it came. Exit code 1: one was missed."""
+"""The drill's command line: `python -m drill --help`."""
 
-import argparse
 import os
 import signal
 import sys
@@ -12,9 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import dagster as dg
+import typer
 from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
@@ -46,10 +46,10 @@ class Outcome:
     problem: str = ""
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m drill", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="leave out what needs Kafka, Spark and Snowflake")
-    quick = parser.parse_args().quick
+def main(
+    quick: Annotated[bool, typer.Option("--quick", help="Leave out what needs Kafka, Spark and Snowflake.")] = False,
+) -> None:
+    """Fire every fault, print its alert and how soon it came. Exit code 1: one was missed."""
     signal.signal(signal.SIGTERM, _terminate)
     console = Console(width=160, highlight=False)
     with tempfile.TemporaryDirectory(prefix="drill-") as folder, Receiver() as receiver:
@@ -72,7 +72,7 @@ def main() -> int:
     alerted = sum(one.alerted_after is not None for one in outcomes)
     recovered = sum(one.recovered_after is not None for one in outcomes)
     print(f"drill: {len(outcomes)} kinds, {alerted} alerted, {recovered} recovered, slowest {slowest:.0f} s")
-    return 0 if alerted == recovered == len(outcomes) else 1
+    raise typer.Exit(0 if alerted == recovered == len(outcomes) else 1)
 
 
 def _settings(home: Path, url: str) -> Settings:
@@ -186,4 +186,4 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    typer.run(main)

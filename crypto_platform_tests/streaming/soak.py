@@ -5,12 +5,10 @@ times as fast as time; at the end the ledger is compared with REST, at first as 
 after the batch has asked REST for the days, as it does every night.
 """
 
-import argparse
 import asyncio
 import os
 import random
 import signal
-import sys
 import tempfile
 import threading
 import time
@@ -23,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
+import typer
 from pydantic import SecretStr
 
 from crypto_platform.connectors.alpaca.client import AlpacaClient
@@ -535,25 +534,22 @@ def _await(condition: Callable[[], Any], settings: Settings, what: str) -> None:
         raise AssertionError(f"after {SETTLE_SECONDS:.0f} s it is not true that {what}\n" + "\n".join(tails)) from None
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=30)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
+def main(minutes: float = 30, seed: int = 0) -> None:
+    """Disturb the live path for `minutes` and compare its ledger. Exit code 1: something was lost, doubled or wrong."""
     began = time.monotonic()
 
     def tell(what: str) -> None:
         print(f"{time.monotonic() - began:7.1f} s  {what}", flush=True)
 
     with tempfile.TemporaryDirectory(prefix="soak-", ignore_cleanup_errors=True) as home:
-        outcome = soak(options.minutes, Path(home), tell, options.seed)
+        outcome = soak(minutes, Path(home), tell, seed)
     for kind, count in sorted(outcome.faults.items()):
         print(f"{kind:<28}{count:>6}")
     for problem in outcome.wrong:
         print(problem)
     print(outcome.line)
-    return 1 if outcome.wrong or outcome.lost or outcome.doubled else 0
+    raise typer.Exit(1 if outcome.wrong or outcome.lost or outcome.doubled else 0)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    typer.run(main)
