@@ -1,14 +1,14 @@
-"""Alerts: what is wrong, since when, how bad, and the command that mends it, told on every configured channel.
+"""Alerts: what is wrong, since when, how bad, and the command that resolves it, sent to every configured channel.
 
-Plain Python without Dagster. Whoever notices something tells the book; the book remembers it in a small database
-and posts it, so that nothing is lost with the process that noticed::
+Plain Python without Dagster. Whoever notices something gives it to the manager, which keeps it in a small database and
+posts it, so that nothing is lost with the process that noticed::
 
     from crypto_platform.alerting.alert import Alert, Severity
-    from crypto_platform.alerting.book import Book
+    from crypto_platform.alerting.manager import AlertManager
 
-    book = Book(settings())
-    book.observe("stream:crypto", [Alert(fingerprint="stream:crypto:lag", kind="stream lag", ...)])
-    book.deliver()
+    manager = AlertManager(settings())
+    manager.observe("stream:crypto", [Alert(fingerprint="stream:crypto:lag", kind="stream lag", ...)])
+    manager.deliver()
 
 `observe(source, current)` takes all that is wrong now as far as `source` can see: what is new is opened, what is known
 is kept, what is gone has recovered; what the source names as undecided stays as it is. `raise_(source, alert)` and

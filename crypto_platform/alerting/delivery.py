@@ -1,4 +1,4 @@
-"""Post what a channel has not been told yet: in order, again until it arrives, held back where it repeats."""
+"""Post a channel's pending messages: in order, again until they arrive, held back where they repeat."""
 
 import uuid
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from crypto_platform.alerting.channels import Channel, ChannelUnavailableError, 
 from crypto_platform.alerting.message import Event, Item, Message
 from crypto_platform.settings import Settings
 
-STORM = timedelta(minutes=1)
+RATE_LIMIT_WINDOW = timedelta(minutes=1)
 FIRST_RETRY_SECONDS = 5.0
 LONGEST_RETRY_SECONDS = 600.0
 # Beyond the time limit of a post.
@@ -21,7 +21,7 @@ LEASE_SECONDS = 15.0
 
 
 @dataclass
-class Report:
+class DeliveryReport:
     """What a delivery did: posts made, and what kept the channel from more."""
 
     channel: str
@@ -29,8 +29,8 @@ class Report:
     error: str | None = None
 
 
-class Courier:
-    """Takes one channel's messages to it."""
+class Notifier:
+    """Posts one channel's messages."""
 
     def __init__(self, engine: sa.Engine, channel: Channel, settings: Settings, clock: Callable[[], datetime]) -> None:
         self._engine = engine
@@ -41,9 +41,9 @@ class Courier:
         self._storm_size = settings.alert_max_per_minute
         self._lease = settings.alert_timeout_seconds * 2 + LEASE_SECONDS
 
-    def deliver(self) -> Report:
+    def deliver(self) -> DeliveryReport:
         """Post what is due, one after another, unless another process is at it or the channel is left in peace."""
-        report = Report(self._channel.name)
+        report = DeliveryReport(self._channel.name)
         if not self._claim():
             return report
         try:
@@ -52,7 +52,7 @@ class Courier:
             self._change(lease_until=0.0)
         return report
 
-    def _post_all(self, report: Report) -> None:
+    def _post_all(self, report: DeliveryReport) -> None:
         while message_rows := self._next():
             message, rows = message_rows
             numbers = [row.id for row in rows]
@@ -91,13 +91,13 @@ class Courier:
             c = store.channels
             mine = c.c.name == self._channel.name
             connection.execute(c.update().where(mine).values(lease_until=now + self._lease))
-            self._remind_of_the_open(connection, now)
+            self._queue_reminders(connection, now)
             rows = self._due(connection, now)
             if not rows:
                 return None
             if len(rows) + self._recent_posts(connection, now) > self._storm_size:
                 last: float = connection.execute(sa.select(c.c.digest_at).where(mine)).scalar_one()
-                if now - last < STORM.total_seconds():
+                if now - last < RATE_LIMIT_WINDOW.total_seconds():
                     return None
                 connection.execute(c.update().where(mine).values(digest_at=now))
             else:
@@ -105,21 +105,21 @@ class Courier:
         items = [_item(row, now) for row in rows]
         return Message(items, key=f"{self._channel.name}-{rows[0].id}-{len(rows)}"), rows
 
-    def _remind_of_the_open(self, connection: sa.Connection, now: float) -> None:
-        m, e = store.messages, store.episodes
+    def _queue_reminders(self, connection: sa.Connection, now: float) -> None:
+        m, i = store.messages, store.incidents
         # An unsent message makes the count of all differ from the count of the sent.
         all_sent = sa.func.count(m.c.id) == sa.func.count(m.c.sent_at)
         quiet = (
-            sa.select(m.c.episode)
-            .join(e, e.c.id == m.c.episode)
-            .where(m.c.channel == self._channel.name, e.c.recovered_at.is_(None))
-            .group_by(m.c.episode)
+            sa.select(m.c.incident)
+            .join(i, i.c.id == m.c.incident)
+            .where(m.c.channel == self._channel.name, i.c.recovered_at.is_(None))
+            .group_by(m.c.incident)
             .having(all_sent, sa.func.max(m.c.sent_at) <= now - self._remind)
         )
         for row in connection.execute(quiet).all():
             values = {
                 "channel": self._channel.name,
-                "episode": row.episode,
+                "incident": row.incident,
                 "event": Event.REMINDER.value,
                 "due_at": now,
             }
@@ -127,45 +127,45 @@ class Courier:
 
     def _due(self, connection: sa.Connection, now: float) -> list[sa.Row]:
         """What may be posted now, in order, after the repeats have been held back."""
-        m, e = store.messages, store.episodes
+        m, i = store.messages, store.incidents
         unsent = (
-            sa.select(m, e.c.fingerprint, e.c.recovered_at, e.c.alert)
-            .join(e, e.c.id == m.c.episode)
+            sa.select(m, i.c.fingerprint, i.c.recovered_at, i.c.alert)
+            .join(i, i.c.id == m.c.incident)
             .where(m.c.channel == self._channel.name, m.c.sent_at.is_(None))
             .order_by(m.c.id)
         )
         due: list[sa.Row] = []
-        untold, dropped = set(), set()
+        held, dropped = set(), set()
         for row in connection.execute(unsent).all():
-            if row.episode in dropped:
+            if row.incident in dropped:
                 continue
             if row.event == Event.FIRING:
                 held_until = self._last_alert(connection, row.fingerprint, [d.id for d in due], now) + self._hold
                 if now < held_until and row.recovered_at is not None:
-                    # It came again and went within the window: nobody was told, nobody need be.
-                    of_episode = (m.c.episode == row.episode) & (m.c.channel == self._channel.name)
-                    connection.execute(m.delete().where(of_episode))
-                    dropped.add(row.episode)
+                    # It came again and went within the window: nobody was notified, nobody need be.
+                    of_incident = (m.c.incident == row.incident) & (m.c.channel == self._channel.name)
+                    connection.execute(m.delete().where(of_incident))
+                    dropped.add(row.incident)
                     continue
                 if now < held_until:
-                    untold.add(row.episode)
+                    held.add(row.incident)
                     continue
-            if row.episode in untold:
+            if row.incident in held:
                 continue
             if row.due_at > now:
-                # Nobody is told of a recovery before the alert.
-                untold.add(row.episode)
+                # A recovery is not sent before its alert.
+                held.add(row.incident)
                 continue
             due.append(row)
         return due
 
     def _last_alert(self, connection: sa.Connection, fingerprint: str, due: list[int], now: float) -> float:
-        """When the channel was last told that the condition opened; now, if it is about to be."""
-        m, e = store.messages, store.episodes
+        """When the channel was last notified that the incident is open; now, if it is about to be."""
+        m, i = store.messages, store.incidents
         of_fingerprint = (
             sa.select(m.c.id, m.c.sent_at)
-            .join(e, e.c.id == m.c.episode)
-            .where(m.c.channel == self._channel.name, e.c.fingerprint == fingerprint)
+            .join(i, i.c.id == m.c.incident)
+            .where(m.c.channel == self._channel.name, i.c.fingerprint == fingerprint)
             .where(m.c.event.in_([Event.FIRING.value, Event.REMINDER.value, Event.ESCALATED.value]))
         )
         times = [now if row.id in due else row.sent_at for row in connection.execute(of_fingerprint)]
@@ -174,15 +174,15 @@ class Courier:
     def _recent_posts(self, connection: sa.Connection, now: float) -> int:
         m = store.messages
         recent = sa.select(sa.func.count(m.c.post.distinct())).where(
-            m.c.channel == self._channel.name, m.c.sent_at > now - STORM.total_seconds()
+            m.c.channel == self._channel.name, m.c.sent_at > now - RATE_LIMIT_WINDOW.total_seconds()
         )
         return connection.execute(recent).scalar_one()
 
     def _note(self, numbers: list[int]) -> None:
         m, c = store.messages, store.channels
         with self._engine.begin() as connection:
-            told = {"sent_at": self._now, "post": uuid.uuid4().hex, "error": None}
-            connection.execute(m.update().where(m.c.id.in_(numbers)).values(**told))
+            sent = {"sent_at": self._now, "post": uuid.uuid4().hex, "error": None}
+            connection.execute(m.update().where(m.c.id.in_(numbers)).values(**sent))
             well = {"failures": 0, "retry_at": 0.0, "error": None, "seen_at": self._now}
             connection.execute(c.update().where(c.c.name == self._channel.name).values(**well))
 

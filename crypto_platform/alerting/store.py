@@ -23,7 +23,7 @@ cursors = sa.Table(
 )
 
 # A condition from its opening to its recovery.
-episodes = sa.Table(
+incidents = sa.Table(
     "alert_episodes",
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
@@ -37,26 +37,26 @@ episodes = sa.Table(
 )
 sa.Index(
     "alert_one_open_episode",
-    episodes.c.fingerprint,
+    incidents.c.fingerprint,
     unique=True,
-    sqlite_where=episodes.c.recovered_at.is_(None),
-    postgresql_where=episodes.c.recovered_at.is_(None),
+    sqlite_where=incidents.c.recovered_at.is_(None),
+    postgresql_where=incidents.c.recovered_at.is_(None),
 )
 
-# What is to be told of an episode on a channel; `post` is the same for all that were told in one post.
+# What to send of an incident on a channel; `post` is the same for all that were sent in one post.
 messages = sa.Table(
     "alert_messages",
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("channel", sa.String(50), nullable=False),
-    sa.Column("episode", sa.ForeignKey(episodes.c.id), nullable=False),
+    sa.Column("episode", sa.ForeignKey(incidents.c.id), nullable=False, key="incident"),
     sa.Column("event", sa.String(20), nullable=False),
     sa.Column("due_at", sa.Double, nullable=False),
     sa.Column("attempts", sa.Integer, nullable=False, default=0),
     sa.Column("error", sa.Text),
     sa.Column("sent_at", sa.Double),
     sa.Column("post", sa.String(32)),
-    sa.Index("alert_messages_by_episode", "episode", "channel"),
+    sa.Index("alert_messages_by_episode", "incident", "channel"),
     sa.Index("alert_messages_by_channel", "channel", "sent_at"),
     sqlite_autoincrement=True,
 )
@@ -103,13 +103,13 @@ def _upgrade(made: sa.Engine) -> None:
     fields = {"what": "summary", "since": "started_at", "effect": "impact", "data": "data_source"}
     fields["command"] = "remediation"
     events = {"alert": "firing", "still open": "reminder", "worse": "escalated", "recovery": "resolved"}
-    e, m = episodes.c, messages.c
+    e, m = incidents.c, messages.c
     with made.begin() as connection:
         for row in connection.execute(sa.select(e.id, e.alert).where(e.alert.contains('"what":'))).all():
             alert = json.loads(row.alert)
             if "what" in alert:
                 renamed = json.dumps({fields.get(name, name): value for name, value in alert.items()})
-                connection.execute(episodes.update().where(e.id == row.id).values(alert=renamed))
+                connection.execute(incidents.update().where(e.id == row.id).values(alert=renamed))
         for old, new in events.items():
             connection.execute(messages.update().where(m.event == old).values(event=new))
 

@@ -49,17 +49,17 @@ def list_() -> None:
 
     Example: crypto-platform alerts list
     """
-    from crypto_platform.alerting.book import Book
+    from crypto_platform.alerting.manager import AlertManager
     from crypto_platform.alerting.message import Event, Item, Message
     from crypto_platform.settings import settings
 
-    book = Book(settings())
-    episodes = book.open()
-    for episode in episodes:
-        message = Message([Item(Event.FIRING, episode.alert, episode.opened_at)], key="")
-        typer.echo(f"{message.text}\n  fingerprint  {shlex.quote(episode.alert.fingerprint)}\n")
-    typer.echo(f"{len(episodes)} open." if episodes else "Nothing is open.")
-    for channel in book.waiting():
+    manager = AlertManager(settings())
+    incidents = manager.open()
+    for incident in incidents:
+        message = Message([Item(Event.FIRING, incident.alert, incident.opened_at)], key="")
+        typer.echo(f"{message.text}\n  fingerprint  {shlex.quote(incident.alert.fingerprint)}\n")
+    typer.echo(f"{len(incidents)} open." if incidents else "Nothing is open.")
+    for channel in manager.pending():
         if channel.messages or channel.error:
             why = f", last: {channel.error}" if channel.error else ""
             typer.echo(f"{channel.channel}: {channel.messages} messages waiting{why}")
@@ -74,10 +74,10 @@ def resolve(fingerprint: str = typer.Argument(help="As `crypto-platform alerts l
 
     Example: crypto-platform alerts resolve 'run:crypto:[2026-03-01, 2026-03-04):'
     """
-    from crypto_platform.alerting.book import Book
+    from crypto_platform.alerting.manager import AlertManager
     from crypto_platform.settings import settings
 
-    if not Book(settings()).recover("command line", fingerprint):
+    if not AlertManager(settings()).recover("command line", fingerprint):
         typer.echo(f"{fingerprint} is not open: see crypto-platform alerts list", err=True)
         raise typer.Exit(1)
     typer.echo("Resolved.")

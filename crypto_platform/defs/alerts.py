@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from crypto_platform.alerting.book import Book
+from crypto_platform.alerting.manager import AlertManager
 from crypto_platform.monitoring import checks, late_assets, runs, ticks
 from crypto_platform.settings import settings
 
@@ -14,7 +14,7 @@ INTERVAL_SECONDS = 15
 # Since when this code has been able to tick.
 BEGAN = datetime.now(UTC)
 
-Look = Callable[[dg.SensorEvaluationContext, Book, datetime], None]
+Look = Callable[[dg.SensorEvaluationContext, AlertManager, datetime], None]
 
 
 def _sensor(name: str, description: str, *looks: Look) -> dg.SensorDefinition:
@@ -25,29 +25,29 @@ def _sensor(name: str, description: str, *looks: Look) -> dg.SensorDefinition:
         description=description,
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        book = Book(settings())
+        manager = AlertManager(settings())
         for look in looks:
-            look(context, book, datetime.now(UTC))
-        for report in book.deliver():
+            look(context, manager, datetime.now(UTC))
+        for report in manager.deliver():
             for title in report.posted:
                 context.log.info("notified on %s: %s", report.channel, title)
             if report.error:
                 context.log.warning("%s was not notified: %s", report.channel, report.error)
-        return dg.SkipReason(f"{len(book.open())} alerts are open")
+        return dg.SkipReason(f"{len(manager.open())} alerts are open")
 
     return sensor
 
 
-def _runs(context: dg.SensorEvaluationContext, book: Book, now: datetime) -> None:
-    runs.watch(context.instance, book, settings(), now)
-    runs.watch_backfills(context.instance, book, settings(), now)
+def _runs(context: dg.SensorEvaluationContext, manager: AlertManager, now: datetime) -> None:
+    runs.watch(context.instance, manager, settings(), now)
+    runs.watch_backfills(context.instance, manager, settings(), now)
 
 
-def _checks(context: dg.SensorEvaluationContext, book: Book, now: datetime) -> None:
-    checks.watch(context.instance, book, settings(), now)
+def _checks(context: dg.SensorEvaluationContext, manager: AlertManager, now: datetime) -> None:
+    checks.watch(context.instance, manager, settings(), now)
 
 
-def _freshness(context: dg.SensorEvaluationContext, book: Book, now: datetime) -> None:
+def _freshness(context: dg.SensorEvaluationContext, manager: AlertManager, now: datetime) -> None:
     repository = context.repository_def
     assert repository  # noqa: S101
     graph = repository.asset_graph
@@ -56,13 +56,13 @@ def _freshness(context: dg.SensorEvaluationContext, book: Book, now: datetime) -
         for key in graph.materializable_asset_keys
         if graph.get(key).freshness_policy_or_from_metadata
     }
-    late_assets.watch(context.instance, book, settings(), now, groups)
+    late_assets.watch(context.instance, manager, settings(), now, groups)
 
 
-def _ticks(context: dg.SensorEvaluationContext, book: Book, now: datetime) -> None:
+def _ticks(context: dg.SensorEvaluationContext, manager: AlertManager, now: datetime) -> None:
     repository = context.repository_def
     assert repository  # noqa: S101
-    ticks.watch(context.instance, book, settings(), now, ticks.declared(repository), BEGAN)
+    ticks.watch(context.instance, manager, settings(), now, ticks.declared(repository), BEGAN)
 
 
 @dg.definitions

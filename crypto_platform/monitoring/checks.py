@@ -7,7 +7,7 @@ import dagster as dg
 import orjson
 
 from crypto_platform.alerting.alert import Alert, Severity
-from crypto_platform.alerting.book import Book, Changes
+from crypto_platform.alerting.manager import AlertManager, AlertTransaction
 from crypto_platform.dagster_instance.run_days import Days
 from crypto_platform.market.data_source import origin
 from crypto_platform.monitoring.runs import AT_ONCE, LOOK_BACK
@@ -25,12 +25,12 @@ IN_WINDOW = "__in_window__"
 SHOWN = 6
 
 
-def watch(instance: dg.DagsterInstance, book: Book, settings: Settings, now: datetime) -> None:
+def watch(instance: dg.DagsterInstance, manager: AlertManager, settings: Settings, now: datetime) -> None:
     """Go through the evaluations since the last look, in their order: open what failed, close what passed."""
-    with book.changes(SOURCE) as changes:
-        for record in _new_evaluations(instance, changes.cursor, now):
-            _judge(instance, changes, record, settings)
-            changes.cursor = str(record.storage_id)
+    with manager.transaction(SOURCE) as transaction:
+        for record in _new_evaluations(instance, transaction.cursor, now):
+            _judge(instance, transaction, record, settings)
+            transaction.cursor = str(record.storage_id)
 
 
 def _new_evaluations(instance: dg.DagsterInstance, cursor: str | None, now: datetime) -> list[dg.EventLogRecord]:
@@ -42,7 +42,9 @@ def _new_evaluations(instance: dg.DagsterInstance, cursor: str | None, now: date
     return list(instance.event_log_storage.get_event_records(wanted, limit=AT_ONCE, ascending=True))
 
 
-def _judge(instance: dg.DagsterInstance, changes: Changes, record: dg.EventLogRecord, settings: Settings) -> None:
+def _judge(
+    instance: dg.DagsterInstance, transaction: AlertTransaction, record: dg.EventLogRecord, settings: Settings
+) -> None:
     event = record.event_log_entry.dagster_event
     if event is None:
         return
@@ -51,12 +53,12 @@ def _judge(instance: dg.DagsterInstance, changes: Changes, record: dg.EventLogRe
     key, days = evaluation.asset_check_key, Days.of(run.tags) if run else None
     if not evaluation.passed:
         at = datetime.fromtimestamp(record.timestamp, UTC)
-        changes.raise_(_alert(evaluation, days, at, record.run_id, settings))
+        transaction.raise_(_alert(evaluation, days, at, record.run_id, settings))
         return
-    for episode in changes.open():
-        known = orjson.loads(episode.alert.reference)
+    for incident in transaction.open():
+        known = orjson.loads(incident.alert.reference)
         if known["check"] == key.to_user_string() and _proves(evaluation, days, known["days"]):
-            changes.recover(episode.alert.fingerprint)
+            transaction.recover(incident.alert.fingerprint)
 
 
 def _proves(evaluation: dg.AssetCheckEvaluation, passed: Days | None, failed: list[str] | None) -> bool:

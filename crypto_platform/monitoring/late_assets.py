@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from crypto_platform.alerting.alert import Alert, Severity
-from crypto_platform.alerting.book import Book
+from crypto_platform.alerting.manager import AlertManager
 from crypto_platform.dagster_instance.internals import FreshnessState, FreshnessStateRecord
 from crypto_platform.dagster_instance.run_days import Days
 from crypto_platform.market.data_source import moves_on, origin
@@ -21,7 +21,11 @@ _LATE = {FreshnessState.FAIL: Severity.ERROR, FreshnessState.WARN: Severity.WARN
 
 
 def watch(
-    instance: dg.DagsterInstance, book: Book, settings: Settings, now: datetime, groups: Mapping[dg.AssetKey, str]
+    instance: dg.DagsterInstance,
+    manager: AlertManager,
+    settings: Settings,
+    now: datetime,
+    groups: Mapping[dg.AssetKey, str],
 ) -> None:
     """Take the state that the daemon wrote for each asset; `groups` are the assets that have a policy, by group.
 
@@ -32,7 +36,7 @@ def watch(
     for key, record in records.items():
         if record.freshness_state in _LATE:
             late.setdefault(groups[key], {})[key] = record
-    book.observe(SOURCE, [_alert(group, found, settings, now) for group, found in late.items()])
+    manager.observe(SOURCE, [_alert(group, found, settings, now) for group, found in late.items()])
 
 
 def _alert(group: str, late: Mapping[dg.AssetKey, FreshnessStateRecord], settings: Settings, now: datetime) -> Alert:

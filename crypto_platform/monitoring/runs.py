@@ -9,7 +9,7 @@ import dagster as dg
 import orjson
 
 from crypto_platform.alerting.alert import Alert, Severity
-from crypto_platform.alerting.book import Book, Changes
+from crypto_platform.alerting.manager import AlertManager, AlertTransaction
 from crypto_platform.dagster_instance.internals import (
     BACKFILL_ID_TAG,
     WILL_RETRY_TAG,
@@ -41,38 +41,38 @@ DBT_SAYS = "Errors parsed from dbt logs:"
 _FAILED = (BulkActionStatus.FAILED, BulkActionStatus.COMPLETED_FAILED, BulkActionStatus.FAILING)
 
 
-def watch(instance: dg.DagsterInstance, book: Book, settings: Settings, now: datetime) -> None:
+def watch(instance: dg.DagsterInstance, manager: AlertManager, settings: Settings, now: datetime) -> None:
     """Open an alert for each run that failed since the last look, and close those that have recovered.
 
     One that Dagster runs again by itself is a warning, and worse when that fails, too. A run that nothing but failed
     checks ended is told as these.
     """
-    with book.changes(SOURCE) as changes:
-        for failure in _new_failures(instance, changes, now):
+    with manager.transaction(SOURCE) as transaction:
+        for failure in _new_failures(instance, transaction, now):
             if failure.stopped_by_checks or _is_mended(instance, failure.run, failure.storage_id):
                 continue
-            changes.raise_(_alert(instance, failure, settings))
-        for episode in changes.open():
-            run_id, _, storage_id = episode.alert.reference.partition(" ")
+            transaction.raise_(_alert(instance, failure, settings))
+        for incident in transaction.open():
+            run_id, _, storage_id = incident.alert.reference.partition(" ")
             run = instance.get_run_by_id(run_id)
             if run is None or _is_mended(instance, run, int(storage_id)):
-                changes.recover(episode.alert.fingerprint)
+                transaction.recover(incident.alert.fingerprint)
 
 
-def watch_backfills(instance: dg.DagsterInstance, book: Book, settings: Settings, now: datetime) -> None:
+def watch_backfills(instance: dg.DagsterInstance, manager: AlertManager, settings: Settings, now: datetime) -> None:
     """Open an alert for each backfill that failed since the last look, and close those that have recovered."""
-    with book.changes(BACKFILLS) as changes:
-        known: list[str] = orjson.loads(changes.cursor or "[]")
+    with manager.transaction(BACKFILLS) as transaction:
+        known: list[str] = orjson.loads(transaction.cursor or "[]")
         recent = {b.backfill_id: b for b in instance.get_backfills(limit=AT_ONCE) if _ended(b) > now - LOOK_BACK}
         for name, backfill in recent.items():
             failed = backfill.status in _FAILED and name not in known
             if failed and not _backfill_is_mended(instance, backfill):
-                changes.raise_(_backfill_alert(instance, backfill, settings, now))
-        changes.cursor = orjson.dumps([name for name, b in recent.items() if b.status in _FAILED]).decode()
-        for episode in changes.open():
-            known_one = instance.get_backfill(episode.alert.reference)
+                transaction.raise_(_backfill_alert(instance, backfill, settings, now))
+        transaction.cursor = orjson.dumps([name for name, b in recent.items() if b.status in _FAILED]).decode()
+        for incident in transaction.open():
+            known_one = instance.get_backfill(incident.alert.reference)
             if known_one is None or _backfill_is_mended(instance, known_one):
-                changes.recover(episode.alert.fingerprint)
+                transaction.recover(incident.alert.fingerprint)
 
 
 @dataclass(frozen=True)
@@ -124,8 +124,8 @@ class Failure:
         return next((command for command in commands if command), "")
 
 
-def _new_failures(instance: dg.DagsterInstance, changes: Changes, now: datetime) -> Iterator[Failure]:
-    cursor = changes.cursor
+def _new_failures(instance: dg.DagsterInstance, transaction: AlertTransaction, now: datetime) -> Iterator[Failure]:
+    cursor = transaction.cursor
     wanted = dg.RunStatusChangeRecordsFilter(
         dg.DagsterEventType.RUN_FAILURE, after_timestamp=(now - LOOK_BACK).timestamp() if cursor is None else None
     )
@@ -140,7 +140,7 @@ def _new_failures(instance: dg.DagsterInstance, changes: Changes, now: datetime)
             event = record.event_log_entry.dagster_event
             message = (event.message if event else None) or ""
             yield Failure(run, record.storage_id, at, message, _failed_steps(instance, run))
-        changes.cursor = EventLogCursor.from_storage_id(record.storage_id).to_string()
+        transaction.cursor = EventLogCursor.from_storage_id(record.storage_id).to_string()
 
 
 def _failed_steps(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[Step]:

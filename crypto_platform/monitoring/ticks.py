@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from crypto_platform.alerting.alert import Alert, Severity
-from crypto_platform.alerting.book import Book
+from crypto_platform.alerting.manager import AlertManager
 from crypto_platform.dagster_instance.internals import (
     InstigatorState,
     InstigatorTick,
@@ -70,7 +70,7 @@ def declared(repository: dg.RepositoryDefinition) -> list[Declared]:
 
 def watch(
     instance: dg.DagsterInstance,
-    book: Book,
+    manager: AlertManager,
     settings: Settings,
     now: datetime,
     wanted: Collection[Declared],
@@ -78,7 +78,7 @@ def watch(
 ) -> None:
     """Take what is wrong with those that are `wanted`, but for the sensor that does this itself: see `judge`."""
     wrong, undecided = judge(instance, settings, now, [one for one in wanted if one.name != ITSELF.name], began)
-    book.observe(SOURCE, wrong, undecided)
+    manager.observe(SOURCE, wrong, undecided)
 
 
 def judge(

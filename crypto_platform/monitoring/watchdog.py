@@ -9,7 +9,7 @@ from functools import cache
 
 import dagster as dg
 
-from crypto_platform.alerting.book import Book
+from crypto_platform.alerting.manager import AlertManager
 from crypto_platform.monitoring.processes import Processes, Supervisor
 from crypto_platform.settings import Settings
 
@@ -40,9 +40,9 @@ def turn(settings: Settings, processes: Processes, instance: Callable[[], dg.Dag
     """Look once and deliver once. What fails is logged: ending would leave nobody to tell of it."""
     with _going_on("look"):
         found = processes.look(instance, now)
-        Book(settings).observe(SOURCE, found.wrong, found.undecided)
+        AlertManager(settings).observe(SOURCE, found.wrong, found.undecided)
     with _going_on("deliver"):
-        Book(settings).deliver()
+        AlertManager(settings).deliver()
 
 
 @contextmanager

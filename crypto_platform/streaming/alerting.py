@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from crypto_platform.alerting.alert import Alert, Severity
-from crypto_platform.alerting.book import Book
+from crypto_platform.alerting.manager import AlertManager
 from crypto_platform.settings import Settings
 
 EVERY_SECONDS = 5.0
@@ -36,12 +36,12 @@ class Teller:
         """Take all that is wrong now; what is gone has recovered. Posts what is due."""
         now = datetime.now(UTC)
         # Opened at each look: a store that is away when the program starts is no reason to stay silent.
-        book = Book(self._settings)
+        manager = AlertManager(self._settings)
         if self._since is None:
-            told = [episode.alert for episode in book.open() if episode.source == self._source]
+            told = [incident.alert for incident in manager.open() if incident.source == self._source]
             self._since = {alert.fingerprint.removeprefix(f"{self._source}:"): alert.started_at for alert in told}
         self._since = {t.name: self._since.get(t.name, now) for t in troubles}
-        book.observe(
+        manager.observe(
             self._source,
             [
                 Alert(
@@ -58,4 +58,4 @@ class Teller:
                 if (now - self._since[t.name]).total_seconds() >= t.patience
             ],
         )
-        book.deliver()
+        manager.deliver()

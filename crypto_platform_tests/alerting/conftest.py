@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from crypto_platform.alerting.alert import Alert, Severity
-from crypto_platform.alerting.book import Book
 from crypto_platform.alerting.channels import ChannelUnavailableError, MessageRejectedError
+from crypto_platform.alerting.manager import AlertManager
 from crypto_platform.alerting.message import Item, Message
 from crypto_platform.settings import Settings
 from crypto_platform_tests.alerting.receivers import HttpReceiver, MailReceiver
@@ -78,8 +78,8 @@ def alert_settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def book(alert_settings: Settings, clock: Clock, memory: Memory) -> Book:
-    return Book(alert_settings, clock, [memory])
+def manager(alert_settings: Settings, clock: Clock, memory: Memory) -> AlertManager:
+    return AlertManager(alert_settings, clock, [memory])
 
 
 @pytest.fixture

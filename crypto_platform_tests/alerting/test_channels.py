@@ -10,7 +10,6 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from crypto_platform.alerting.alert import Severity
-from crypto_platform.alerting.book import Book
 from crypto_platform.alerting.channels import (
     Channel,
     ChannelUnavailableError,
@@ -21,6 +20,7 @@ from crypto_platform.alerting.channels import (
     Webhook,
     configured,
 )
+from crypto_platform.alerting.manager import AlertManager
 from crypto_platform.alerting.message import Event, Item, Message
 from crypto_platform.settings import Settings
 from crypto_platform_tests.alerting.conftest import NOON, Clock, alert
@@ -169,14 +169,14 @@ def test_a_mail_server_that_was_down_gets_what_it_missed(mail_settings: Settings
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         down = mail_settings.model_copy(update={"alert_smtp_port": nobody.getsockname()[1]})
-        book = Book(down, clock, [Email(down)])
-        book.raise_("here", LATE)
-        [report] = book.deliver()
+        manager = AlertManager(down, clock, [Email(down)])
+        manager.raise_("here", LATE)
+        [report] = manager.deliver()
         assert report.error == f"127.0.0.1:{down.alert_smtp_port}: ConnectionRefusedError"
-        book.recover("here", LATE.fingerprint)
+        manager.recover("here", LATE.fingerprint)
     again = down.model_copy(update={"alert_smtp_port": up})
     clock.forward(60)
-    Book(again, clock, [Email(again)]).deliver()
+    AlertManager(again, clock, [Email(again)]).deliver()
     assert len(mail.mails) == 2
 
 

@@ -5,7 +5,7 @@ import os
 import pytest
 from typer.testing import CliRunner
 
-from crypto_platform.alerting.book import Book
+from crypto_platform.alerting.manager import AlertManager
 from crypto_platform.cli.alerts import app
 from crypto_platform.settings import Settings, settings, use
 from crypto_platform_tests.alerting.conftest import alert
@@ -35,18 +35,18 @@ def test_test_says_what_came_of_each_channel(chosen: Settings, http: HttpReceive
 
 def test_list_shows_what_is_open_and_resolve_resolves_it(chosen: Settings) -> None:
     assert CliRunner().invoke(app, ["list"]).output == "Nothing is open.\n"
-    Book(chosen).raise_("here", alert("run:crypto:2026-03-01", remediation="crypto-platform doctor"))
+    AlertManager(chosen).raise_("here", alert("run:crypto:2026-03-01", remediation="crypto-platform doctor"))
     shown = CliRunner().invoke(app, ["list"]).output
     assert "remediation  crypto-platform doctor" in shown
     assert "fingerprint  run:crypto:2026-03-01" in shown
     assert "webhook: 1 messages waiting" in shown
     assert CliRunner().invoke(app, ["resolve", "run:crypto:2026-03-01"]).output == "Resolved.\n"
     assert CliRunner().invoke(app, ["resolve", "run:crypto:2026-03-01"]).exit_code == 1
-    assert Book(chosen).open() == []
+    assert AlertManager(chosen).open() == []
 
 
 def test_resolve_takes_a_fingerprint_as_list_shows_it(chosen: Settings) -> None:
-    Book(chosen).raise_("here", alert("run:crypto:[2026-03-01, 2026-03-04):"))
+    AlertManager(chosen).raise_("here", alert("run:crypto:[2026-03-01, 2026-03-04):"))
     shown = CliRunner().invoke(app, ["list"]).output
     [fingerprint] = [line.split(maxsplit=1)[1] for line in shown.splitlines() if "fingerprint" in line]
     assert CliRunner().invoke(app, f"resolve {fingerprint}").output == "Resolved.\n"

@@ -84,11 +84,11 @@ def test_the_monitoring_ends_a_run_that_hangs_and_it_can_be_run_again(
     ended = instance.get_run_by_id(run.run_id)
     assert ended and ended.status == dg.DagsterRunStatus.FAILURE
     instance.add_run_tags(run.run_id, {"dagster/will_retry": "false"})
-    runs.watch(instance, watched.book, watched.settings, watched.clock())
+    runs.watch(instance, watched.manager, watched.settings, watched.clock())
     [alert] = watched.open()
     assert alert.cause == "Exceeded maximum runtime of 1 seconds."
     assert hanging.execute_in_process(instance=instance).success
-    runs.watch(instance, watched.book, watched.settings, watched.clock())
+    runs.watch(instance, watched.manager, watched.settings, watched.clock())
     assert watched.open() == []
 
 

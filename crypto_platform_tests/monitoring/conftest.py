@@ -1,4 +1,4 @@
-"""An instance of Dagster's own with our event log, a book whose clock a test moves, and a small pipeline that fails."""
+"""An instance of Dagster's own with our event log, alerts whose clock a test moves, and a small pipeline that fails."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 
 from crypto_platform.alerting.alert import Alert
-from crypto_platform.alerting.book import Book
+from crypto_platform.alerting.manager import AlertManager
 from crypto_platform.orchestration.asset_keys import stage_key
 from crypto_platform.settings import Settings
 from crypto_platform_tests.alerting.conftest import Clock, Memory
@@ -35,23 +35,23 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
 
 @dataclass
 class Watched:
-    """A book and what it told."""
+    """A manager and what it told."""
 
     settings: Settings
     clock: Clock
     memory: Memory
-    book: Book
+    manager: AlertManager
 
     def titles(self) -> list[str]:
         """What was told since the last time that this was asked."""
         self.clock.forward(61)
-        self.book.deliver()
+        self.manager.deliver()
         told = self.memory.titles
         self.memory.posts.clear()
         return told
 
     def open(self) -> list[Alert]:
-        return [episode.alert for episode in self.book.open()]
+        return [incident.alert for incident in self.manager.open()]
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def watched(tmp_path: Path) -> Watched:
     settings = Settings(crypto_platform_home=tmp_path / "home", sandbox_simulated=True, alert_max_per_minute=100)
     clock = Clock(datetime.now(UTC) + timedelta(seconds=10))
     memory = Memory(clock)
-    return Watched(settings, clock, memory, Book(settings, clock, [memory]))
+    return Watched(settings, clock, memory, AlertManager(settings, clock, [memory]))
 
 
 @dataclass

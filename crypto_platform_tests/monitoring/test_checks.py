@@ -15,7 +15,7 @@ from crypto_platform_tests.monitoring.conftest import RAW, Pipeline, Watched
 @pytest.fixture
 def look(instance: dg.DagsterInstance, watched: Watched) -> Callable[[], list[str]]:
     def titles() -> list[str]:
-        checks.watch(instance, watched.book, watched.settings, watched.clock())
+        checks.watch(instance, watched.manager, watched.settings, watched.clock())
         return watched.titles()
 
     return titles

@@ -24,7 +24,7 @@ def report(instance: dg.DagsterInstance, key: dg.AssetKey, state: FreshnessState
 
 def test_late_assets_are_told_by_group_until_all_are_fresh(instance: dg.DagsterInstance, watched: Watched) -> None:
     def look() -> list[str]:
-        late_assets.watch(instance, watched.book, watched.settings, NOW, GROUPS)
+        late_assets.watch(instance, watched.manager, watched.settings, NOW, GROUPS)
         return watched.titles()
 
     report(instance, KAFKA, FreshnessState.PASS)
@@ -45,5 +45,5 @@ def test_late_assets_are_told_by_group_until_all_are_fresh(instance: dg.DagsterI
 def test_recordings_are_never_late(instance: dg.DagsterInstance, watched: Watched) -> None:
     report(instance, RAW, FreshnessState.FAIL)
     recorded = watched.settings.model_copy(update={"sandbox_simulated": False})
-    late_assets.watch(instance, watched.book, recorded, NOW, GROUPS)
+    late_assets.watch(instance, watched.manager, recorded, NOW, GROUPS)
     assert watched.open() == []

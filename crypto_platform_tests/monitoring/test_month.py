@@ -113,17 +113,17 @@ class Month:
             self.cursor = judged.cursor
             for event in judged.asset_events:
                 instance.report_runless_asset_event(event)  # type: ignore[arg-type]
-            runs.watch(instance, watched.book, watched.settings, now)
-            runs.watch_backfills(instance, watched.book, watched.settings, now)
-            checks.watch(instance, watched.book, watched.settings, now)
-            late_assets.watch(instance, watched.book, watched.settings, now, self.groups)
+            runs.watch(instance, watched.manager, watched.settings, now)
+            runs.watch_backfills(instance, watched.manager, watched.settings, now)
+            checks.watch(instance, watched.manager, watched.settings, now)
+            late_assets.watch(instance, watched.manager, watched.settings, now, self.groups)
             wanted = [SENSOR, *self.schedules.values()]
-            ticks.watch(instance, watched.book, watched.settings, now, wanted, at(FIRST, "00:00"))
+            ticks.watch(instance, watched.manager, watched.settings, now, wanted, at(FIRST, "00:00"))
         self.processes.code = self.processes.web = "servers" not in self.broken
         for _ in range(2):
             found = self.processes.look(lambda: instance, now)
-            watched.book.observe("watchdog", found.wrong, found.undecided)
-        watched.book.deliver()
+            watched.manager.observe("watchdog", found.wrong, found.undecided)
+        watched.manager.deliver()
 
     async def _judge_policies(self) -> None:
         """What the freshness daemon does."""

@@ -151,7 +151,7 @@ def test_what_cannot_be_judged_after_a_restart_stays_open(
 ) -> None:
     def look(processes: Processes, seconds: int) -> set[str]:
         found = processes.look(lambda: instance, NOON + timedelta(seconds=seconds))
-        watched.book.observe("watchdog", found.wrong, found.undecided)
+        watched.manager.observe("watchdog", found.wrong, found.undecided)
         return {alert.fingerprint for alert in watched.open()}
 
     beat(instance, NOON - timedelta(hours=1))
@@ -186,7 +186,7 @@ def test_the_sensor_that_tells_of_sensors_is_watched_from_outside(
         instance.update_instigator_state(now)
         instance.update_instigator_state(state(SENSOR, last_tick_start_timestamp=at.timestamp()))
         found = processes.look(lambda: instance, at)
-        watched.book.observe("watchdog", found.wrong, found.undecided)
+        watched.manager.observe("watchdog", found.wrong, found.undecided)
         return [(alert.summary, alert.remediation) for alert in watched.open()]
 
     assert look(0, state(ticks.ITSELF, running=False)) == [
@@ -245,7 +245,7 @@ def test_a_look_that_fails_keeps_nothing_from_being_delivered(
         def _web_answers(self) -> bool:
             raise StorageAwayError("user:password@host")
 
-    watched.book.raise_("here", alert("a"))
+    watched.manager.raise_("here", alert("a"))
     watchdog.turn(watched.settings, Failing(watched.settings, began), lambda: instance, NOON)
     log = watched.settings.crypto_platform_home / "alerts.log"
     assert "a is wrong" in log.read_text()

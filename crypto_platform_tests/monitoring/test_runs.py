@@ -26,8 +26,8 @@ from crypto_platform_tests.monitoring.conftest import DAILY, KAFKA, RAW, Pipelin
 @pytest.fixture
 def look(instance: dg.DagsterInstance, watched: Watched) -> Callable[[], list[str]]:
     def titles() -> list[str]:
-        runs.watch(instance, watched.book, watched.settings, watched.clock())
-        runs.watch_backfills(instance, watched.book, watched.settings, watched.clock())
+        runs.watch(instance, watched.manager, watched.settings, watched.clock())
+        runs.watch_backfills(instance, watched.manager, watched.settings, watched.clock())
         return watched.titles()
 
     return titles
@@ -152,7 +152,7 @@ def test_a_run_whose_steps_all_end_at_checks_is_told_as_these(
 ) -> None:
     run_of_two(instance, None)
     assert look() == []
-    checks.watch(instance, watched.book, watched.settings, watched.clock())
+    checks.watch(instance, watched.manager, watched.settings, watched.clock())
     assert [title.split()[2] for title in watched.titles()] == ["looks_good", "adds_up"]
 
 

@@ -70,7 +70,7 @@ def tick(
 @pytest.fixture
 def look(instance: dg.DagsterInstance, watched: Watched) -> Callable[..., list[str]]:
     def titles(now: datetime = NOW, began: datetime = LONG_AGO) -> list[str]:
-        watch(instance, watched.book, watched.settings, now, [SENSOR, SCHEDULE, STOCKS], began)
+        watch(instance, watched.manager, watched.settings, now, [SENSOR, SCHEDULE, STOCKS], began)
         return watched.titles()
 
     return titles
@@ -166,7 +166,7 @@ def test_the_sensor_that_looks_leaves_itself_to_the_watchdog(
     instance: dg.DagsterInstance, watched: Watched, put: Callable[[InstigatorState], None]
 ) -> None:
     put(state(ITSELF, running=False))
-    watch(instance, watched.book, watched.settings, NOW, [ITSELF], LONG_AGO)
+    watch(instance, watched.manager, watched.settings, NOW, [ITSELF], LONG_AGO)
     assert watched.open() == []
 
 

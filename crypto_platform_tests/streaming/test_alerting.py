@@ -9,7 +9,7 @@ import time_machine
 from sqlalchemy.exc import OperationalError
 
 from crypto_platform.alerting import store
-from crypto_platform.alerting.book import Book
+from crypto_platform.alerting.manager import AlertManager
 from crypto_platform.monitoring.scope import command_in
 from crypto_platform.settings import Settings
 from crypto_platform.streaming.alerting import Teller, Trouble
@@ -17,31 +17,31 @@ from crypto_platform.streaming.service import Service
 
 
 def test_a_trouble_that_lasts_is_an_alert_until_it_is_over(fresh_settings: Settings, tmp_path: Path) -> None:
-    teller, book = Teller(fresh_settings, "stream"), Book(fresh_settings)
+    teller, manager = Teller(fresh_settings, "stream"), AlertManager(fresh_settings)
     passing = Trouble("crypto", "stream silence", "nothing comes", feed="crypto", patience=3600)
     lasting = Trouble("kafka", "stream lag", "bars wait for Kafka", patience=0)
     teller.observe([passing, lasting])
-    (episode,) = book.open()
-    assert (episode.alert.fingerprint, episode.alert.summary) == ("stream:kafka", "bars wait for Kafka")
-    since = episode.alert.started_at
+    (incident,) = manager.open()
+    assert (incident.alert.fingerprint, incident.alert.summary) == ("stream:kafka", "bars wait for Kafka")
+    since = incident.alert.started_at
     teller.observe([passing, lasting])
-    assert [e.alert.started_at for e in book.open()] == [since]
+    assert [e.alert.started_at for e in manager.open()] == [since]
     teller.observe([passing])
-    assert book.open() == []
+    assert manager.open() == []
 
 
 def test_an_alert_outlives_a_restart_while_its_trouble_lasts(fresh_settings: Settings) -> None:
-    book, trouble = Book(fresh_settings), Trouble("kafka", "stream lag", "bars wait for Kafka")
+    manager, trouble = AlertManager(fresh_settings), Trouble("kafka", "stream lag", "bars wait for Kafka")
     before = Teller(fresh_settings, "stream")
     before.observe([trouble])
     with time_machine.travel(datetime.now(UTC) + timedelta(seconds=61)):
         before.observe([trouble])
-        [told] = book.open()
+        [told] = manager.open()
         restarted = Teller(fresh_settings, "stream")
         restarted.observe([trouble])
-        assert book.open() == [told]
+        assert manager.open() == [told]
         restarted.observe([])
-        assert book.open() == []
+        assert manager.open() == []
 
 
 def test_a_store_that_is_away_at_the_start_is_asked_again(
@@ -57,7 +57,7 @@ def test_a_store_that_is_away_at_the_start_is_asked_again(
         with pytest.raises(OperationalError):
             teller.observe([trouble])
     teller.observe([trouble])
-    assert [episode.alert.fingerprint for episode in Book(fresh_settings).open()] == ["stream:kafka"]
+    assert [incident.alert.fingerprint for incident in AlertManager(fresh_settings).open()] == ["stream:kafka"]
 
 
 def test_what_mends_a_silent_stream_is_a_command(fresh_settings: Settings) -> None:

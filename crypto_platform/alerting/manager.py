@@ -1,4 +1,4 @@
-"""The book of alerts: which conditions are open, and what is still to be told of them."""
+"""Which incidents are open, and which notifications are pending."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,17 +12,17 @@ from sqlalchemy.exc import IntegrityError
 from crypto_platform.alerting import store
 from crypto_platform.alerting.alert import Alert
 from crypto_platform.alerting.channels import Channel, configured
-from crypto_platform.alerting.delivery import Courier, Report
+from crypto_platform.alerting.delivery import DeliveryReport, Notifier
 from crypto_platform.alerting.message import Event
 from crypto_platform.settings import Settings
 
-# How long what has recovered is kept, and a channel that nobody configures any more is told.
-KEPT = timedelta(days=30)
-FORGOTTEN = timedelta(days=7)
+# How long what has recovered is kept, and notifications for a channel that is no longer configured are queued.
+RETENTION = timedelta(days=30)
+CHANNEL_TTL = timedelta(days=7)
 
 
 @dataclass(frozen=True)
-class Episode:
+class Incident:
     """A condition from its opening to its recovery, in UTC; `recovered_at` is None while it is open."""
 
     source: str
@@ -32,8 +32,8 @@ class Episode:
 
 
 @dataclass(frozen=True)
-class Waiting:
-    """What a channel has not been told yet; `error` is what kept it from it, if anything did."""
+class PendingNotifications:
+    """A channel's unsent messages; `error` is why the last one was not sent, if it was not."""
 
     channel: str
     messages: int
@@ -41,7 +41,7 @@ class Waiting:
     error: str | None
 
 
-class Book:
+class AlertManager:
     """The alerts of a home, or of the database of ALERT_STORE_URL; `clock` gives the time in UTC."""
 
     def __init__(
@@ -56,40 +56,40 @@ class Book:
         self._engine = store.engine(settings)
 
     @contextmanager
-    def changes(self, source: str) -> Iterator["Changes"]:
+    def transaction(self, source: str) -> Iterator["AlertTransaction"]:
         """Several changes and the source's cursor in one transaction: all of it is kept, or none."""
         now = self._clock().timestamp()
         with self._engine.begin() as connection:
-            names = self._enrol(connection, now)
-            yield Changes(connection, source, now, names)
+            names = self._register_channels(connection, now)
+            yield AlertTransaction(connection, source, now, names)
 
     def observe(self, source: str, current: Sequence[Alert], undecided: Collection[str] = ()) -> None:
         """Take `current` for all that is wrong as far as `source` can see; what is `undecided` stays as it is."""
-        with self.changes(source) as changes:
-            changes.observe(current, undecided)
+        with self.transaction(source) as transaction:
+            transaction.observe(current, undecided)
 
     def raise_(self, source: str, alert: Alert) -> None:
         """Open the alert, or keep it open."""
-        with self.changes(source) as changes:
-            changes.raise_(alert)
+        with self.transaction(source) as transaction:
+            transaction.raise_(alert)
 
     def recover(self, source: str, fingerprint: str) -> bool:
         """Close the alert; False when it is not open."""
-        with self.changes(source) as changes:
-            return changes.recover(fingerprint)
+        with self.transaction(source) as transaction:
+            return transaction.recover(fingerprint)
 
-    def open(self) -> list[Episode]:
+    def open(self) -> list[Incident]:
         """What is wrong now, the worst first, then the oldest."""
         chosen = (
-            sa.select(store.episodes)
-            .where(store.episodes.c.recovered_at.is_(None))
-            .order_by(store.episodes.c.severity.desc(), store.episodes.c.id)
+            sa.select(store.incidents)
+            .where(store.incidents.c.recovered_at.is_(None))
+            .order_by(store.incidents.c.severity.desc(), store.incidents.c.id)
         )
         with self._engine.begin() as connection:
-            return [episode(row) for row in connection.execute(chosen)]
+            return [incident(row) for row in connection.execute(chosen)]
 
-    def waiting(self) -> list[Waiting]:
-        """Channels, by name, with what they have not been told."""
+    def pending(self) -> list[PendingNotifications]:
+        """Channels, by name, with their unsent messages."""
         m, c = store.messages, store.channels
         count = (
             sa.select(sa.func.count())
@@ -98,22 +98,22 @@ class Book:
             .label("waiting")
         )
         with self._engine.begin() as connection:
-            self._enrol(connection, self._clock().timestamp())
+            self._register_channels(connection, self._clock().timestamp())
             rows = connection.execute(sa.select(c.c.name, count, c.c.failures, c.c.error).order_by(c.c.name))
-            return [Waiting(row.name, row.waiting, row.failures, row.error) for row in rows]
+            return [PendingNotifications(row.name, row.waiting, row.failures, row.error) for row in rows]
 
-    def deliver(self) -> list[Report]:
+    def deliver(self) -> list[DeliveryReport]:
         """Post what is due on every channel, side by side; what each did. A channel that is down raises nothing."""
         with self._engine.begin() as connection:
-            self._enrol(connection, self._clock().timestamp())
-        couriers = [Courier(self._engine, channel, self._settings, self._clock) for channel in self._channels]
-        if len(couriers) < 2:
-            return [courier.deliver() for courier in couriers]
-        with ThreadPoolExecutor(len(couriers), thread_name_prefix="alerts") as pool:
-            return list(pool.map(Courier.deliver, couriers))
+            self._register_channels(connection, self._clock().timestamp())
+        notifiers = [Notifier(self._engine, channel, self._settings, self._clock) for channel in self._channels]
+        if len(notifiers) < 2:
+            return [notifier.deliver() for notifier in notifiers]
+        with ThreadPoolExecutor(len(notifiers), thread_name_prefix="alerts") as pool:
+            return list(pool.map(Notifier.deliver, notifiers))
 
-    def _enrol(self, connection: sa.Connection, now: float) -> list[str]:
-        """The names of all channels to tell; one that is new is told what is open."""
+    def _register_channels(self, connection: sa.Connection, now: float) -> list[str]:
+        """The names of all channels; one that is new is notified of what is open."""
         rows = connection.execute(sa.select(store.channels.c.name, store.channels.c.seen_at))
         known: dict[str, float] = {row.name: row.seen_at for row in rows}
         for name in (channel.name for channel in self._channels):
@@ -121,19 +121,19 @@ class Book:
                 try:
                     with connection.begin_nested():
                         connection.execute(store.channels.insert().values(name=name, seen_at=now))
-                        is_open = store.episodes.c.recovered_at.is_(None)
-                        for row in connection.execute(sa.select(store.episodes.c.id).where(is_open)).all():
+                        is_open = store.incidents.c.recovered_at.is_(None)
+                        for row in connection.execute(sa.select(store.incidents.c.id).where(is_open)).all():
                             enqueue(connection, [name], row.id, Event.FIRING, now)
                 except IntegrityError:
-                    # Another process enrolled it just now.
+                    # Another process registered it just now.
                     pass
-            elif now - known[name] > FORGOTTEN.total_seconds() / 2:
+            elif now - known[name] > CHANNEL_TTL.total_seconds() / 2:
                 connection.execute(store.channels.update().where(store.channels.c.name == name).values(seen_at=now))
             known[name] = now
-        return [name for name, seen in known.items() if now - seen < FORGOTTEN.total_seconds()]
+        return [name for name, seen in known.items() if now - seen < CHANNEL_TTL.total_seconds()]
 
 
-class Changes:
+class AlertTransaction:
     """The changes of one transaction by one source."""
 
     def __init__(self, connection: sa.Connection, source: str, now: float, channels: Sequence[str]) -> None:
@@ -154,14 +154,14 @@ class Changes:
         if not self._connection.execute(store.cursors.update().where(mine).values(cursor=cursor)).rowcount:
             self._connection.execute(store.cursors.insert().values(source=self._source, cursor=cursor))
 
-    def open(self) -> list[Episode]:
+    def open(self) -> list[Incident]:
         """What the source has open, the oldest first."""
         chosen = (
-            sa.select(store.episodes)
-            .where(store.episodes.c.recovered_at.is_(None), store.episodes.c.source == self._source)
-            .order_by(store.episodes.c.id)
+            sa.select(store.incidents)
+            .where(store.incidents.c.recovered_at.is_(None), store.incidents.c.source == self._source)
+            .order_by(store.incidents.c.id)
         )
-        return [episode(row) for row in self._connection.execute(chosen)]
+        return [incident(row) for row in self._connection.execute(chosen)]
 
     def observe(self, current: Sequence[Alert], undecided: Collection[str] = ()) -> None:
         """Take `current` for all that is wrong as far as the source can see.
@@ -176,14 +176,14 @@ class Changes:
                 self.recover(known.alert.fingerprint)
 
     def raise_(self, alert: Alert) -> None:
-        """Open the alert, or keep it open; one that has become worse is told again."""
-        e = store.episodes
+        """Open the alert, or keep it open; one that has become worse is sent again."""
+        i = store.incidents
         known = self._open(alert.fingerprint)
         if known is None:
             try:
                 with self._connection.begin_nested():
                     made = self._connection.execute(
-                        e.insert().values(
+                        i.insert().values(
                             source=self._source,
                             fingerprint=alert.fingerprint,
                             severity=alert.severity,
@@ -196,7 +196,7 @@ class Changes:
                 return
             number = int(made.inserted_primary_key[0])  # type: ignore[index]
             enqueue(self._connection, self._channels, number, Event.FIRING, self._now)
-            self._forget_the_old()
+            self._delete_expired()
             return
         # It has been wrong since it was opened.
         current = alert.model_copy(
@@ -204,46 +204,46 @@ class Changes:
         ).model_dump_json()
         if current != known.alert:
             change = {"alert": current, "severity": max(known.severity, alert.severity)}
-            self._connection.execute(e.update().where(e.c.id == known.id).values(**change))
+            self._connection.execute(i.update().where(i.c.id == known.id).values(**change))
         if alert.severity > known.severity:
-            self._tell_worse(known.id)
+            self._escalate(known.id)
 
     def recover(self, fingerprint: str) -> bool:
         """Close the alert; False when it is not open."""
         known = self._open(fingerprint)
         if known is None:
             return False
-        e, m = store.episodes, store.messages
-        self._connection.execute(e.update().where(e.c.id == known.id).values(recovered_at=self._now))
-        waiting = (m.c.episode == known.id) & m.c.sent_at.is_(None)
+        i, m = store.incidents, store.messages
+        self._connection.execute(i.update().where(i.c.id == known.id).values(recovered_at=self._now))
+        waiting = (m.c.incident == known.id) & m.c.sent_at.is_(None)
         self._connection.execute(m.delete().where(waiting, m.c.event == Event.REMINDER.value))
-        rows = self._connection.execute(sa.select(m.c.channel).where(m.c.episode == known.id).distinct())
+        rows = self._connection.execute(sa.select(m.c.channel).where(m.c.incident == known.id).distinct())
         enqueue(self._connection, [row.channel for row in rows], known.id, Event.RESOLVED, self._now)
         return True
 
-    def _tell_worse(self, number: int) -> None:
-        """Tell it at once, also where the alert itself is still held back."""
+    def _escalate(self, number: int) -> None:
+        """Notify at once, also where the alert itself is still held back."""
         m = store.messages
-        unsent = (m.c.episode == number) & (m.c.event == Event.FIRING.value) & m.c.sent_at.is_(None)
-        untold = [row.channel for row in self._connection.execute(sa.select(m.c.channel).where(unsent))]
+        unsent = (m.c.incident == number) & (m.c.event == Event.FIRING.value) & m.c.sent_at.is_(None)
+        held = [row.channel for row in self._connection.execute(sa.select(m.c.channel).where(unsent))]
         self._connection.execute(m.update().where(unsent).values(event=Event.ESCALATED.value))
-        enqueue(self._connection, [n for n in self._channels if n not in untold], number, Event.ESCALATED, self._now)
+        enqueue(self._connection, [n for n in self._channels if n not in held], number, Event.ESCALATED, self._now)
 
     def _open(self, fingerprint: str) -> sa.Row | None:
-        e = store.episodes
-        chosen = sa.select(e).where(e.c.fingerprint == fingerprint, e.c.recovered_at.is_(None)).with_for_update()
+        i = store.incidents
+        chosen = sa.select(i).where(i.c.fingerprint == fingerprint, i.c.recovered_at.is_(None)).with_for_update()
         return self._connection.execute(chosen).first()
 
-    def _forget_the_old(self) -> None:
-        e, m = store.episodes, store.messages
-        old = sa.select(e.c.id).where(e.c.recovered_at < self._now - KEPT.total_seconds())
-        self._connection.execute(m.delete().where(m.c.episode.in_(old)))
-        self._connection.execute(e.delete().where(e.c.id.in_(old)))
+    def _delete_expired(self) -> None:
+        i, m = store.incidents, store.messages
+        old = sa.select(i.c.id).where(i.c.recovered_at < self._now - RETENTION.total_seconds())
+        self._connection.execute(m.delete().where(m.c.incident.in_(old)))
+        self._connection.execute(i.delete().where(i.c.id.in_(old)))
 
 
-def episode(row: sa.Row) -> Episode:
-    """An episode as its row has it."""
-    return Episode(
+def incident(row: sa.Row) -> Incident:
+    """An incident as its row has it."""
+    return Incident(
         source=row.source,
         alert=Alert.model_validate_json(row.alert),
         opened_at=datetime.fromtimestamp(row.opened_at, UTC),
@@ -252,7 +252,7 @@ def episode(row: sa.Row) -> Episode:
 
 
 def enqueue(connection: sa.Connection, channels: Sequence[str], number: int, event: Event, due: float) -> None:
-    """Have the channels told of the episode's event."""
+    """Queue the event of the incident for the channels."""
     for name in channels:
-        values = {"channel": name, "episode": number, "event": event.value, "due_at": due}
+        values = {"channel": name, "incident": number, "event": event.value, "due_at": due}
         connection.execute(store.messages.insert().values(**values))
