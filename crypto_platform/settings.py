@@ -5,6 +5,7 @@ production needs. `.env.example` lists the same names with a word each.
 """
 
 import os
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -38,6 +39,13 @@ RENAMED = {
     "SANDBOX_START_SECONDS": "SANDBOX_STARTUP_TIMEOUT_SECONDS",
     "STREAM_FILL_DAYS": "STREAM_BACKFILL_MAX_DAYS",
     "STREAM_SWEEP_SECONDS": "STREAM_RECONCILE_INTERVAL_SECONDS",
+}
+# What became a URL of ALERT_URLS.
+MOVED_TO_ALERT_URLS = {
+    "ALERT_SLACK_WEBHOOK_URL",
+    *(f"ALERT_SMTP_{name}" for name in ("HOST", "PORT", "SECURITY", "USERNAME", "PASSWORD")),
+    "ALERT_EMAIL_FROM",
+    "ALERT_EMAIL_TO",
 }
 
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -165,16 +173,9 @@ class Settings(BaseSettings):
     )
 
     # Alerts: channels that are set are all used, side by side.
-    alert_slack_webhook_url: SecretStr | None = Field(None, description="Slack's incoming webhook")
-    alert_smtp_host: str | None = Field(None, description="Mail server")
-    alert_smtp_port: int = Field(587, ge=1, le=65535, description="Port of the mail server")
-    alert_smtp_security: Literal["starttls", "tls", "none"] = Field(
-        "starttls", description="Encryption of the connection to the mail server"
+    alert_urls: SecretStr | None = Field(
+        None, description="Apprise URLs, https://appriseit.com/services, separated by blanks or commas"
     )
-    alert_smtp_username: str | None = Field(None, description="User at the mail server")
-    alert_smtp_password: SecretStr | None = Field(None, description="Password at the mail server")
-    alert_email_from: str | None = Field(None, description="Sender of e-mail")
-    alert_email_to: str | None = Field(None, description="Recipients of e-mail, separated by commas")
     alert_webhook_url: SecretStr | None = Field(None, description="Webhook that takes JSON")
     alert_webhook_token: SecretStr | None = Field(None, description="Bearer token sent to the webhook")
     alert_log: bool = Field(True, description="Keep every message in the home's alerts.log")
@@ -298,7 +299,15 @@ class Settings(BaseSettings):
         """Programs that run in other folders are given these."""
         return value and value.expanduser().absolute()
 
-    @field_validator("alert_slack_webhook_url", "alert_webhook_url")
+    @field_validator("alert_urls")
+    @classmethod
+    def _urls(cls, value: SecretStr | None) -> SecretStr | None:
+        """What Apprise makes of them is known when it is imported, with the first post."""
+        if value is not None and not re.match(r"[\s,]*\w+://", value.get_secret_value()):
+            raise ValueError("is no Apprise URL, such as slack://…: see https://appriseit.com/services")
+        return value
+
+    @field_validator("alert_webhook_url")
     @classmethod
     def _encrypted(cls, value: SecretStr | None) -> SecretStr | None:
         """The address itself is the secret: it leaves this machine encrypted only."""
@@ -313,22 +322,21 @@ class Settings(BaseSettings):
     def _renamed(self) -> Self:
         """A name of before would be passed over, and its value with it."""
         given = {**dotenv_values(_env_file()), **os.environ}
-        if old := sorted(name for name in RENAMED if given.get(name)):
-            raise ValueError("; ".join(f"{name} is now called {RENAMED[name]}: rename it" for name in old))
-        return self
-
-    @model_validator(mode="after")
-    def _mail(self) -> Self:
-        """Mail needs a sender and recipients; a password goes over an encrypted connection only."""
-        if self.alert_smtp_host and not (self.alert_email_from and self.alert_recipients):
-            raise ValueError("ALERT_SMTP_HOST needs ALERT_EMAIL_FROM and ALERT_EMAIL_TO")
-        if self.alert_smtp_password and self.alert_smtp_security == "none":
-            raise ValueError("ALERT_SMTP_PASSWORD needs ALERT_SMTP_SECURITY starttls or tls")
+        says = [f"{old} is now called {new}: rename it" for old, new in RENAMED.items() if given.get(old)]
+        says += [
+            f"{old} is now part of a URL in ALERT_URLS: see docs/alerts.md"
+            for old in sorted(MOVED_TO_ALERT_URLS)
+            if given.get(old)
+        ]
+        if says:
+            raise ValueError("; ".join(says))
         return self
 
     @property
-    def alert_recipients(self) -> list[str]:
-        return [address.strip() for address in (self.alert_email_to or "").split(",") if address.strip()]
+    def apprise_urls(self) -> list[str]:
+        """The URLs of ALERT_URLS; commas may be part of one."""
+        given = self.alert_urls.get_secret_value() if self.alert_urls else ""
+        return [url.rstrip(" ,\n") for url in re.split(r"[\s,]+(?=\w+://)", given) if url]
 
     @property
     def alpaca_url(self) -> str:

@@ -5,7 +5,15 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from crypto_platform.settings import ENV_FILE_VARIABLE, PROJECT_ROOT, RENAMED, Settings, settings, use
+from crypto_platform.settings import (
+    ENV_FILE_VARIABLE,
+    MOVED_TO_ALERT_URLS,
+    PROJECT_ROOT,
+    RENAMED,
+    Settings,
+    settings,
+    use,
+)
 
 EXAMPLE = PROJECT_ROOT / ".env.example"
 ENTRY = re.compile(r"^#([A-Z_]+)=(.*)$", re.MULTILINE)
@@ -100,6 +108,15 @@ def test_a_name_of_before_stops_with_todays(given: str, tmp_path: Path, monkeypa
         monkeypatch.setenv("HISTORY_DAYS", "30")
     with pytest.raises(ValidationError, match="HISTORY_DAYS is now called RUN_RETENTION_DAYS"):
         Settings()
+
+
+@pytest.mark.parametrize("name", sorted(MOVED_TO_ALERT_URLS))
+def test_a_channel_s_setting_of_before_stops_with_todays(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ENV_FILE_VARIABLE, os.devnull)
+    monkeypatch.setenv(name, "s3cret")
+    with pytest.raises(ValidationError, match=f"{name} is now part of a URL in ALERT_URLS") as error:
+        Settings()
+    assert "s3cret" not in str(error.value)
 
 
 def test_names_of_before_are_no_settings_and_todays_are() -> None:

@@ -81,7 +81,7 @@ def _settings(home: Path, url: str) -> Settings:
     os.environ[ENV_FILE_VARIABLE] = os.devnull
     for name in Settings.model_fields:
         os.environ.pop(name.upper(), None)
-    ports = {name: 0 for name in Settings.model_fields if name.endswith("_port") and name != "alert_smtp_port"}
+    ports = {name: 0 for name in Settings.model_fields if name.endswith("_port")}
     return Settings(
         crypto_platform_home=home,
         sandbox_simulated=True,

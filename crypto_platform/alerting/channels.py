@@ -1,25 +1,27 @@
-"""Where messages are posted: Slack, e-mail, any webhook, the log. Addresses that are secrets are never told."""
+"""Where messages are posted: any service that Apprise knows, a webhook of one's own, the log. Addresses are secrets."""
 
 import logging
-import smtplib
-import ssl
-from collections.abc import Mapping
-from email.message import EmailMessage
+import re
+from collections import Counter
 from email.utils import formatdate
+from hashlib import sha256
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
-
-import requests
 
 from crypto_platform.alerting.alert import Severity
 from crypto_platform.alerting.message import Event, Message
 from crypto_platform.settings import Settings
 
+if TYPE_CHECKING:
+    from apprise import NotifyBase
+
 logger = logging.getLogger("crypto_platform.alerts")
 
 LONGEST_CONNECT = 5.0
+# One post may be several: a long text in parts, several recipients, and the pauses that a service asks for.
+REQUESTS_PER_POST = 6
 # Of RFC 9110: of the message itself, not of the channel.
 _MALFORMED = {400, 413, 422}
 
@@ -37,7 +39,7 @@ class MessageRejectedError(Exception):
 
 
 class Channel(Protocol):
-    """One way to tell somebody."""
+    """One way to notify somebody."""
 
     @property
     def name(self) -> str: ...
@@ -52,13 +54,18 @@ class Channel(Protocol):
 
 
 def configured(settings: Settings) -> list[Channel]:
-    """The channels that the settings name, those to people first."""
+    """The channels that the settings name, those to people first.
+
+    A service is named by its URL's scheme, a further one of the same with its number: slack, slack-2. That shows no
+    secret, and what is pending outlasts a change of the secret.
+    """
     found: list[Channel] = []
     seconds = settings.alert_timeout_seconds
-    if settings.alert_slack_webhook_url:
-        found.append(Slack(settings.alert_slack_webhook_url.get_secret_value(), seconds))
-    if settings.alert_smtp_host:
-        found.append(Email(settings))
+    schemes: Counter[str] = Counter()
+    for url in settings.apprise_urls:
+        scheme = url.partition("://")[0].lower()
+        schemes[scheme] += 1
+        found.append(Service(url, scheme if schemes[scheme] == 1 else f"{scheme}-{schemes[scheme]}", seconds))
     if settings.alert_webhook_url:
         token = settings.alert_webhook_token
         url = settings.alert_webhook_url.get_secret_value()
@@ -68,25 +75,58 @@ def configured(settings: Settings) -> list[Channel]:
     return found
 
 
-class Slack:
-    """A Slack incoming webhook, https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks"""
+class Service:
+    """A service by its Apprise URL, https://appriseit.com/services"""
 
-    name = "slack"
-
-    def __init__(self, url: str, timeout: float) -> None:
+    def __init__(self, url: str, name: str, timeout: float) -> None:
+        self.name = name
         self._url = url
         self._timeout = timeout
 
     def post(self, message: Message) -> None:
-        lines = [f"*{_escaped(message.title)}*"]
-        for name, value in message.fields:
-            shown = f"`{_escaped(value)}`" if name == "remediation" else _escaped(value)
-            lines.append(f"{_escaped(name)}: {shown}")
-        _send(self._url, {"text": "\n".join(lines)}, {}, self._timeout)
+        # Here, for the processes that send nothing: it takes a while and some memory.
+        import apprise
+
+        _mute_loggers_of_addresses()
+        asset = apprise.AppriseAsset(
+            app_id="crypto_platform",
+            image_url_mask="",
+            image_url_logo="",
+            service_timeout=self._timeout * REQUESTS_PER_POST,
+        )
+        service = apprise.Apprise.instantiate(self._url, asset=asset)
+        if service is None:
+            raise ChannelUnavailableError("Apprise cannot use its URL in ALERT_URLS: unknown, or a part is missing")
+        if _is_plain(service):
+            raise ChannelUnavailableError(f"its URL in ALERT_URLS is not encrypted: use {service.secure_protocol}://")
+        service.socket_connect_timeout = min(self._timeout, LONGEST_CONNECT)
+        service.socket_read_timeout = self._timeout
+        service.overflow_mode = apprise.OverflowMode.SPLIT
+        # Whatever its URL says: a redirect would pass the secret on, an optional service never fails.
+        service.redirects = service.optional = False
+        if len(message.items) == 1 and hasattr(service, "dedup"):
+            # An on-call service finds its own incident again by it.
+            service.dedup = sha256(message.items[0].alert.fingerprint.encode()).hexdigest()
+        sender = apprise.Apprise(asset=asset)
+        sender.add(service)
+        body = "\n".join(f"{name}: {value}" for name, value in message.fields)
+        resolved = all(item.event is Event.RESOLVED for item in message.items)
+        kind = {None: "info", Severity.WARNING: "warning"}.get(message.severity, "failure")
+        # As plain text: names are full of what Markdown takes for its own.
+        result = sender.notify(body, message.title, "success" if resolved else kind, apprise.NotifyFormat.TEXT)
+        if not result:
+            # Of what Apprise says the status alone: the rest may have a part of the URL.
+            said = re.findall(r"\berror=(\d{3})\b", " ".join(entry.message for entry in result.logs()))
+            if not said:
+                raise ChannelUnavailableError("cannot be reached, does not answer in time, or refuses the login")
+            raise _refusal(int(said[-1]), f"answers {said[-1]}")
 
 
 class Webhook:
-    """Any address that takes the message as JSON (`Message.as_json`), with a bearer token where one is set."""
+    """Any address that takes the message as JSON (`Message.as_json`), with a bearer token where one is set.
+
+    Apprise's json:// has a title and a text, but no fields.
+    """
 
     name = "webhook"
 
@@ -96,62 +136,33 @@ class Webhook:
         self._timeout = timeout
 
     def post(self, message: Message) -> None:
-        _send(self._url, message.as_json(), self._headers, self._timeout)
+        import requests
 
-
-class Email:
-    """SMTP, by STARTTLS or TLS unless the settings say that there is none."""
-
-    name = "email"
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-
-    def post(self, message: Message) -> None:
-        mail = EmailMessage()
-        mail["Subject"] = message.title
-        mail["From"] = self._settings.alert_email_from
-        mail["To"] = ", ".join(self._settings.alert_recipients)
-        mail["Date"] = formatdate()
-        mail["Message-ID"] = f"<{message.key}@crypto-platform.invalid>"
-        mail.set_content(f"{message.text}\n")
-        where = f"{self._settings.alert_smtp_host}:{self._settings.alert_smtp_port}"
-        try:
-            with self._connect() as server:
-                refused = server.send_message(mail)
-        except smtplib.SMTPRecipientsRefused as error:
-            raise ChannelUnavailableError(f"{where} takes none of the recipients: {_codes(error.recipients)}") from None
-        except smtplib.SMTPAuthenticationError as error:
-            raise ChannelUnavailableError(f"{where} refuses the login ({error.smtp_code})") from None
-        except smtplib.SMTPDataError as error:
-            kind = MessageRejectedError if error.smtp_code >= 500 else ChannelUnavailableError
-            raise kind(f"{where} refuses the message ({error.smtp_code})") from None
-        except smtplib.SMTPResponseException as error:
-            raise ChannelUnavailableError(f"{where} answers {error.smtp_code}") from None
-        except ssl.SSLError as error:
-            raise ChannelUnavailableError(f"{where}: no TLS ({error.reason})") from None
-        except (OSError, smtplib.SMTPException) as error:
-            raise ChannelUnavailableError(f"{where}: {type(error).__name__}") from None
-        if refused:
-            logger.warning("%s takes the mail, but not for %s", where, _codes(refused))
-
-    def _connect(self) -> smtplib.SMTP:
-        chosen, seconds = self._settings, self._settings.alert_timeout_seconds
-        host, port = str(chosen.alert_smtp_host), chosen.alert_smtp_port
-        context = ssl.create_default_context()
-        if chosen.alert_smtp_security == "tls":
-            server: smtplib.SMTP = smtplib.SMTP_SSL(host, port, timeout=seconds, context=context)
-        else:
-            server = smtplib.SMTP(host, port, timeout=seconds)
-        try:
-            if chosen.alert_smtp_security == "starttls":
-                server.starttls(context=context)
-            if chosen.alert_smtp_username and chosen.alert_smtp_password:
-                server.login(chosen.alert_smtp_username, chosen.alert_smtp_password.get_secret_value())
-        except BaseException:
-            server.close()
-            raise
-        return server
+        _mute_loggers_of_addresses()
+        address = urlsplit(self._url)
+        host = f"{address.hostname}:{address.port}" if address.port else str(address.hostname)
+        with requests.Session() as session:
+            # A proxy of the environment is for addresses beyond this machine.
+            session.trust_env = not is_loopback(address.hostname or "")
+            try:
+                answer = session.post(
+                    self._url,
+                    json=message.as_json(),
+                    headers=self._headers,
+                    timeout=(min(self._timeout, LONGEST_CONNECT), self._timeout),
+                    # The next address would get the secret, too.
+                    allow_redirects=False,
+                )
+            except requests.Timeout:
+                raise ChannelUnavailableError(f"{host} does not answer within {self._timeout:g} s") from None
+            except requests.ConnectionError:
+                raise ChannelUnavailableError(f"{host} cannot be reached") from None
+            except requests.RequestException as error:
+                raise ChannelUnavailableError(f"{host}: {type(error).__name__}") from None
+        if not answer.ok or answer.is_redirect:
+            after = answer.headers.get("Retry-After", "")
+            says = f"{host} answers {answer.status_code}"
+            raise _refusal(answer.status_code, says, float(after) if after.isdigit() else None)
 
 
 class Log:
@@ -169,39 +180,8 @@ class Log:
                 file.write(f"{formatdate(usegmt=True)}  {message.text}\n\n")
         except OSError as error:
             raise ChannelUnavailableError(f"{self._file}: {error.strerror}") from None
-        worst = max(item.alert.severity for item in message.items)
-        over = all(item.event in (Event.RESOLVED, Event.TEST) for item in message.items)
-        level = logging.INFO if over else logging.WARNING if worst is Severity.WARNING else logging.ERROR
+        level = {None: logging.INFO, Severity.WARNING: logging.WARNING}.get(message.severity, logging.ERROR)
         logger.log(level, "%s", message.text)
-
-
-def _send(url: str, body: Mapping[str, Any], headers: Mapping[str, str], timeout: float) -> None:
-    """POST the body as JSON. The address is a secret: of it, errors show the host alone."""
-    address = urlsplit(url)
-    host = f"{address.hostname}:{address.port}" if address.port else str(address.hostname)
-    with requests.Session() as session:
-        # A proxy of the environment is for addresses beyond this machine.
-        session.trust_env = not is_loopback(address.hostname or "")
-        try:
-            answer = session.post(
-                url,
-                json=body,
-                headers=dict(headers),
-                timeout=(min(timeout, LONGEST_CONNECT), timeout),
-                # The next address would be told the secret, too.
-                allow_redirects=False,
-            )
-        except requests.Timeout:
-            raise ChannelUnavailableError(f"{host} does not answer within {timeout:g} s") from None
-        except requests.ConnectionError:
-            raise ChannelUnavailableError(f"{host} cannot be reached") from None
-        except requests.RequestException as error:
-            raise ChannelUnavailableError(f"{host}: {type(error).__name__}") from None
-    if answer.status_code in _MALFORMED:
-        raise MessageRejectedError(f"{host} answers {answer.status_code}")
-    if not answer.ok or answer.is_redirect:
-        after = answer.headers.get("Retry-After", "")
-        raise ChannelUnavailableError(f"{host} answers {answer.status_code}", float(after) if after.isdigit() else None)
 
 
 def is_loopback(host: str) -> bool:
@@ -212,10 +192,17 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _escaped(text: str) -> str:
-    """Slack's own markup as text, https://docs.slack.dev/messaging/formatting-message-text#escaping"""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+def _is_plain(service: "NotifyBase") -> bool:
+    """Whether the URL chose the plain one of two protocols, and that to another machine."""
+    has_both = service.protocol and service.secure_protocol
+    return bool(has_both and not service.secure and not is_loopback(service.host or ""))
 
 
-def _codes(recipients: Mapping[str, tuple[int, bytes]]) -> str:
-    return ", ".join(f"{address} ({code})" for address, (code, _) in recipients.items())
+def _refusal(status: int, says: str, retry_after: float | None = None) -> Exception:
+    return MessageRejectedError(says) if status in _MALFORMED else ChannelUnavailableError(says, retry_after)
+
+
+def _mute_loggers_of_addresses() -> None:
+    """Apprise logs the URL that it cannot read, urllib3 the path of each request."""
+    logging.getLogger("apprise").propagate = False
+    logging.getLogger("urllib3").setLevel(logging.INFO)

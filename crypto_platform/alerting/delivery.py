@@ -9,7 +9,12 @@ import sqlalchemy as sa
 
 from crypto_platform.alerting import store
 from crypto_platform.alerting.alert import Alert
-from crypto_platform.alerting.channels import Channel, ChannelUnavailableError, MessageRejectedError
+from crypto_platform.alerting.channels import (
+    REQUESTS_PER_POST,
+    Channel,
+    ChannelUnavailableError,
+    MessageRejectedError,
+)
 from crypto_platform.alerting.message import Event, Item, Message
 from crypto_platform.settings import Settings
 
@@ -39,7 +44,7 @@ class Notifier:
         self._hold = settings.alert_cooldown_seconds
         self._remind = settings.alert_repeat_interval_hours * 3600
         self._storm_size = settings.alert_max_per_minute
-        self._lease = settings.alert_timeout_seconds * 2 + LEASE_SECONDS
+        self._lease = settings.alert_timeout_seconds * REQUESTS_PER_POST + LEASE_SECONDS
 
     def deliver(self) -> DeliveryReport:
         """Post what is due, one after another, unless another process is at it or the channel is left in peace."""

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from crypto_platform.alerting.alert import Alert
+from crypto_platform.alerting.alert import Alert, Severity
 
 DIGEST_LINES = 40
 LONGEST_TITLE = 250
@@ -77,6 +77,12 @@ class Message:
             return self.items[0].title
         counts = Counter(item.event for item in self.items)
         return "DIGEST: " + ", ".join(f"{counts[event]} {_PLURALS[event]}" for event in _PLURALS if counts[event])
+
+    @property
+    def severity(self) -> Severity | None:
+        """The worst of what is wrong; None when all of it is resolved, or a test."""
+        over = (Event.RESOLVED, Event.TEST)
+        return max((item.alert.severity for item in self.items if item.event not in over), default=None)
 
     @property
     def fields(self) -> list[tuple[str, str]]:

@@ -30,7 +30,7 @@ def test() -> None:
     )
     channels = configured(settings())
     if not channels:
-        typer.echo("No channel is configured: see ALERT_… in .env.example.", err=True)
+        typer.echo("No channel is configured: see ALERT_URLS in .env.example.", err=True)
         raise typer.Exit(1)
     for channel in channels:
         try:

@@ -1,22 +1,27 @@
 """Messages as they arrive at real servers on loopback."""
 
+import io
+import json
 import logging
+import os
 import socket
-from collections.abc import Callable
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
 from datetime import timedelta
 from email.header import decode_header, make_header
 
 import pytest
+import requests
 from pydantic import SecretStr, ValidationError
 
 from crypto_platform.alerting.alert import Severity
 from crypto_platform.alerting.channels import (
-    Channel,
     ChannelUnavailableError,
-    Email,
     Log,
     MessageRejectedError,
-    Slack,
+    Service,
     Webhook,
     configured,
 )
@@ -53,18 +58,45 @@ MESSAGE = Message([Item(Event.FIRING, LATE, NOON)], key="log-1-1")
 RECOVERY = Message([Item(Event.RESOLVED, LATE, NOON + timedelta(hours=3, minutes=5))], key="log-2-1")
 
 
+APPRISE_BODY = [
+    line.strip()
+    for line in """\
+since: 2026-03-29 12:00:00 UTC
+severity: critical
+impact: the dashboard ends at 2026-03-27
+likely cause: the run <failed> & nobody ran it again
+data source: simulated
+link: http://127.0.0.1:3000/assets/raw/crypto_bars
+remediation: crypto-platform backfill --feed crypto --from 2026-03-28 --to 2026-03-29""".splitlines()
+]
+
+
+def service(url: str, seconds: float = 5) -> Service:
+    return Service(url, url.partition("://")[0], seconds)
+
+
 @pytest.fixture
-def mail_settings(mail: MailReceiver, alert_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+def logged() -> Iterator[io.StringIO]:
+    """All that a handler of the root logger gets at DEBUG; pytest's own also gets what is kept from the root."""
+    text, root = io.StringIO(), logging.getLogger()
+    handler, level = logging.StreamHandler(text), root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    yield text
+    root.setLevel(level)
+    root.removeHandler(handler)
+
+
+def plain(http: HttpReceiver) -> str:
+    """The receiver as Apprise's json:// has it."""
+    return http.url.replace("http://", "json://")
+
+
+@pytest.fixture
+def mailto(mail: MailReceiver, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("SSL_CERT_FILE", str(mail.certificate))
-    chosen = {
-        "alert_smtp_host": "127.0.0.1",
-        "alert_smtp_port": mail.port,
-        "alert_smtp_username": USER,
-        "alert_smtp_password": SecretStr(PASSWORD),
-        "alert_email_from": "platform@example.com",
-        "alert_email_to": "one@example.com, two@example.com",
-    }
-    return alert_settings.model_copy(update=chosen)
+    people = "from=platform@example.com&to=one@example.com,two@example.com"
+    return f"mailtos://{USER}:{PASSWORD}@127.0.0.1:{mail.port}?mode=starttls&{people}"
 
 
 def test_a_message_reads_well() -> None:
@@ -77,14 +109,55 @@ def test_a_message_reads_well() -> None:
     ]
 
 
-def test_slack_gets_its_own_markup(http: HttpReceiver) -> None:
-    Slack(f"{http.url}/services/{SECRET}", 5).post(MESSAGE)
-    [(path, _, body)] = http.received
-    assert path == f"/services/{SECRET}"
-    lines = body["text"].splitlines()
-    assert lines[0] == "*CRITICAL: raw/crypto_bars is late · crypto, 2026-03-28*"
-    assert "likely cause: the run &lt;failed&gt; &amp; nobody ran it again" in lines
-    assert lines[-1].startswith("remediation: `crypto-platform backfill")
+def test_a_service_gets_title_and_text(http: HttpReceiver) -> None:
+    service(f"{plain(http)}/{SECRET}").post(MESSAGE)
+    service(f"{plain(http)}/{SECRET}").post(RECOVERY)
+    [(path, _, body), (_, _, over)] = http.received
+    assert path == f"/{SECRET}"
+    assert (body["title"], body["type"], over["type"]) == (MESSAGE.title, "failure", "success")
+    assert body["message"].splitlines() == APPRISE_BODY
+
+
+def test_a_text_that_is_too_long_for_a_service_goes_in_parts(http: HttpReceiver) -> None:
+    long = LATE.model_copy(update={"cause": "why " * 10_000})
+    service(plain(http)).post(Message([Item(Event.FIRING, long, NOON)], key=""))
+    assert len(http.received) > 1
+    assert http.received[-1][2]["message"].endswith(LATE.remediation)
+
+
+def test_names_and_signs_are_none_of_slack_s_markup(monkeypatch: pytest.MonkeyPatch) -> None:
+    posted: list[tuple[str, str, dict[str, object]]] = []
+
+    def request(_: requests.Session, method: str, url: str, **given: object) -> requests.Response:
+        posted.append((url, str(given["data"]), given))
+        answer = requests.Response()
+        answer.status_code, answer._content = 200, b"ok"
+        return answer
+
+    monkeypatch.setattr(requests.Session, "request", request)
+    service("slack://T0AAAAAAA/B0BBBBBBB/s3cretpathofthewebhook24").post(MESSAGE)
+    [(url, body, given)] = posted
+    assert url.startswith("https://hooks.slack.com/services/T0AAAAAAA/")
+    assert (given["timeout"], given["allow_redirects"], given["verify"]) == ((5, 5), False, True)
+    [attachment] = json.loads(body)["attachments"]
+    assert "the run &lt;failed&gt; &amp; nobody ran it again" in attachment["text"]
+    assert "assets/raw/crypto_bars" in attachment["text"]
+
+
+def test_an_on_call_service_finds_the_incident_again_by_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    posted: list[dict[str, object]] = []
+
+    def request(_: requests.Session, method: str, url: str, **given: object) -> requests.Response:
+        posted.append(json.loads(str(given["data"])))
+        answer = requests.Response()
+        answer.status_code = 202
+        return answer
+
+    monkeypatch.setattr(requests.Session, "request", request)
+    for message in (MESSAGE, RECOVERY):
+        service("pagerduty://s3cretintegration@s3cretapikey?action=map").post(message)
+    assert [one["event_action"] for one in posted] == ["trigger", "resolve"]
+    assert len({one["dedup_key"] for one in posted}) == 1
 
 
 def test_a_webhook_gets_every_field_as_json(http: HttpReceiver) -> None:
@@ -96,24 +169,22 @@ def test_a_webhook_gets_every_field_as_json(http: HttpReceiver) -> None:
     assert (sent["severity"], sent["started_at"], sent["feed"]) == ("critical", "2026-03-29T12:00:00Z", "crypto")
 
 
-def test_mail_goes_encrypted_and_with_the_login(mail: MailReceiver, mail_settings: Settings) -> None:
-    Email(mail_settings).post(MESSAGE)
-    [received] = mail.mails
-    assert received["To"] == "one@example.com, two@example.com"
-    assert received["Message-ID"] == "<log-1-1@crypto-platform.invalid>"
+def test_mail_goes_encrypted_and_with_the_login(mail: MailReceiver, mailto: str) -> None:
+    service(mailto).post(MESSAGE)
+    assert {received["To"] for received in mail.mails} == {"one@example.com", "two@example.com"}
+    received = mail.mails[0]
     assert str(make_header(decode_header(received["Subject"]))) == MESSAGE.title
-    assert received.get_payload(decode=True).decode().splitlines() == TEXT.splitlines()
+    assert received.get_payload(decode=True).decode().splitlines() == APPRISE_BODY
 
 
-def test_a_wrong_login_or_certificate_is_told_without_secrets(
-    mail: MailReceiver, mail_settings: Settings, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("wrong", ["password", "certificate"])
+def test_a_wrong_login_or_certificate_is_an_error_without_secrets(
+    wrong: str, mail: MailReceiver, mailto: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wrong = mail_settings.model_copy(update={"alert_smtp_password": SecretStr("s3cret-wrong")})
+    if wrong == "certificate":
+        monkeypatch.delenv("SSL_CERT_FILE")
     with pytest.raises(ChannelUnavailableError, match="refuses the login") as refused:
-        Email(wrong).post(MESSAGE)
-    monkeypatch.delenv("SSL_CERT_FILE")
-    with pytest.raises(ChannelUnavailableError, match="no TLS"):
-        Email(mail_settings).post(MESSAGE)
+        service(mailto.replace(PASSWORD, "s3cret-wrong") if wrong == "password" else mailto).post(MESSAGE)
     assert "s3cret" not in str(refused.value)
     assert mail.mails == []
 
@@ -143,62 +214,143 @@ def test_answers_tell_a_channel_that_is_down_from_a_message_that_is_refused(
     http: HttpReceiver, status: int, kind: type[Exception]
 ) -> None:
     http.status, http.headers = status, {"Retry-After": "33", "Location": "http://127.0.0.1:1/"}
-    with pytest.raises(kind, match=str(status)) as error:
+    with pytest.raises(kind, match=f"answers {status}") as error:
         Webhook(f"{http.url}/{SECRET}", None, 5).post(MESSAGE)
     assert SECRET not in str(error.value)
     assert not isinstance(error.value, ChannelUnavailableError) or error.value.retry_after == 33
+    with pytest.raises(kind, match=f"answers {status}") as error:
+        service(f"{plain(http)}/{SECRET}?optional=yes&redirect=yes").post(MESSAGE)
+    assert SECRET not in str(error.value)
 
 
-@pytest.mark.parametrize("channel", [Slack, lambda url, seconds: Webhook(url, None, seconds)])
-def test_an_address_that_does_not_answer_is_told_without_its_secret(channel: Callable[[str, float], Channel]) -> None:
+def test_a_webhook_that_does_not_answer_is_told_without_its_secret() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/{SECRET}"
         with pytest.raises(ChannelUnavailableError, match=r"does not answer within 0\.2 s") as slow:
-            channel(url, 0.2).post(MESSAGE)
+            Webhook(url, None, 0.2).post(MESSAGE)
     with pytest.raises(ChannelUnavailableError, match="cannot be reached") as gone:
-        channel(url, 5).post(MESSAGE)
+        Webhook(url, None, 5).post(MESSAGE)
     for error in (slow.value, gone.value):
         assert SECRET not in str(error)
         assert error.__cause__ is None
         assert error.__suppress_context__
 
 
-def test_a_mail_server_that_was_down_gets_what_it_missed(mail_settings: Settings, mail: MailReceiver) -> None:
+def test_a_service_that_does_not_answer_is_given_up_in_time() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        began = time.monotonic()
+        with pytest.raises(ChannelUnavailableError, match="does not answer in time"):
+            service(f"json://127.0.0.1:{silent.getsockname()[1]}?rto=100&cto=100", 0.2).post(MESSAGE)
+    assert time.monotonic() - began < 3
+
+
+@pytest.mark.parametrize("url", ["slakc://s3cret", "slack://s3cret", "pagerduty://", "json://example.com/s3cret"])
+def test_a_url_that_cannot_be_used_is_an_error_that_is_asked_again(
+    url: str, alert_settings: Settings, logged: io.StringIO
+) -> None:
+    chosen = alert_settings.model_copy(update={"alert_urls": SecretStr(url), "alert_log": False})
     clock = Clock()
-    up = mail_settings.alert_smtp_port
+    manager = AlertManager(chosen, clock)
+    manager.raise_("here", LATE)
+    [report] = manager.deliver()
+    assert "ALERT_URLS" in str(report.error)
+    [pending] = manager.pending()
+    assert (pending.messages, pending.error) == (1, report.error)
+    assert "s3cret" not in str(report.error) + logged.getvalue()
+
+
+def test_a_mail_server_that_was_down_gets_what_it_missed(
+    alert_settings: Settings, mail: MailReceiver, mailto: str
+) -> None:
+    clock = Clock()
+
+    def manager(url: str) -> AlertManager:
+        chosen = {"alert_urls": SecretStr(url), "alert_log": False}
+        return AlertManager(alert_settings.model_copy(update=chosen), clock)
+
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
-        down = mail_settings.model_copy(update={"alert_smtp_port": nobody.getsockname()[1]})
-        manager = AlertManager(down, clock, [Email(down)])
-        manager.raise_("here", LATE)
-        [report] = manager.deliver()
-        assert report.error == f"127.0.0.1:{down.alert_smtp_port}: ConnectionRefusedError"
-        manager.recover("here", LATE.fingerprint)
-    again = down.model_copy(update={"alert_smtp_port": up})
+        down = manager(mailto.replace(f":{mail.port}", f":{nobody.getsockname()[1]}"))
+        down.raise_("here", LATE)
+        [report] = down.deliver()
+        assert "cannot be reached" in str(report.error)
+        down.recover("here", LATE.fingerprint)
     clock.forward(60)
-    AlertManager(again, clock, [Email(again)]).deliver()
-    assert len(mail.mails) == 2
+    manager(mailto).deliver()
+    assert len(mail.mails) == 4
 
 
-def test_channels_are_those_of_the_settings(alert_settings: Settings, mail_settings: Settings) -> None:
+def test_channels_are_those_of_the_settings(alert_settings: Settings) -> None:
     assert [channel.name for channel in configured(alert_settings)] == ["log"]
-    everything = mail_settings.model_copy(
-        update={
-            "alert_slack_webhook_url": SecretStr("https://hooks.slack.com/services/x"),
-            "alert_webhook_url": SecretStr("https://example.com"),
-        }
+    urls = " slack://a/b/c, mailtos://u:p@example.com?to=one@example.com,two@example.com\nSlack://d/e/f,"
+    everything = alert_settings.model_copy(
+        update={"alert_urls": SecretStr(urls), "alert_webhook_url": SecretStr("https://example.com")}
     )
-    assert [channel.name for channel in configured(everything)] == ["slack", "email", "webhook", "log"]
+    assert everything.apprise_urls[1:] == [
+        "mailtos://u:p@example.com?to=one@example.com,two@example.com",
+        "Slack://d/e/f",
+    ]
+    assert [channel.name for channel in configured(everything)] == ["slack", "mailtos", "slack-2", "webhook", "log"]
     assert configured(alert_settings.model_copy(update={"alert_log": False})) == []
+
+
+CANARY = "canary-s3cret"
+
+
+@pytest.mark.parametrize("status", [200, 400, 500, None])
+@pytest.mark.parametrize("channel", ["service", "webhook"])
+def test_the_secret_of_an_address_is_in_no_log_error_or_row(
+    channel: str,
+    status: int | None,
+    alert_settings: Settings,
+    http: HttpReceiver,
+    logged: io.StringIO,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    http.status = status or 200
+    base = http.url if status else "http://127.0.0.1:1"
+    address = f"{base}/{CANARY}?token={CANARY}"
+    update = {"alert_webhook_url": SecretStr(address), "alert_webhook_token": SecretStr(CANARY)}
+    if channel == "service":
+        update = {"alert_urls": SecretStr(address.replace("http://", f"json://user:{CANARY}@"))}
+    chosen = alert_settings.model_copy(update=update)
+    manager = AlertManager(chosen)
+    manager.raise_("here", LATE)
+    reports = manager.deliver()
+    assert [bool(report.error) for report in reports] == [status != 200, False]
+    if status == 200:
+        assert CANARY in str(http.received), "the test posts no secret"
+    stored = b"".join(file.read_bytes() for file in chosen.crypto_platform_home.iterdir())
+    seen = [
+        logged.getvalue(),
+        *capfd.readouterr(),
+        repr(reports),
+        repr(manager.pending()),
+        repr(chosen),
+        repr(manager.open()),
+    ]
+    assert CANARY.encode() not in stored
+    assert CANARY not in " ".join(seen)
+
+
+def test_a_process_that_posts_nothing_does_not_import_apprise(alert_settings: Settings) -> None:
+    program = """
+import sys
+from crypto_platform.alerting.manager import AlertManager
+from crypto_platform.settings import settings
+from crypto_platform_tests.alerting.conftest import alert
+AlertManager(settings()).raise_("here", alert())
+sys.exit("apprise" in sys.modules)
+"""
+    chosen = alert_settings.model_copy(update={"alert_urls": SecretStr("slack://a/b/c")})
+    subprocess.run([sys.executable, "-c", program], env=os.environ | chosen.environment(), check=True)
 
 
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
         ({"alert_webhook_url": "http://example.com/s3cret"}, "https"),
-        ({"alert_slack_webhook_url": "s3cret"}, "https"),
-        ({"alert_smtp_host": "mail.example.com"}, "ALERT_EMAIL_TO"),
-        ({"alert_smtp_password": "s3cret", "alert_smtp_security": "none"}, "starttls"),
+        ({"alert_urls": "s3cret"}, "Apprise URL"),
     ],
 )
 def test_settings_that_would_tell_a_secret_or_nobody_are_refused(wrong: dict[str, str], says: str) -> None:
