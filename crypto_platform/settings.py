@@ -178,6 +178,7 @@ class Settings(BaseSettings):
     )
     alert_webhook_url: SecretStr | None = Field(None, description="Webhook that takes JSON")
     alert_webhook_token: SecretStr | None = Field(None, description="Bearer token sent to the webhook")
+    alert_runbook_url: str = Field("docs/runbooks", description="Folder or URL of the runbooks, as alerts show it")
     alert_log: bool = Field(True, description="Keep every message in the home's alerts.log")
     alert_store_url: SecretStr | None = Field(
         None, description="Database of the alerts, an SQLAlchemy URL; unset: SQLite, alerts.db in the home"

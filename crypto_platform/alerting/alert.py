@@ -1,8 +1,25 @@
 """One alert: a condition that a person should know of and can resolve."""
 
 from enum import IntEnum
+from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
+
+# Each has its page docs/runbooks/<kind>.md, blanks as hyphens.
+Kind = Literal[
+    "run failure",
+    "backfill failure",
+    "check failure",
+    "freshness check",
+    "freshness",
+    "sensor",
+    "schedule",
+    "process",
+    "stream silence",
+    "stream lag",
+    "load lag",
+    "test",
+]
 
 
 class Severity(IntEnum):
@@ -20,14 +37,14 @@ class Severity(IntEnum):
 class Alert(BaseModel):
     """One condition, as its message has it.
 
-    `fingerprint` says which condition it is and stays the same for as long as it lasts; `kind` is its name in
-    docs/reference/alerts.md. Fields that do not apply are empty and left out of the message.
+    `fingerprint` says which condition it is and stays the same for as long as it lasts; `kind` names its
+    runbook. Fields that do not apply are empty and left out of the message.
     """
 
     model_config = ConfigDict(frozen=True)
 
     fingerprint: str = Field(min_length=1, max_length=500)
-    kind: str = Field(min_length=1)
+    kind: Kind
     summary: str = Field(min_length=1, description="One line: what is wrong")
     started_at: AwareDatetime
     severity: Severity = Severity.ERROR

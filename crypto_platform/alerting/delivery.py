@@ -41,6 +41,7 @@ class Notifier:
         self._engine = engine
         self._channel = channel
         self._clock = clock
+        self._runbooks = settings.alert_runbook_url
         self._hold = settings.alert_cooldown_seconds
         self._remind = settings.alert_repeat_interval_hours * 3600
         self._storm_size = settings.alert_max_per_minute
@@ -107,7 +108,7 @@ class Notifier:
                 connection.execute(c.update().where(mine).values(digest_at=now))
             else:
                 rows = rows[:1]
-        items = [_item(row, now) for row in rows]
+        items = [_item(row, now, self._runbooks) for row in rows]
         return Message(items, key=f"{self._channel.name}-{rows[0].id}-{len(rows)}"), rows
 
     def _queue_reminders(self, connection: sa.Connection, now: float) -> None:
@@ -220,7 +221,7 @@ def _wait(failures: int) -> float:
     return min(FIRST_RETRY_SECONDS * 2.0 ** min(failures, 16), LONGEST_RETRY_SECONDS)
 
 
-def _item(row: sa.Row, now: float) -> Item:
+def _item(row: sa.Row, now: float, runbooks: str) -> Item:
     event = Event(row.event)
     at = row.recovered_at if event is Event.RESOLVED else now
-    return Item(event, Alert.model_validate_json(row.alert), datetime.fromtimestamp(at, UTC))
+    return Item(event, Alert.model_validate_json(row.alert), datetime.fromtimestamp(at, UTC), runbooks)

@@ -25,11 +25,15 @@ class Event(StrEnum):
 
 @dataclass(frozen=True)
 class Item:
-    """An event of a condition at `at`, UTC: when it was opened or recovered, or the time of telling it again."""
+    """An event of an incident at `at`, UTC: when it was opened or resolved, or the time of the reminder.
+
+    `runbooks` is the folder or URL of the runbooks, ALERT_RUNBOOK_URL.
+    """
 
     event: Event
     alert: Alert
     at: datetime
+    runbooks: str
 
     @property
     def title(self) -> str:
@@ -49,6 +53,11 @@ class Item:
             Event.TEST: "TEST",
         }[self.event]
 
+    @property
+    def runbook(self) -> str:
+        """The page that says what to do about alerts of this kind."""
+        return f"{self.runbooks.rstrip('/')}/{self.alert.kind.replace(' ', '-')}.md"
+
     def lines(self) -> Iterator[tuple[str, str]]:
         """Name and value of what follows the title."""
         alert, recovered = self.alert, self.event is Event.RESOLVED
@@ -62,6 +71,7 @@ class Item:
         yield "link", alert.link
         if not recovered:
             yield "remediation", alert.remediation
+            yield "runbook", self.runbook
 
 
 @dataclass(frozen=True)
@@ -113,6 +123,7 @@ class Message:
                     "at": item.at.isoformat(),
                     **item.alert.model_dump(mode="json", exclude={"reference"}),
                     "severity": item.alert.severity.word,
+                    "runbook": item.runbook,
                 }
                 for item in self.items
             ],

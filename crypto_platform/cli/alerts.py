@@ -34,7 +34,12 @@ def test() -> None:
         raise typer.Exit(1)
     for channel in channels:
         try:
-            channel.post(Message([Item(Event.TEST, alert, now)], key=f"{channel.name}-test-{now.timestamp():.0f}"))
+            channel.post(
+                Message(
+                    [Item(Event.TEST, alert, now, settings().alert_runbook_url)],
+                    key=f"{channel.name}-test-{now.timestamp():.0f}",
+                )
+            )
         except (ChannelUnavailableError, MessageRejectedError) as error:
             failed = True
             typer.echo(f"✗ {channel.name}: {error}")
@@ -53,10 +58,10 @@ def list_() -> None:
     from crypto_platform.alerting.message import Event, Item, Message
     from crypto_platform.settings import settings
 
-    manager = AlertManager(settings())
+    manager, runbooks = AlertManager(settings()), settings().alert_runbook_url
     incidents = manager.open()
     for incident in incidents:
-        message = Message([Item(Event.FIRING, incident.alert, incident.opened_at)], key="")
+        message = Message([Item(Event.FIRING, incident.alert, incident.opened_at, runbooks)], key="")
         typer.echo(f"{message.text}\n  fingerprint  {shlex.quote(incident.alert.fingerprint)}\n")
     typer.echo(f"{len(incidents)} open." if incidents else "Nothing is open.")
     for channel in manager.pending():

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from crypto_platform.alerting.alert import Alert, Severity
+from crypto_platform.alerting.alert import Alert, Kind, Severity
 from crypto_platform.alerting.manager import AlertManager
 from crypto_platform.dagster_instance.internals import (
     InstigatorState,
@@ -40,7 +40,7 @@ class Declared:
     timezone: str = "UTC"
 
     @property
-    def kind(self) -> str:
+    def kind(self) -> Kind:
         return "schedule" if self.cron else "sensor"
 
     @property

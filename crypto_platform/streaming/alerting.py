@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from crypto_platform.alerting.alert import Alert, Severity
+from crypto_platform.alerting.alert import Alert, Kind, Severity
 from crypto_platform.alerting.manager import AlertManager
 from crypto_platform.settings import Settings
 
@@ -16,7 +16,7 @@ class Trouble:
     """What is wrong now; it becomes an alert after `patience` seconds. `name` tells it from the source's others."""
 
     name: str
-    kind: str
+    kind: Kind
     summary: str
     feed: str = ""
     impact: str = ""

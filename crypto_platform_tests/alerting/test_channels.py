@@ -36,6 +36,7 @@ SECRET = "T000/B000/s3cret-path"
 LATE = alert(
     "late",
     Severity.CRITICAL,
+    kind="freshness",
     summary="raw/crypto_bars is late",
     feed="crypto",
     partitions="2026-03-28",
@@ -53,9 +54,10 @@ CRITICAL: raw/crypto_bars is late · crypto, 2026-03-28
   likely cause  the run <failed> & nobody ran it again
   data source   simulated
   link          http://127.0.0.1:3000/assets/raw/crypto_bars
-  remediation   crypto-platform backfill --feed crypto --from 2026-03-28 --to 2026-03-29"""
-MESSAGE = Message([Item(Event.FIRING, LATE, NOON)], key="log-1-1")
-RECOVERY = Message([Item(Event.RESOLVED, LATE, NOON + timedelta(hours=3, minutes=5))], key="log-2-1")
+  remediation   crypto-platform backfill --feed crypto --from 2026-03-28 --to 2026-03-29
+  runbook       docs/runbooks/freshness.md"""
+MESSAGE = Message([Item(Event.FIRING, LATE, NOON, "docs/runbooks")], key="log-1-1")
+RECOVERY = Message([Item(Event.RESOLVED, LATE, NOON + timedelta(hours=3, minutes=5), "docs/runbooks")], key="log-2-1")
 
 
 APPRISE_BODY = [
@@ -67,7 +69,8 @@ impact: the dashboard ends at 2026-03-27
 likely cause: the run <failed> & nobody ran it again
 data source: simulated
 link: http://127.0.0.1:3000/assets/raw/crypto_bars
-remediation: crypto-platform backfill --feed crypto --from 2026-03-28 --to 2026-03-29""".splitlines()
+remediation: crypto-platform backfill --feed crypto --from 2026-03-28 --to 2026-03-29
+runbook: docs/runbooks/freshness.md""".splitlines()
 ]
 
 
@@ -120,9 +123,9 @@ def test_a_service_gets_title_and_text(http: HttpReceiver) -> None:
 
 def test_a_text_that_is_too_long_for_a_service_goes_in_parts(http: HttpReceiver) -> None:
     long = LATE.model_copy(update={"cause": "why " * 10_000})
-    service(plain(http)).post(Message([Item(Event.FIRING, long, NOON)], key=""))
+    service(plain(http)).post(Message([Item(Event.FIRING, long, NOON, "docs/runbooks")], key=""))
     assert len(http.received) > 1
-    assert http.received[-1][2]["message"].endswith(LATE.remediation)
+    assert http.received[-1][2]["message"].endswith("docs/runbooks/freshness.md")
 
 
 def test_names_and_signs_are_none_of_slack_s_markup(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,6 +169,7 @@ def test_a_webhook_gets_every_field_as_json(http: HttpReceiver) -> None:
     assert headers["Authorization"] == "Bearer s3cret-token"
     assert (body["event"], body["key"], body["text"]) == ("firing", "log-1-1", TEXT)
     [sent] = body["alerts"]
+    assert sent["runbook"] == "docs/runbooks/freshness.md"
     assert (sent["severity"], sent["started_at"], sent["feed"]) == ("critical", "2026-03-29T12:00:00Z", "crypto")
 
 
