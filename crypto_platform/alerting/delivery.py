@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 
-from crypto_platform.alerting import store
+from crypto_platform.alerting import silences, store
 from crypto_platform.alerting.alert import Alert
 from crypto_platform.alerting.channels import (
     REQUESTS_PER_POST,
@@ -118,7 +118,7 @@ class Notifier:
         quiet = (
             sa.select(m.c.incident)
             .join(i, i.c.id == m.c.incident)
-            .where(m.c.channel == self._channel.name, i.c.recovered_at.is_(None))
+            .where(m.c.channel == self._channel.name, i.c.recovered_at.is_(None), i.c.acknowledged_at.is_(None))
             .group_by(m.c.incident)
             .having(all_sent, sa.func.max(m.c.sent_at) <= now - self._remind)
         )
@@ -140,10 +140,17 @@ class Notifier:
             .where(m.c.channel == self._channel.name, m.c.sent_at.is_(None))
             .order_by(m.c.id)
         )
+        known = silences.read(connection)
         due: list[sa.Row] = []
         held, dropped = set(), set()
         for row in connection.execute(unsent).all():
             if row.incident in dropped:
+                continue
+            if row.event != Event.RESOLVED and self._is_silenced(row, known, now):
+                if row.recovered_at is None:
+                    held.add(row.incident)
+                elif self._drop_silenced(connection, row):
+                    dropped.add(row.incident)
                 continue
             if row.event == Event.FIRING:
                 held_until = self._last_alert(connection, row.fingerprint, [d.id for d in due], now) + self._hold
@@ -164,6 +171,19 @@ class Notifier:
                 continue
             due.append(row)
         return due
+
+    def _is_silenced(self, row: sa.Row, known: list[silences.Silence], now: float) -> bool:
+        """Whether it is silenced, or was when it was resolved: that may have been some time ago."""
+        at = datetime.fromtimestamp(row.recovered_at or now, UTC)
+        return bool(known) and silences.silenced_until(known, Alert.model_validate_json(row.alert), at) is not None
+
+    def _drop_silenced(self, connection: sa.Connection, row: sa.Row) -> bool:
+        """Send this no more, nor its resolution if the channel has had nothing of the incident; whether it has not."""
+        m = store.messages
+        of_incident = (m.c.incident == row.incident) & (m.c.channel == self._channel.name)
+        sent = connection.execute(sa.select(m.c.id).where(of_incident, m.c.sent_at.is_not(None))).first()
+        connection.execute(m.delete().where(m.c.id == row.id if sent else of_incident))
+        return sent is None
 
     def _last_alert(self, connection: sa.Connection, fingerprint: str, due: list[int], now: float) -> float:
         """When the channel was last notified that the incident is open; now, if it is about to be."""

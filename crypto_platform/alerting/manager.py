@@ -3,13 +3,13 @@
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from crypto_platform.alerting import store
+from crypto_platform.alerting import silences, store
 from crypto_platform.alerting.alert import Alert
 from crypto_platform.alerting.channels import Channel, configured
 from crypto_platform.alerting.delivery import DeliveryReport, Notifier
@@ -23,12 +23,19 @@ CHANNEL_TTL = timedelta(days=7)
 
 @dataclass(frozen=True)
 class Incident:
-    """A condition from its opening to its recovery, in UTC; `recovered_at` is None while it is open."""
+    """A condition from its opening to its recovery, in UTC; `recovered_at` is None while it is open.
+
+    `note` is of who acknowledged it; `silenced_until` is known of what `AlertManager.open` returns.
+    """
 
     source: str
     alert: Alert
     opened_at: datetime
     recovered_at: datetime | None
+    acknowledged_at: datetime | None = None
+    acknowledged_by: str = ""
+    note: str = ""
+    silenced_until: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -86,7 +93,50 @@ class AlertManager:
             .order_by(store.incidents.c.severity.desc(), store.incidents.c.id)
         )
         with self._engine.begin() as connection:
-            return [incident(row) for row in connection.execute(chosen)]
+            known, now = silences.read(connection), self._clock()
+            found = [incident(row) for row in connection.execute(chosen)]
+        return [replace(one, silenced_until=silences.silenced_until(known, one.alert, now)) for one in found]
+
+    def acknowledge(self, fingerprint: str, by: str, note: str = "") -> bool:
+        """Send no reminders until it is resolved or escalates; False when it is not open."""
+        i, m = store.incidents, store.messages
+        this = (i.c.fingerprint == fingerprint) & i.c.recovered_at.is_(None)
+        values = {"acknowledged_at": self._clock().timestamp(), "acknowledged_by": by, "note": note}
+        with self._engine.begin() as connection:
+            reminders = (m.c.event == Event.REMINDER.value) & m.c.sent_at.is_(None)
+            connection.execute(m.delete().where(reminders, m.c.incident.in_(sa.select(i.c.id).where(this))))
+            return connection.execute(i.update().where(this).values(**values)).rowcount == 1
+
+    def silence(
+        self, ends_at: datetime, by: str, note: str = "", feed: str = "", kind: str = "", fingerprint: str = ""
+    ) -> int:
+        """Send nothing that fires with this feed, kind and fingerprint until `ends_at` (with a zone); its number.
+
+        Raises:
+            ValueError: it would match everything, or has ended already.
+        """
+        now = self._clock()
+        if not (feed or kind or fingerprint):
+            raise ValueError("A silence needs a feed, a kind or a fingerprint.")
+        if ends_at <= now:
+            raise ValueError(f"A silence that ended at {ends_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC silences nothing.")
+        values = {"feed": feed, "kind": kind, "fingerprint": fingerprint, "created_by": by, "note": note}
+        times = {"created_at": now.timestamp(), "ends_at": ends_at.timestamp()}
+        with self._engine.begin() as connection:
+            made = connection.execute(store.silences.insert().values(**values, **times))
+            return int(made.inserted_primary_key[0])  # type: ignore[index]
+
+    def silences(self) -> list[silences.Silence]:
+        """Those that are active, the next to end first."""
+        with self._engine.begin() as connection:
+            return [silence for silence in silences.read(connection) if silence.is_active(self._clock())]
+
+    def unsilence(self, number: int) -> bool:
+        """End the silence now; False when it is not active."""
+        s, now = store.silences, self._clock().timestamp()
+        with self._engine.begin() as connection:
+            ended = s.update().where(s.c.id == number, s.c.ends_at > now).values(ends_at=now)
+            return connection.execute(ended).rowcount == 1
 
     def pending(self) -> list[PendingNotifications]:
         """Channels, by name, with their unsent messages."""
@@ -206,6 +256,7 @@ class AlertTransaction:
             change = {"alert": current, "severity": max(known.severity, alert.severity)}
             self._connection.execute(i.update().where(i.c.id == known.id).values(**change))
         if alert.severity > known.severity:
+            self._connection.execute(i.update().where(i.c.id == known.id).values(acknowledged_at=None))
             self._escalate(known.id)
 
     def recover(self, fingerprint: str) -> bool:
@@ -235,7 +286,8 @@ class AlertTransaction:
         return self._connection.execute(chosen).first()
 
     def _delete_expired(self) -> None:
-        i, m = store.incidents, store.messages
+        i, m, s = store.incidents, store.messages, store.silences
+        self._connection.execute(s.delete().where(s.c.ends_at < self._now - RETENTION.total_seconds()))
         old = sa.select(i.c.id).where(i.c.recovered_at < self._now - RETENTION.total_seconds())
         self._connection.execute(m.delete().where(m.c.incident.in_(old)))
         self._connection.execute(i.delete().where(i.c.id.in_(old)))
@@ -247,8 +299,15 @@ def incident(row: sa.Row) -> Incident:
         source=row.source,
         alert=Alert.model_validate_json(row.alert),
         opened_at=datetime.fromtimestamp(row.opened_at, UTC),
-        recovered_at=None if row.recovered_at is None else datetime.fromtimestamp(row.recovered_at, UTC),
+        recovered_at=_time(row.recovered_at),
+        acknowledged_at=_time(row.acknowledged_at),
+        acknowledged_by=row.acknowledged_by or "",
+        note=row.note or "",
     )
+
+
+def _time(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
 def enqueue(connection: sa.Connection, channels: Sequence[str], number: int, event: Event, due: float) -> None:

@@ -1,7 +1,7 @@
 """What a person reads: one alert, its recovery, or a digest of many."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -107,8 +107,7 @@ class Message:
     @property
     def text(self) -> str:
         """The message as plain text, its title first."""
-        width = max((len(name) for name, _ in self.fields), default=0)
-        return "\n".join([self.title, *(f"  {name:<{width}}  {value}" for name, value in self.fields)])
+        return as_text(self.title, self.fields)
 
     def as_json(self) -> dict[str, Any]:
         """JSON's own types: event (or digest), title, text, and the alerts with every field."""
@@ -136,6 +135,12 @@ _PLURALS = {
     Event.REMINDER: "still firing",
     Event.RESOLVED: "resolved",
 }
+
+
+def as_text(title: str, fields: Sequence[tuple[str, str]]) -> str:
+    """The title, and below it a line for each name and value."""
+    width = max((len(name) for name, _ in fields), default=0)
+    return "\n".join([title, *(f"  {name:<{width}}  {value}" for name, value in fields)])
 
 
 def duration(time: timedelta) -> str:

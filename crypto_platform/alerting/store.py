@@ -33,6 +33,9 @@ incidents = sa.Table(
     sa.Column("opened_at", sa.Double, nullable=False),
     sa.Column("recovered_at", sa.Double),
     sa.Column("alert", sa.Text, nullable=False),
+    sa.Column("acknowledged_at", sa.Double),
+    sa.Column("acknowledged_by", sa.Text),
+    sa.Column("note", sa.Text),
     sqlite_autoincrement=True,
 )
 sa.Index(
@@ -58,6 +61,21 @@ messages = sa.Table(
     sa.Column("post", sa.String(32)),
     sa.Index("alert_messages_by_episode", "incident", "channel"),
     sa.Index("alert_messages_by_channel", "channel", "sent_at"),
+    sqlite_autoincrement=True,
+)
+
+# What is not sent for a time; an empty feed, kind or fingerprint is any.
+silences = sa.Table(
+    "alert_silences",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("created_at", sa.Double, nullable=False),
+    sa.Column("ends_at", sa.Double, nullable=False),
+    sa.Column("created_by", sa.Text, nullable=False),
+    sa.Column("note", sa.Text, nullable=False),
+    sa.Column("feed", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("fingerprint", sa.Text, nullable=False),
     sqlite_autoincrement=True,
 )
 
@@ -99,12 +117,20 @@ def _engine(url: str) -> sa.Engine:
 
 
 def _upgrade(made: sa.Engine) -> None:
-    """Give alerts that 0.1.0 kept today's names."""
+    """Give a store of 0.1.0 the columns that came since, and its alerts today's names."""
     fields = {"what": "summary", "since": "started_at", "effect": "impact", "data": "data_source"}
     fields["command"] = "remediation"
     events = {"alert": "firing", "still open": "reminder", "worse": "escalated", "recovery": "resolved"}
     e, m = incidents.c, messages.c
+    # Another process may add them at the same time. SQLite has no such words; its transactions wait for one another.
+    unless_there = "IF NOT EXISTS " if made.dialect.name == "postgresql" else ""
     with made.begin() as connection:
+        present = {column["name"] for column in sa.inspect(connection).get_columns(incidents.name)}
+        for column in incidents.columns:
+            if column.name not in present:
+                kind = column.type.compile(made.dialect)
+                definition = f"ADD COLUMN {unless_there}{column.name} {kind}"
+                connection.execute(sa.text(f"ALTER TABLE {incidents.name} {definition}"))
         for row in connection.execute(sa.select(e.id, e.alert).where(e.alert.contains('"what":'))).all():
             alert = json.loads(row.alert)
             if "what" in alert:
