@@ -5,8 +5,8 @@ import dagster as dg
 
 @dg.definitions
 def automation() -> dg.Definitions:
-    follow = dg.AutomationConditionSensorDefinition(
-        "follow",
+    sensor = dg.AutomationConditionSensorDefinition(
+        "automation_condition_sensor",
         target=dg.AssetSelection.all(),
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=30,
@@ -14,4 +14,4 @@ def automation() -> dg.Definitions:
         use_user_code_server=True,
         description="Requests what comes after a stage that was materialised on its own, all days in one run.",
     )
-    return dg.Definitions(sensors=[follow])
+    return dg.Definitions(sensors=[sensor])

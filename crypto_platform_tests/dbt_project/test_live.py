@@ -143,7 +143,7 @@ def test_what_came_by_stream_is_compared_with_rest(live: Warehouse) -> None:
             until = (DAY + pd.Timedelta(hours=hour)).tz_localize("UTC").to_pydatetime()
             record(session, "crypto", "1Min", [Asked("BTC/USD", DAY.date(), until, 1430)], "run")
         warned = [r.node.name for r in live.dbt(*build) if r.status == "warn"]
-        assert warned == (["settled_days_are_rests"] if settles else [])
+        assert warned == (["final_days_agree_with_rest"] if settles else [])
         found = live.query("select symbol, is_final from MARTS.FCT_STREAM_RECONCILIATION order by symbol")
         assert found.to_numpy().tolist() == [["BTC/USD", settles], ["SPY", False]]
 

@@ -1,5 +1,5 @@
 {# The SQL expression is true of every row; NULL counts as broken. #}
-{% test holds(model, expression) %}
+{% test expression_is_true(model, expression) %}
 select *
 from {{ model }}
 where not coalesce({{ expression }}, false)
