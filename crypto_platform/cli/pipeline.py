@@ -1,6 +1,6 @@
 """The commands that take a feed's days through the stages: `materialize`, `backfill`, `republish`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
@@ -71,47 +71,57 @@ def backfill(
 
     Example: crypto-platform backfill --feed crypto --from 2025-01-01 --to 2026-06-01 --missing-only
     """
-    import dagster as dg
-
     from crypto_platform.cli.console import plan_table, stdout
     from crypto_platform.cli.runs import Order, feed_named
     from crypto_platform.cli.source_option import Source
-    from crypto_platform.connectors.lake import Lake
-    from crypto_platform.dagster_instance.home import dagster_home
-    from crypto_platform.dagster_instance.orphaned_runs import end_abandoned
     from crypto_platform.market.data_source import market
     from crypto_platform.market.day_ranges import days_in
     from crypto_platform.market.feed_spec import check_selection
     from crypto_platform.orchestration.automation import backfill as planning
-    from crypto_platform.orchestration.history import in_flight, materialised
     from crypto_platform.settings import settings
 
     with usage():
         chosen = _names(symbols)
         order, spec = Order(feed, start.date(), end.date(), chosen), feed_named(feed)
-        asked = check_selection(feed, spec, chosen)
-        wanted: list[date] = list(days_in((order.start, order.end)))
-        busy: set[date] = set()
-        if missing_only:
-            with dg.DagsterInstance.from_config(str(dagster_home(settings()))) as instance:
-                # A killed run is at work on nothing.
-                end_abandoned(instance)
-                there, working = materialised(instance, feed), in_flight(instance, feed)
-            lacking = planning.lacking(spec, feed, asked, (order.start, order.end), there, Lake(settings().lake))
-            busy = {day for days in working for day in days_in(days)} & set(lacking)
-            wanted = [day for day in lacking if day not in busy]
-        found = planning.plan(settings(), feed, spec, asked, wanted)
+        requested = check_selection(feed, spec, chosen)
+        days, busy = (
+            _missing_days(order, requested) if missing_only else (list(days_in((start.date(), end.date()))), [])
+        )
+        plan = planning.plan(settings(), feed, spec, requested, days)
     console = stdout()
-    console.print(plan_table(order, asked, found, market(settings())))
+    console.print(plan_table(order, requested, plan, market(settings())))
     if busy:
-        console.print(f"{len(busy)} more days are being worked on by another run: {min(busy)} to {max(busy)}.")
-    if dry_run or not found.ranges:
+        console.print(f"{len(busy)} more days are being worked on by another run: {busy[0]} to {busy[-1]}.")
+    if dry_run or not plan.ranges:
         return
     with systems(Source(), console):
-        for number, (first, after) in enumerate(found.ranges, 1):
-            if len(found.ranges) > 1:
-                console.print(f"Run {number} of {len(found.ranges)}: [{first}, {after})")
+        for number, (first, after) in enumerate(plan.ranges, 1):
+            if len(plan.ranges) > 1:
+                console.print(f"Run {number} of {len(plan.ranges)}: [{first}, {after})")
             show(run(Order(feed, first, after, chosen), Source(), console), console)
+
+
+def _missing_days(order: "Order", symbols: Sequence[str]) -> tuple[list[date], list[date]]:
+    """The order's days that are not there, ascending: those that no run is working on, and those that one is."""
+    import dagster as dg
+
+    from crypto_platform.cli.runs import feed_named
+    from crypto_platform.connectors.lake import Lake
+    from crypto_platform.dagster_instance.home import dagster_home
+    from crypto_platform.dagster_instance.orphaned_runs import end_abandoned
+    from crypto_platform.market.day_ranges import days_in
+    from crypto_platform.orchestration.automation.backfill import lacking
+    from crypto_platform.orchestration.history import in_flight, materialised
+    from crypto_platform.settings import settings
+
+    with dg.DagsterInstance.from_config(str(dagster_home(settings()))) as instance:
+        # A killed run is at work on nothing.
+        end_abandoned(instance)
+        there, working = materialised(instance, order.feed), in_flight(instance, order.feed)
+    days = order.start, order.end
+    missing = lacking(feed_named(order.feed), order.feed, symbols, days, there, Lake(settings().lake))
+    busy = {day for days in working for day in days_in(days)}
+    return [day for day in missing if day not in busy], [day for day in missing if day in busy]
 
 
 def republish(

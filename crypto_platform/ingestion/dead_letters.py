@@ -6,18 +6,18 @@ RAW.REPLAYS; the refused message stays where it is.
 
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from crypto_platform.connectors.kafka.admin import topic_state
-from crypto_platform.connectors.kafka.producer import Outgoing, message_headers, send
-from crypto_platform.connectors.kafka.reader import messages_at
+from crypto_platform.connectors.kafka.producer import Headers, Outgoing, message_headers, send
+from crypto_platform.connectors.kafka.reader import Placed, messages_at
 from crypto_platform.connectors.snowflake.connection import connect
 from crypto_platform.connectors.snowflake.schema import REJECTED, REPLAYS, ensure_schema
 from crypto_platform.connectors.snowflake.statements import rows
-from crypto_platform.ingestion.spool import Spool
+from crypto_platform.ingestion.spool import Message, Spool
 from crypto_platform.market import bars
 from crypto_platform.settings import Settings
 
@@ -138,34 +138,47 @@ def replay(settings: Settings, letters: Sequence[DeadLetter]) -> str:
 
 
 def _outgoing(settings: Settings, feed: str, letters: Sequence[DeadLetter], run_id: str) -> list[Outgoing]:
+    in_topic = _in_topic(settings, feed, [letter for letter in letters if letter.origin == "load"])
+    in_spool = _in_spool(settings) if any(letter.origin == "kafka" for letter in letters) else {}
+    return [
+        Outgoing(letter.key, letter.value, _headers(letter, run_id, in_topic, in_spool.get(letter.offset)))
+        for letter in letters
+    ]
+
+
+def _in_topic(settings: Settings, feed: str, letters: Sequence[DeadLetter]) -> dict[tuple[int, int], Placed]:
+    """The messages at the letters' places, by partition and offset, as far as the topic still has them."""
+    if not letters:
+        return {}
+    earliest = topic_state(settings, feed).earliest
     places: dict[int, list[int]] = defaultdict(list)
     for letter in letters:
-        if letter.partition is not None:
+        if letter.partition is not None and letter.offset >= earliest.get(letter.partition, letter.offset + 1):
             places[letter.partition].append(letter.offset)
-    earliest = topic_state(settings, feed).earliest if places else {}
-    there = {p: [o for o in offsets if o >= earliest.get(p, o + 1)] for p, offsets in places.items()}
-    originals = messages_at(settings, bars.topic(feed), there)
-    spool = {}
-    if any(letter.origin == "kafka" for letter in letters):
-        opened = Spool.open(settings)
-        spool = {refused.number: refused.message for refused in opened.refused()}
-        opened.close()
-    outgoing = []
-    for letter in letters:
-        message = spool.get(letter.offset) if letter.origin == "kafka" else None
-        original = originals.get((letter.partition, letter.offset)) if letter.partition is not None else None
-        # At its place may lie another by now, of a topic that was created anew.
-        if original is not None and (original.key, original.value) == (letter.key, letter.value):
-            # The run is another one now; all else is as it came.
-            headers = [
-                (name, run_id.encode() if name == bars.HEADER_RUN_ID else value) for name, value in original.headers
-            ]
-        elif message is not None:
-            headers = message_headers(message.source, run_id, message.observed_at)
-        else:
-            headers = message_headers("rest", run_id, letter.refused_at)
-        outgoing.append(Outgoing(letter.key, letter.value, headers))
-    return outgoing
+    return messages_at(settings, bars.topic(feed), places)
+
+
+def _in_spool(settings: Settings) -> dict[int, Message]:
+    """What the brokers refused of the stream, by its number."""
+    spool = Spool.open(settings)
+    try:
+        return {refused.number: refused.message for refused in spool.refused()}
+    finally:
+        spool.close()
+
+
+def _headers(
+    letter: DeadLetter, run_id: str, in_topic: Mapping[tuple[int, int], Placed], spooled: Message | None
+) -> Headers:
+    """Those that it came with, but for the run; of what is gone those of a bar by REST."""
+    if letter.origin == "kafka":
+        source = (spooled.source, spooled.observed_at) if spooled else ("rest", letter.refused_at)
+        return message_headers(source[0], run_id, source[1])
+    original = None if letter.partition is None else in_topic.get((letter.partition, letter.offset))
+    # At its place may lie another by now, of a topic that was created anew.
+    if original is None or (original.key, original.value) != (letter.key, letter.value):
+        return message_headers("rest", run_id, letter.refused_at)
+    return [(name, run_id.encode() if name == bars.HEADER_RUN_ID else value) for name, value in original.headers]
 
 
 def _of_loads(
