@@ -325,7 +325,7 @@ class Settings(BaseSettings):
         given = {**dotenv_values(_env_file()), **os.environ}
         says = [f"{old} is now called {new}: rename it" for old, new in RENAMED.items() if given.get(old)]
         says += [
-            f"{old} is now part of a URL in ALERT_URLS: see docs/alerts.md"
+            f"{old} is now part of a URL in ALERT_URLS: see docs/reference/alerts.md"
             for old in sorted(MOVED_TO_ALERT_URLS)
             if given.get(old)
         ]
