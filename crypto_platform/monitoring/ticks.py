@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 import dagster as dg
 
@@ -14,6 +15,7 @@ from crypto_platform.dagster_instance.internals import (
     InstigatorType,
     ScheduleInstigatorData,
     SensorInstigatorData,
+    SerializableErrorInfo,
     TickStatus,
     cron_string_iterator,
 )
@@ -47,6 +49,19 @@ class Declared:
     def fingerprint(self) -> str:
         return f"{self.kind}:{self.name}"
 
+
+class Problem(NamedTuple):
+    """What is wrong with one; `restart` is the part of Dagster to restart, empty when it is to be enabled."""
+
+    summary: str
+    cause: str
+    restart: str
+    severity: Severity = Severity.ERROR
+
+
+FAILING = Problem("fails", "it gave no error", "code")
+SILENT = Problem("has stopped ticking", "the daemon hangs or is overloaded", "daemon")
+OFF = Problem("is switched off", "somebody switched it off in the UI", "", Severity.WARNING)
 
 # The sensor that calls `watch`. Whether it does tells the watchdog.
 ITSELF = Declared("alert_on_ticks", "Tells of sensors and schedules that fail, hang or are off.")
@@ -102,20 +117,20 @@ def judge(
         finished = list(_finished(ticks.get(state.selector_id, ())))
         error = finished[0].error if finished else None
         if not state.is_running:
-            alert = _off(one, settings, now)
+            problem, since = OFF, now
         elif error is not None and error.cls_name == UNREACHABLE:
             undecided.add(one.fingerprint)
             continue
         elif finished and finished[0].status is TickStatus.FAILURE:
-            alert = _failing(one, finished[0], settings)
+            problem, since = FAILING, datetime.fromtimestamp(finished[0].timestamp, UTC)
         elif (due := _due(one, state, finished, now)) and now > due + grace:
             if now <= began + grace:
                 undecided.add(one.fingerprint)
                 continue
-            alert = _silent(one, due, settings)
+            problem, since = SILENT, due
         else:
             continue
-        wrong.append(alert)
+        wrong.append(_alert(one, problem, since, _root_cause(error) if problem is FAILING else "", settings))
     return wrong, undecided
 
 
@@ -151,65 +166,25 @@ def _due(one: Declared, state: InstigatorState, finished: Sequence[InstigatorTic
     return None
 
 
-def _failing(one: Declared, tick: InstigatorTick, settings: Settings) -> Alert:
-    error = tick.error
-    while error is not None and error.cause is not None:
-        error = error.cause
-    return _alert(
-        one,
-        settings,
-        summary=f"{one.kind} {one.name} fails",
-        started_at=datetime.fromtimestamp(tick.timestamp, UTC),
-        cause=first_line(error.message) if error else "it gave no error",
-        remediation=restart(settings, "code"),
-    )
-
-
-def _silent(one: Declared, due: datetime, settings: Settings) -> Alert:
-    return _alert(
-        one,
-        settings,
-        summary=f"{one.kind} {one.name} has stopped ticking",
-        started_at=due,
-        cause="the daemon hangs or is overloaded",
-        remediation=restart(settings, "daemon"),
-    )
-
-
-def _off(one: Declared, settings: Settings, now: datetime) -> Alert:
-    return _alert(
-        one,
-        settings,
-        summary=f"{one.kind} {one.name} is switched off",
-        started_at=now,
-        severity=Severity.WARNING,
-        cause="somebody switched it off in the UI",
-        remediation=f"crypto-platform enable {one.name}",
-    )
-
-
-def _alert(
-    one: Declared,
-    settings: Settings,
-    *,
-    summary: str,
-    started_at: datetime,
-    cause: str,
-    remediation: str,
-    severity: Severity = Severity.ERROR,
-) -> Alert:
+def _alert(one: Declared, problem: Problem, since: datetime, cause: str, settings: Settings) -> Alert:
     links = Links(settings)
     return Alert(
         fingerprint=one.fingerprint,
         kind=one.kind,
-        summary=summary,
-        started_at=started_at,
-        severity=severity,
+        summary=f"{one.kind} {one.name} {problem.summary}",
+        started_at=since,
+        severity=problem.severity,
         impact=f"not done now: {one.purpose}" if one.purpose else "what it does is not done now",
-        cause=cause,
+        cause=cause or problem.cause,
         link=links.schedule(one.name) if one.kind == "schedule" else links.sensor(one.name),
-        remediation=remediation,
+        remediation=restart(settings, problem.restart) if problem.restart else f"crypto-platform enable {one.name}",
     )
+
+
+def _root_cause(error: SerializableErrorInfo | None) -> str:
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return first_line(error.message) if error else ""
 
 
 def _type(state: InstigatorState) -> str:
