@@ -55,7 +55,7 @@ class Alert(BaseModel):
     link: str = Field("", description="Where the UI shows it")
     remediation: str = Field("", description="The command that resolves it")
     data_source: str = Field("", description="What the bars are when they are not the market's: simulated, recorded")
-    reference: str = Field("", description="What its source finds the cause by again; not told")
+    reference: str = Field("", description="What its source finds the cause by again; not in messages")
 
     @field_validator("summary", "feed", "partitions", "remediation")
     @classmethod

@@ -14,7 +14,7 @@ LONGEST_TITLE = 250
 
 
 class Event(StrEnum):
-    """What is told of a condition."""
+    """What happened to an incident, as a message has it."""
 
     FIRING = "firing"
     REMINDER = "reminder"
