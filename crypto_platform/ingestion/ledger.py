@@ -1,7 +1,7 @@
 """The one transaction of a load: offsets, new versions, rejects and the load's own row, or none of them."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -31,16 +31,22 @@ class LoadNotCommittedError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Load:
-    """One load: what it reads, on whose behalf, and how many seconds one statement of it may take."""
+class LoadIdentity:
+    """What a row of `RAW.LOADS` is about: a load, or what was given up of a topic or the ledger; on whose behalf."""
 
     load_id: str
     feed: str
     topic: str
     topic_id: str
     run_id: str
-    spans: dict[int, Span]
     started_at: datetime
+
+
+@dataclass(frozen=True)
+class Load(LoadIdentity):
+    """One load: what it reads, and how many seconds one statement of it may take."""
+
+    spans: dict[int, Span]
     statement_timeout: int
 
 
@@ -95,18 +101,12 @@ def commit(connect: Connect, load: Load, scratch: Scratch) -> Counts:
 
 
 @dataclass(frozen=True)
-class Loss:
+class Loss(LoadIdentity):
     """Offsets to be given up: what was recorded, where the topic goes on, and why."""
 
-    load_id: str
-    feed: str
-    topic: str
-    topic_id: str
-    run_id: str
     before: offsets.Recorded
     after: dict[int, int]
     note: str
-    started_at: datetime
 
 
 def record_loss(connection: "SnowflakeConnection", loss: Loss) -> None:
@@ -127,22 +127,7 @@ def record_loss(connection: "SnowflakeConnection", loss: Loss) -> None:
             {p: (offset, loss.after.get(p, 0)) for p, offset in known.items()},
             loss.topic_id,
         )
-        cursor.execute(
-            f"INSERT INTO {LOADS} (load_id, feed, topic, topic_id, run_id, from_offsets, to_offsets, messages, "
-            "loaded, unchanged, rejected, gaps, note, started_at, finished_at) "
-            "SELECT %s, %s, %s, %s, %s, %s, %s, 0, 0, 0, 0, 0, %s, %s::TIMESTAMP_NTZ, SYSDATE()",
-            (
-                loss.load_id,
-                loss.feed,
-                loss.topic,
-                loss.topic_id,
-                loss.run_id,
-                json.dumps(known),
-                json.dumps(loss.after),
-                loss.note,
-                loss.started_at.isoformat(),
-            ),
-        )
+        insert_load(cursor, loss, known, loss.after, note=loss.note)
     except BaseException:
         _roll_back(cursor)
         raise
@@ -169,7 +154,17 @@ def _transaction(connection: "SnowflakeConnection", load: Load, scratch: Scratch
             _insert_rejected(cursor, load, scratch)
         reach("after_rejected")
         counts = _count(cursor, load, scratch)
-        _insert_load(cursor, load, scratch, counts)
+        insert_load(
+            cursor,
+            load,
+            {p: span.start for p, span in load.spans.items()},
+            {p: span.end for p, span in load.spans.items()},
+            messages=counts.messages,
+            loaded=counts.loaded,
+            unchanged=counts.unchanged,
+            rejected=counts.rejected,
+            gaps=scratch.gaps,
+        )
         reach("before_commit")
     except BaseException:
         _roll_back(cursor)
@@ -237,28 +232,44 @@ def _insert_rejected(cursor: "SnowflakeCursor", load: Load, scratch: Scratch) ->
     )
 
 
-def _insert_load(cursor: "SnowflakeCursor", load: Load, scratch: Scratch, counts: Counts) -> None:
+def insert_load(
+    cursor: "SnowflakeCursor",
+    load: LoadIdentity,
+    start: Mapping[int, int],
+    end: Mapping[int, int],
+    *,
+    messages: int = 0,
+    loaded: int = 0,
+    unchanged: int = 0,
+    rejected: int = 0,
+    gaps: int = 0,
+    note: str | None = None,
+) -> None:
+    """Insert the row of `RAW.LOADS`, unless a retry of the connector did: offsets per partition, from `start` to `end`.
+
+    `loaded` is below zero where versions are given up.
+    """
+    values = {
+        "load_id": load.load_id,
+        "feed": load.feed,
+        "topic": load.topic,
+        "topic_id": load.topic_id,
+        "run_id": load.run_id,
+        "from_offsets": json.dumps(start),
+        "to_offsets": json.dumps(end),
+        "messages": messages,
+        "loaded": loaded,
+        "unchanged": unchanged,
+        "rejected": rejected,
+        "gaps": gaps,
+        "note": note,
+        "started_at": load.started_at.isoformat(),
+    }
+    bound = ", ".join("%s::TIMESTAMP_NTZ" if name == "started_at" else "%s" for name in values)
     cursor.execute(
-        f"INSERT INTO {LOADS} (load_id, feed, topic, topic_id, run_id, from_offsets, to_offsets, messages, loaded, "
-        "unchanged, rejected, gaps, started_at, finished_at) "
-        "SELECT %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s::TIMESTAMP_NTZ, SYSDATE() "
+        f"INSERT INTO {LOADS} ({', '.join(values)}, finished_at) SELECT {bound}, SYSDATE() "
         f"WHERE NOT EXISTS (SELECT 1 FROM {LOADS} WHERE load_id = %s)",
-        (
-            load.load_id,
-            load.feed,
-            load.topic,
-            load.topic_id,
-            load.run_id,
-            json.dumps({p: span.start for p, span in load.spans.items()}),
-            json.dumps({p: span.end for p, span in load.spans.items()}),
-            counts.messages,
-            counts.loaded,
-            counts.unchanged,
-            counts.rejected,
-            scratch.gaps,
-            load.started_at.isoformat(),
-            load.load_id,
-        ),
+        (*values.values(), load.load_id),
     )
 
 

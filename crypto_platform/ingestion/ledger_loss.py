@@ -4,15 +4,15 @@ What is gone would leave the loads' sum larger than the ledger for ever. A row o
 zero, makes the two equal again.
 """
 
-import json
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from typing import TYPE_CHECKING
 
 from crypto_platform.connectors.snowflake.ledger_checks import balance
-from crypto_platform.connectors.snowflake.schema import ASKED, LOADS, bars_table
+from crypto_platform.connectors.snowflake.schema import ASKED, bars_table
 from crypto_platform.connectors.snowflake.statements import rows
 from crypto_platform.ingestion import offsets
+from crypto_platform.ingestion.ledger import LoadIdentity, insert_load
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
@@ -26,33 +26,19 @@ class LedgerLoss:
     days: list[date]
 
 
-def give_up(
-    connection: "SnowflakeConnection",
-    load_id: str,
-    feed: str,
-    topic: str,
-    topic_id: str,
-    run_id: str,
-    started_at: datetime,
-) -> LedgerLoss:
+def give_up(connection: "SnowflakeConnection", load: LoadIdentity) -> LedgerLoss:
     """Record what the ledger lacks of its loads, and take back that Alpaca answered for these days.
 
     The caller holds the feed's loads. Where nothing is gone nothing changes.
     """
-    lacking = balance(connection, feed).lacking
+    lacking = balance(connection, load.feed).lacking
     if not lacking:
         return LedgerLoss(0, [])
     # First: killed in between, the next attempt does both.
-    days = _take_back(connection, feed)
-    unmoved = json.dumps(offsets.recorded(connection, topic).next_offsets)
-    note = f"gone from {bars_table(feed)}, deleted or dropped with the table; given up, to be loaded again"
-    connection.cursor().execute(
-        f"INSERT INTO {LOADS} (load_id, feed, topic, topic_id, run_id, from_offsets, to_offsets, messages, "
-        "loaded, unchanged, rejected, gaps, note, started_at, finished_at) "
-        "SELECT %s, %s, %s, %s, %s, %s, %s, 0, %s, 0, 0, 0, %s, %s::TIMESTAMP_NTZ, SYSDATE() "
-        f"WHERE NOT EXISTS (SELECT 1 FROM {LOADS} WHERE load_id = %s)",
-        (load_id, feed, topic, topic_id, run_id, unmoved, unmoved, -lacking, note, started_at.isoformat(), load_id),
-    )
+    days = _take_back(connection, load.feed)
+    unmoved = offsets.recorded(connection, load.topic).next_offsets
+    note = f"gone from {bars_table(load.feed)}, deleted or dropped with the table; given up, to be loaded again"
+    insert_load(connection.cursor(), load, unmoved, unmoved, loaded=-lacking, note=note)
     return LedgerLoss(lacking, days)
 
 

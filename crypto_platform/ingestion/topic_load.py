@@ -15,7 +15,7 @@ from crypto_platform.connectors.kafka.admin import TopicState, topic_state
 from crypto_platform.connectors.snowflake import schema
 from crypto_platform.failpoints import reach
 from crypto_platform.ingestion import offsets, staging_table
-from crypto_platform.ingestion.ledger import Connect, Load, Loss, commit, record_loss
+from crypto_platform.ingestion.ledger import Connect, Load, LoadIdentity, Loss, commit, record_loss
 from crypto_platform.ingestion.ledger_loss import LedgerLoss, give_up
 from crypto_platform.ingestion.locks import loading
 from crypto_platform.ingestion.stage import Span, stage_bars
@@ -142,7 +142,7 @@ def _load(
     began = datetime.now(UTC).replace(tzinfo=None)
     load_id = _load_id(began)
     folder = f"{settings.stage}/{bars.check_feed(feed)}/{load_id}"
-    this = Load(load_id, feed, topic.topic, topic.topic_id, run_id, spans, began, settings.snowflake_statement_timeout)
+    this = Load(load_id, feed, topic.topic, topic.topic_id, run_id, began, spans, settings.snowflake_statement_timeout)
 
     reach("before_parquet")
     with _session(settings, spark) as opened:
@@ -206,7 +206,7 @@ def accept_loss(settings: Settings, feed: str, run_id: str, connect: Connect | N
         began = datetime.now(UTC).replace(tzinfo=None)
         record_loss(
             connection,
-            Loss(_load_id(began), feed, state.topic, state.topic_id, run_id, before, after, str(problem), began),
+            Loss(_load_id(began), feed, state.topic, state.topic_id, run_id, began, before, after, str(problem)),
         )
     return LossReport(state.topic, before.next_offsets, after, skipped)
 
@@ -221,7 +221,7 @@ def accept_ledger_loss(settings: Settings, feed: str, run_id: str, connect: Conn
         schema.ensure_schema(connection, feed)
         state = topic_state(settings, feed)
         began = datetime.now(UTC).replace(tzinfo=None)
-        return give_up(connection, _load_id(began), feed, state.topic, state.topic_id, run_id, began)
+        return give_up(connection, LoadIdentity(_load_id(began), feed, state.topic, state.topic_id, run_id, began))
 
 
 def _preflight(settings: Settings, feed: str, connection: "SnowflakeConnection") -> tuple[TopicState, dict[int, Span]]:
