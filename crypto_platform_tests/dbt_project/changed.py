@@ -12,6 +12,8 @@ import tempfile
 from io import BytesIO
 from pathlib import Path
 
+from crypto_platform.connectors.snowflake import connection, schema
+from crypto_platform.market.feed_spec import feeds
 from crypto_platform.settings import PROJECT_ROOT, Settings
 from crypto_platform.transform.paths import PROJECT_DIR, script
 
@@ -91,12 +93,20 @@ def main() -> None:
             if names:
                 with supervise.sandbox(own, {"snowflake"}) as effective:
                     os.environ.update(effective.environment())
+                    _create_raw_tables(effective)
                     target = ["--target-path", str(folder / "target"), "--log-path", str(folder / "logs")]
                     # With what they read, since the emulator is empty, and the tests that read nothing else.
                     options = ["--empty", "--indirect-selection", "buildable", *target]
                     dbt(PROJECT_DIR, "build", *options, "--select", *(f"+{name}" for name in names))
         except subprocess.CalledProcessError:
             sys.exit(1)
+
+
+def _create_raw_tables(settings: Settings) -> None:
+    """Those that loads write to, empty: dbt's sources."""
+    with connection.connect(settings) as session:
+        for feed in feeds():
+            schema.ensure_schema(session, feed)
 
 
 def _git(repository: Path, *arguments: str) -> str | None:
