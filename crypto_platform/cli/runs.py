@@ -101,7 +101,7 @@ def materialize(
     from crypto_platform.orchestration.asset_keys import STAGES, stage_key
 
     job = (definitions or defs()).resolve_job_def(order.feed)
-    skipped = [stage_key(order.feed, stage) for stage in STAGES if stages and stage not in stages]
+    skipped = [stage_key(order.feed, stage) for stage in STAGES if stages is not None and stage not in stages]
     selected = [key for key in job.asset_layer.selected_asset_keys if key not in skipped] if skipped else None
     started = datetime.now(UTC)
     days = range_tags((order.start, order.end))

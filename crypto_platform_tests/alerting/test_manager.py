@@ -333,8 +333,8 @@ def check(incidents: list[Lived], memory: Memory) -> None:
         assert all(b - a >= hold for a, b in itertools.pairwise(alerts)), "repeated within the window"
         # A condition's events come as opened, perhaps worse, recovered; the recovery says which incident it was.
         recoveries = [item.at for _, item in told if item.event == Event.RESOLVED]
-        assert len(recoveries) == len(set(recoveries)), "a recovery was told twice"
-        assert set(recoveries) <= {e.recovered for e in lived}, "a recovery that never was"
+        # Several incidents may end at one instant of the test's clock.
+        assert Counter(recoveries) <= Counter(e.recovered for e in lived), "a recovery was sent twice, or never was"
         silent = [e for e in lived if e.recovered is not None and e.recovered not in recoveries]
         for incident in silent:
             assert incident.recovered is not None

@@ -194,7 +194,7 @@ def test_a_service_that_does_not_start_is_named_with_its_log(settings: Settings,
     missing = tmp_path / "nothing here"
     broken = settings.model_copy(update={"sandbox_recordings": missing, "sandbox_simulated": False})
     with (
-        pytest.raises(SandboxError, match=r"(?s)alpaca ended while it started.*no such folder"),
+        pytest.raises(SandboxError, match=r"(?s)alpaca ended while it started.*does not exist"),
         sandbox(broken, {"alpaca"}),
     ):
         pass

@@ -60,7 +60,7 @@ def test_only_bars_of_the_half_open_range_pass(minute: int) -> None:
     if 0 <= minute < 2 * 1440:
         fresh()(page)
     else:
-        with pytest.raises(TransientError, match="leave the range"):
+        with pytest.raises(TransientError, match="leave the requested range"):
             fresh()(page)
 
 
