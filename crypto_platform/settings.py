@@ -7,6 +7,7 @@ production needs. `.env.example` lists the same names with a word each.
 import os
 import re
 from functools import lru_cache
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -50,6 +51,14 @@ MOVED_TO_ALERT_URLS = {
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 JvmMemory = Annotated[str, Field(pattern=r"^\d+[mg]$")]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether the host, a name or an address, is this machine."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _env_file() -> Path:

@@ -5,14 +5,13 @@ import re
 from collections import Counter
 from email.utils import formatdate
 from hashlib import sha256
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
 from crypto_platform.alerting.alert import Severity
 from crypto_platform.alerting.message import Event, Message
-from crypto_platform.settings import Settings
+from crypto_platform.settings import Settings, is_loopback
 
 if TYPE_CHECKING:
     from apprise import NotifyBase
@@ -182,14 +181,6 @@ class Log:
             raise ChannelUnavailableError(f"{self._file}: {error.strerror}") from None
         level = {None: logging.INFO, Severity.WARNING: logging.WARNING}.get(message.severity, logging.ERROR)
         logger.log(level, "%s", message.text)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether the host is this machine."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _is_plain(service: "NotifyBase") -> bool:

@@ -123,13 +123,7 @@ class Notifier:
             .having(all_sent, sa.func.max(m.c.sent_at) <= now - self._remind)
         )
         for row in connection.execute(quiet).all():
-            values = {
-                "channel": self._channel.name,
-                "incident": row.incident,
-                "event": Event.REMINDER.value,
-                "due_at": now,
-            }
-            connection.execute(m.insert().values(**values))
+            enqueue(connection, [self._channel.name], row.incident, Event.REMINDER, now)
 
     def _due(self, connection: sa.Connection, now: float) -> list[sa.Row]:
         """What may be posted now, in order, after the repeats have been held back."""
@@ -156,8 +150,7 @@ class Notifier:
                 held_until = self._last_alert(connection, row.fingerprint, [d.id for d in due], now) + self._hold
                 if now < held_until and row.recovered_at is not None:
                     # It came again and went within the window: nobody was notified, nobody need be.
-                    of_incident = (m.c.incident == row.incident) & (m.c.channel == self._channel.name)
-                    connection.execute(m.delete().where(of_incident))
+                    connection.execute(m.delete().where(self._of_incident(row)))
                     dropped.add(row.incident)
                     continue
                 if now < held_until:
@@ -180,10 +173,14 @@ class Notifier:
     def _drop_silenced(self, connection: sa.Connection, row: sa.Row) -> bool:
         """Send this no more, nor its resolution if the channel has had nothing of the incident; whether it has not."""
         m = store.messages
-        of_incident = (m.c.incident == row.incident) & (m.c.channel == self._channel.name)
+        of_incident = self._of_incident(row)
         sent = connection.execute(sa.select(m.c.id).where(of_incident, m.c.sent_at.is_not(None))).first()
         connection.execute(m.delete().where(m.c.id == row.id if sent else of_incident))
         return sent is None
+
+    def _of_incident(self, row: sa.Row) -> sa.ColumnElement[bool]:
+        """All messages of the row's incident on this channel."""
+        return (store.messages.c.incident == row.incident) & (store.messages.c.channel == self._channel.name)
 
     def _last_alert(self, connection: sa.Connection, fingerprint: str, due: list[int], now: float) -> float:
         """When the channel was last notified that the incident is open; now, if it is about to be."""
@@ -235,6 +232,13 @@ class Notifier:
             retry_at = self._now + max(_wait(failures), down.retry_after or 0.0)
             later = {"failures": failures + 1, "retry_at": retry_at, "error": str(down), "digest_at": 0.0}
             connection.execute(c.update().where(mine).values(**later))
+
+
+def enqueue(connection: sa.Connection, channels: Sequence[str], number: int, event: Event, due: float) -> None:
+    """Queue the event of the incident for the channels."""
+    for name in channels:
+        values = {"channel": name, "incident": number, "event": event.value, "due_at": due}
+        connection.execute(store.messages.insert().values(**values))
 
 
 def _wait(failures: int) -> float:

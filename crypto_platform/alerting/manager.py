@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from crypto_platform.alerting import silences, store
 from crypto_platform.alerting.alert import Alert
 from crypto_platform.alerting.channels import Channel, configured
-from crypto_platform.alerting.delivery import DeliveryReport, Notifier
+from crypto_platform.alerting.delivery import DeliveryReport, Notifier, enqueue
 from crypto_platform.alerting.message import Event
 from crypto_platform.settings import Settings
 
@@ -252,12 +252,13 @@ class AlertTransaction:
         current = alert.model_copy(
             update={"started_at": Alert.model_validate_json(known.alert).started_at}
         ).model_dump_json()
-        if current != known.alert:
-            change = {"alert": current, "severity": max(known.severity, alert.severity)}
-            self._connection.execute(i.update().where(i.c.id == known.id).values(**change))
+        if current == known.alert:
+            return
+        change: dict[str, object] = {"alert": current}
         if alert.severity > known.severity:
-            self._connection.execute(i.update().where(i.c.id == known.id).values(acknowledged_at=None))
+            change |= {"severity": alert.severity, "acknowledged_at": None}
             self._escalate(known.id)
+        self._connection.execute(i.update().where(i.c.id == known.id).values(**change))
 
     def recover(self, fingerprint: str) -> bool:
         """Close the alert; False when it is not open."""
@@ -308,10 +309,3 @@ def incident(row: sa.Row) -> Incident:
 
 def _time(seconds: float | None) -> datetime | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
-
-
-def enqueue(connection: sa.Connection, channels: Sequence[str], number: int, event: Event, due: float) -> None:
-    """Queue the event of the incident for the channels."""
-    for name in channels:
-        values = {"channel": name, "incident": number, "event": event.value, "due_at": due}
-        connection.execute(store.messages.insert().values(**values))

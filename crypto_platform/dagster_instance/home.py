@@ -35,9 +35,9 @@ def dagster_home(settings: Settings) -> Path:
 def _rename_assets(folder: Path) -> None:
     index, done = folder / "history" / "runs" / "index.db", folder / ".assets-renamed"
     if index.exists() and not done.exists():
-        from crypto_platform.dagster_instance.renamed_assets import rename_assets, renamed
+        from crypto_platform.dagster_instance.renamed_assets import rename_assets
 
-        rename_assets(f"sqlite:///{index}", renamed())
+        rename_assets(f"sqlite:///{index}")
         done.touch()
 
 
@@ -46,9 +46,9 @@ def main() -> None:
     settings = Settings()
     home = dagster_home(settings)
     if settings.dagster_postgres_url:
-        from crypto_platform.dagster_instance.renamed_assets import rename_assets, renamed
+        from crypto_platform.dagster_instance.renamed_assets import rename_assets
 
-        rename_assets(settings.dagster_postgres_url.get_secret_value(), renamed())
+        rename_assets(settings.dagster_postgres_url.get_secret_value())
     print(home)
 
 

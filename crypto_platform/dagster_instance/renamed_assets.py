@@ -4,14 +4,13 @@
 """
 
 import json
-from collections.abc import Mapping
 
 import sqlalchemy as sa
 
 from crypto_platform.market.feed_spec import feeds
 
 
-def renamed() -> dict[str, str]:
+def _renamed() -> dict[str, str]:
     """Key of 0.1.0 to that of 0.2.0, as Dagster writes them: a JSON list."""
     to = {"alpaca": "{}_alpaca_bars", "kafka": "{}_bars_topic"}
     return {
@@ -21,8 +20,8 @@ def renamed() -> dict[str, str]:
     }
 
 
-def rename_assets(url: str, keys: Mapping[str, str]) -> None:
-    """Give every row of an event log's database that is of one of the old `keys` the new one, its events' text too.
+def rename_assets(url: str) -> None:
+    """Give every row of an event log's database that is of an old key the new one, its events' text too.
 
     In one transaction; the events keep their time and number, so nothing that follows an asset sees a new one. Once
     renamed there is nothing left to do.
@@ -30,6 +29,7 @@ def rename_assets(url: str, keys: Mapping[str, str]) -> None:
     Raises:
         sqlalchemy.exc.SQLAlchemyError: the database cannot be reached or written.
     """
+    keys = _renamed()
     engine = sa.create_engine(url, poolclass=sa.NullPool)
     with engine.begin() as connection:
         tables = sa.MetaData()

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import requests
 
 from crypto_platform.connectors.alpaca import NOT_ALPACA
-from crypto_platform.connectors.alpaca.transport import is_loopback
+from crypto_platform.connectors.alpaca.transport import is_local
 
 _SECONDS = 5.0
 
@@ -15,7 +15,7 @@ class MarketClock:
     """The wall clock, unless `url` is the sandbox server, whose stream may be a replay of another time."""
 
     def __init__(self, url: str = "") -> None:
-        self._url = url.rstrip("/") if url and is_loopback(url) else None
+        self._url = url.rstrip("/") if url and is_local(url) else None
         self.speed = 1.0
         self._ahead = 0.0
         self._read = time.time()

@@ -1,6 +1,5 @@
 """How requests reach Alpaca: which addresses may be used, with which time limits."""
 
-import ipaddress
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +11,7 @@ from requests.adapters import HTTPAdapter
 from crypto_platform.connectors.alpaca import NOT_ALPACA
 from crypto_platform.connectors.alpaca.errors import AlpacaConfigError
 from crypto_platform.connectors.alpaca.rate import RateLimit
+from crypto_platform.settings import is_loopback
 
 LONGEST_CONNECT = 10.0
 LONGEST_ERROR_BODY = 10_000
@@ -56,7 +56,7 @@ class Transport(HTTPAdapter):
         cert: Any = None,
         proxies: Mapping[str, str] | None = None,
     ) -> requests.Response:
-        if is_loopback(str(request.url)):
+        if is_local(str(request.url)):
             proxies = None  # a proxy from the environment would carry loopback's plain text elsewhere
         response = super().send(
             request, stream=stream, timeout=self._timeout, verify=verify, cert=cert, proxies=proxies
@@ -85,17 +85,13 @@ def check_address(url: str, has_keys: bool, setting: str = "APCA_API_DATA_URL") 
         raise AlpacaConfigError(f"{setting} is to be an address such as https://data.alpaca.markets")
     if parts.username or parts.password:
         raise AlpacaConfigError(f"{setting} holds a user or password: leave them out")
-    if has_keys and parts.scheme == "http" and not is_loopback(url):
+    if has_keys and parts.scheme == "http" and not is_local(url):
         raise AlpacaConfigError(
             f"{setting} is plain http to {parts.hostname}: the keys would be readable on the way. "
             "Write https:// (wss://), or unset APCA_API_KEY_ID and APCA_API_SECRET_KEY"
         )
 
 
-def is_loopback(url: str) -> bool:
+def is_local(url: str) -> bool:
     """Whether the address is on this machine."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return is_loopback(urlsplit(url).hostname or "")

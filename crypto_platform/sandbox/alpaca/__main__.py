@@ -1,6 +1,5 @@
 """The command line: `python -m crypto_platform.sandbox.alpaca --help`."""
 
-import ipaddress
 import socket
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +13,7 @@ from crypto_platform.sandbox.alpaca.clock import Clock
 from crypto_platform.sandbox.alpaca.paging import BadRequestError, Source, parse_time
 from crypto_platform.sandbox.alpaca.recordings import Recorded, RecordingError
 from crypto_platform.sandbox.alpaca.simulated import Simulated
+from crypto_platform.settings import is_loopback
 
 
 class _Server(uvicorn.Server):
@@ -27,12 +27,9 @@ class _Server(uvicorn.Server):
 
 
 def _loopback(host: str) -> str:
-    try:
-        if ipaddress.ip_address("127.0.0.1" if host == "localhost" else host).is_loopback:
-            return host
-    except ValueError:
-        pass
-    raise typer.BadParameter(f"{host}: this server lets anyone in, so it listens on loopback only")
+    if not is_loopback(host):
+        raise typer.BadParameter(f"{host}: this server lets anyone in, so it listens on loopback only")
+    return host
 
 
 def _moment(text: str) -> int:
