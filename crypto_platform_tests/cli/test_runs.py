@@ -74,7 +74,7 @@ def assert_is_one_run_of_the_feeds_job(run: Run, days: set[str]) -> None:
 def test_a_range_becomes_daily_bars_equal_to_pandas_and_a_rerun_adds_nothing(platform: Settings) -> None:
     order = Order("crypto", date(2026, 3, 1), date(2026, 3, 4))
     first = materialize(order)
-    assert first.ok, first.errors
+    assert first.ok, str(first.errors)
     assert stage(first, "raw")["loaded"] == 3 * 1440
     assert stage(first, "alpaca")["origin"] == "recorded"
     assert_is_one_run_of_the_feeds_job(first, {"2026-03-01", "2026-03-02", "2026-03-03"})
@@ -85,7 +85,7 @@ def test_a_range_becomes_daily_bars_equal_to_pandas_and_a_rerun_adds_nothing(pla
     before = rows(platform, "SELECT count(*), max(loaded_at) FROM MARKET.RAW.CRYPTO_BARS")
 
     again = materialize(order)
-    assert again.ok, again.errors
+    assert again.ok, str(again.errors)
     assert (stage(again, "raw")["loaded"], stage(again, "raw")["unchanged"]) == (0, 3 * 1440)
     assert rows(platform, "SELECT count(*), max(loaded_at) FROM MARKET.RAW.CRYPTO_BARS") == before
     assert rows(platform, facts + where) == expected
@@ -102,7 +102,7 @@ def test_a_killed_run_does_not_keep_its_topic(platform: Settings) -> None:
     )
     assert crashed.returncode == -signal.SIGKILL, crashed.stderr
     run = materialize(order)
-    assert run.ok, run.errors
+    assert run.ok, str(run.errors)
     assert stage(run, "raw")["loaded"] == 1440
     with dg.DagsterInstance.get() as instance:
         states = {r.status for r in instance.get_runs(dg.RunsFilter(job_name="crypto"))}
@@ -118,7 +118,7 @@ def test_bars_that_cannot_be_are_rejected_and_the_others_are_facts(platform: Set
         # A second run touches a day that has them.
         for loaded in (4, 0):
             run = materialize(Order("crypto", date(2025, 3, 1), date(2025, 3, 2)))
-            assert run.ok, run.errors
+            assert run.ok, str(run.errors)
             raw = stage(run, "raw")
             assert (raw["loaded"], raw["rejected"]) == (loaded, 3)
     with dg.DagsterInstance.get() as instance:
@@ -147,7 +147,7 @@ def test_bars_that_cannot_be_are_rejected_and_the_others_are_facts(platform: Set
 
 def test_days_without_a_session_are_counted_zeros_with_the_reason(platform: Settings) -> None:
     run = materialize(Order("us_equity", date(2025, 7, 3), date(2025, 7, 6)))
-    assert run.ok, run.errors
+    assert run.ok, str(run.errors)
     with dg.DagsterInstance.get() as instance:
         found = {}
         for record in instance.fetch_materializations(stage_key("us_equity", "alpaca"), limit=100).records:
@@ -164,11 +164,11 @@ def test_some_symbols_only(platform: Settings) -> None:
     lake = Lake(platform.lake)
     days = date(2025, 8, 5), date(2025, 8, 6)
     one = materialize(Order("us_equity", *days, ("SPY",)))
-    assert one.ok, one.errors
+    assert one.ok, str(one.errors)
     assert list(stage(one, "alpaca")["bars_by_symbol"]) == ["SPY"]
     assert list(lake.counts("us_equity", "15Min", days[0])) == ["SPY"]
     rest = materialize(Order("us_equity", *days, ("AAPL", "NVDA")))
-    assert rest.ok, rest.errors
+    assert rest.ok, str(rest.errors)
     assert list(lake.counts("us_equity", "15Min", days[0])) == ["AAPL", "NVDA", "SPY"]
     assert stage(rest, "kafka")["messages"] == sum(stage(rest, "alpaca")["bars_by_symbol"].values())
 
@@ -185,7 +185,7 @@ def test_recordings_from_any_folder(platform: Settings, tmp_path: Path) -> None:
     with Source(recordings=tmp_path).address(platform) as addressed:
         use(addressed)
         run = materialize(Order("crypto", date(2025, 2, 3), date(2025, 2, 4)))
-    assert run.ok, run.errors
+    assert run.ok, str(run.errors)
     found = rows(platform, "SELECT open, high, low, close FROM MARKET.MARTS.FCT_BARS_1D WHERE bar_date = '2025-02-03'")
     assert found == [(100, 1539, 99, 1538.5)]
 
@@ -205,7 +205,7 @@ def test_an_unknown_symbol_fails_the_run_by_name_and_nothing_is_published(platfo
 def test_a_load_that_lacks_published_bars_stops_before_dbt(platform: Settings) -> None:
     order = Order("crypto", date(2026, 3, 20), date(2026, 3, 21))
     fetched = materialize(order)
-    assert fetched.ok, fetched.errors
+    assert fetched.ok, str(fetched.errors)
     with connect(platform) as connection:
         connection.cursor().execute("DELETE FROM MARKET.RAW.CRYPTO_BARS WHERE bar_start = '2026-03-20 12:00:00'")
     run = materialize(order, stages=("raw",))
@@ -214,7 +214,7 @@ def test_a_load_that_lacks_published_bars_stops_before_dbt(platform: Settings) -
     assert "dbt" not in [s.name for s in run.stages]
     assert accept_ledger_loss(platform, "crypto", "republish").versions == 1
     mended = materialize(order, stages=("kafka", "raw"))
-    assert mended.ok, mended.errors
+    assert mended.ok, str(mended.errors)
     assert stage(mended, "raw")["loaded"] == 1
 
 

@@ -27,5 +27,5 @@ def crypto_day(sandbox: Settings) -> Run:
         use(sandbox)
         run = materialize(Order("crypto", date(2026, 5, 1), date(2026, 5, 2)))
     settings.cache_clear()
-    assert run.ok, run.errors
+    assert run.ok, str(run.errors)
     return run

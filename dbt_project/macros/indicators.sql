@@ -183,8 +183,8 @@ select
     macd,
     macd_signal,
     macd - macd_signal as macd_histogram,
-    -- Without any change of price neither side is stronger.
-    iff(average_gain + average_loss = 0, 50, 100 * average_gain / (average_gain + average_loss)) as rsi_14,
+    -- Without any change of price neither side is stronger. Multiplied last: rises alone are 100 and no digit more.
+    iff(average_gain + average_loss = 0, 50, average_gain / (average_gain + average_loss) * 100) as rsi_14,
     sma_20 - 2 * deviation_20 as bollinger_lower,
     sma_20 as bollinger_middle,
     sma_20 + 2 * deviation_20 as bollinger_upper,

@@ -45,9 +45,10 @@ def explained(events: Iterable[Any], target: Path) -> Iterator[Any]:
         failed = _failed(target)
         if not failed:
             raise
+        said = {node: f"{node}: {' '.join(why.split())}" for node, why in failed.items()}
         if failed.keys() <= told:
-            raise TestsFailedError(", ".join(failed)) from None
-        untold = [f"{node}: {' '.join(why.split())}" for node, why in failed.items() if node not in told]
+            raise TestsFailedError("\n".join(said.values())) from None
+        untold = [words for node, words in said.items() if node not in told]
         raise NotBuiltError("\n".join([*untold, f"dbt's log is {target / 'dbt.log'}"])) from None
 
 

@@ -179,7 +179,7 @@ def test_a_gap_of_ours_is_asked_for_until_it_is_known_to_be_the_vendors_or_close
         with source.address(platform) as addressed:
             use(addressed)
             done = materialize(order, stages=stages)
-            assert done.ok, done.errors
+            assert done.ok, str(done.errors)
 
     def judged() -> list[str]:
         with connect(platform) as connection:
