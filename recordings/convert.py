@@ -15,6 +15,7 @@ import pandas as pd
 
 BINANCE = "binance_spot_BTCUSDT_1m_2026-03-01_2026-05-31.csv.gz"
 ALPACA = "alpaca_iex_{symbol}_15m_1d.json.gz"
+LEAN = "lean_aapl_1d_raw.csv.gz"
 COLUMNS = ["symbol", "timestamp", "open", "high", "low", "close", "volume", "trade_count", "vwap"]
 
 
@@ -28,6 +29,11 @@ def recordings(sources: Path) -> dict[str, pd.DataFrame]:
             recorded = json.load(file)
         for key, timeframe in (("intraday_bars", "15Min"), ("daily_bars", "1Day")):
             found[f"{symbol}_{timeframe}.parquet"] = pd.DataFrame(recorded[key]).assign(timeframe=timeframe)
+    lean = pd.read_csv(sources / LEAN, float_precision="round_trip")
+    # The source has dates; Alpaca labels a stock's day by New York's midnight.
+    midnights = pd.to_datetime(lean["date"]).dt.tz_localize("America/New_York").dt.tz_convert("UTC")
+    days = lean.assign(timestamp=midnights, volume=lean["volume"].astype("float64"), timeframe="1Day")
+    found["AAPL_1Day_1998-2021.parquet"] = days
     for name, bars in found.items():
         times = pd.to_datetime(bars["timestamp"], utc=True, format="ISO8601")
         columns = [column for column in COLUMNS if column in bars] + ["timeframe"]

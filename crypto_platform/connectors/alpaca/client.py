@@ -1,4 +1,4 @@
-"""Alpaca's bars, a page at a time, through alpaca-py's own data clients.
+"""Alpaca's bars and other rows, a page at a time, through alpaca-py's own data clients.
 
 What alpaca-py 0.44 lacks is added around it: timeouts, one retry policy for everything that passes by itself,
 a shared rate limit, checks of each page against what was asked, and keys that only go where they may.
@@ -11,13 +11,14 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import requests
 from alpaca.data.enums import CryptoFeed
 from alpaca.data.historical import CryptoHistoricalDataClient, StockHistoricalDataClient
+from alpaca.data.historical.corporate_actions import CorporateActionsClient
 from alpaca.data.requests import BaseBarsRequest
 from alpaca.data.timeframe import TimeFrame, TimeFrameUnit
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
@@ -32,17 +33,25 @@ from crypto_platform.connectors.alpaca.errors import (
     TransientError,
     UnknownSymbolError,
 )
-from crypto_platform.connectors.alpaca.page import Bars, Page, PageCheck
+from crypto_platform.connectors.alpaca.page import Check, Page, PageCheck, Rows
 from crypto_platform.connectors.alpaca.rate import RateLimit
 from crypto_platform.connectors.alpaca.request import PAGE_BARS, BarsRequest
 from crypto_platform.connectors.alpaca.transport import ResponseStatusError, Transport, check_address
 from crypto_platform.connectors.backoff import backoff
+from crypto_platform.market.bars import Timeframe
 from crypto_platform.settings import Settings
 
 LONGEST_TEXT = 300
 RUN_AGAIN = "days already written are whole: run the range again, or raise ALPACA_MAX_ATTEMPTS"
 
-_Answer = tuple[Bars, str | None, datetime]
+Kind = Literal["crypto", "us_equity", "corporate_actions"]
+_Client = CryptoHistoricalDataClient | StockHistoricalDataClient | CorporateActionsClient
+_CLIENTS: dict[Kind, type[_Client]] = {
+    "crypto": CryptoHistoricalDataClient,
+    "us_equity": StockHistoricalDataClient,
+    "corporate_actions": CorporateActionsClient,
+}
+_Answer = tuple[Rows, str | None, datetime]
 
 log = logging.getLogger(__name__)
 
@@ -66,8 +75,21 @@ class Traffic:
                 self.retries[retry] += 1
 
 
+@dataclass(frozen=True)
+class Query:
+    """What is asked page by page for a feed: the endpoint of an API, its parameters, and the same in words."""
+
+    kind: Kind
+    feed: str
+    path: str
+    params: dict[str, Any]
+    what: str
+
+
 class AlpacaClient:
-    """Bars of crypto and stocks from the address in the settings; may be used by several threads at once.
+    """Bars of crypto and stocks, and corporate actions, from the address in the settings.
+
+    May be used by several threads at once.
 
     Raises:
         AlpacaConfigError: the address is not usable, or keys would travel in the clear; nothing was sent.
@@ -85,7 +107,7 @@ class AlpacaClient:
         self._rate = RateLimit()
         self._transport = Transport(settings.alpaca_timeout_seconds, self._rate, self.concurrency)
         self._lock = threading.Lock()
-        self._clients: dict[str, CryptoHistoricalDataClient | StockHistoricalDataClient] = {}
+        self._clients: dict[Kind, _Client] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -127,46 +149,51 @@ class AlpacaClient:
         pages, and with a token not met before. One that fails is asked for again like one that did not come.
 
         Raises:
+            AlpacaError, CancelledError: see `paged`.
+        """
+        path, params = self._query(request, symbols, start, end)
+        span = f"[{start:%Y-%m-%dT%H:%M}, {end:%Y-%m-%dT%H:%M})"
+        what = f"{_short(', '.join(symbols), 60)} {request.timeframe.name} {span}"
+        query = Query(request.asset_class, request.feed, path, params, what)
+        check = PageCheck(frozenset(symbols), start, end)
+        for bars, observed_at, is_last in self.paged(query, check, traffic, stop):
+            yield Page(bars, observed_at, is_last)
+
+    def paged(
+        self, query: Query, check: Check, traffic: Traffic, stop: threading.Event
+    ) -> Iterator[tuple[Rows, datetime, bool]]:
+        """Each page's rows, when it was asked for (UTC), and whether it is the last.
+
+        A page that fails its check is asked for again like one that did not come.
+
+        Raises:
             UnknownSymbolError: Alpaca does not know one of the symbols.
             AlpacaConfigError: the keys are missing or not accepted.
             AlpacaUnavailableError: a page did not come, or not in good order, in all attempts.
             AlpacaError: Alpaca refuses the request, or it has more pages than `ALPACA_MAX_PAGES`.
             CancelledError: `stop` was set.
         """
-        path, params = self._query(request, symbols, start, end)
-        span = f"[{start:%Y-%m-%dT%H:%M}, {end:%Y-%m-%dT%H:%M})"
-        what = f"{_short(', '.join(symbols), 60)} {request.timeframe.name} {span}"
-        check = PageCheck(frozenset(symbols), start, end)
-        repeats = 0
+        what, repeats = query.what, 0
         for _ in range(self._max_pages):
-            bars, token, observed_at = self._page(request, path, params, what, check, traffic, stop)
-            repeats = repeats + 1 if check.repeats(bars) else 0
+            rows, token, observed_at = self._page(query, check, traffic, stop)
+            repeats = repeats + 1 if check.repeats(rows) else 0
             if repeats >= self._max_attempts:
                 raise AlpacaUnavailableError(f"Alpaca: {what}: one page came {repeats + 1} times: {RUN_AGAIN}")
             if repeats:
                 log.warning("Alpaca: %s: a page came again; passing over it", what)
                 traffic.add(retry="repeated page")
-                bars = {}
+                rows = {}
             traffic.add(pages=1)
-            check.accept(bars, token)
-            yield Page(bars, observed_at, last=token is None)
+            check.accept(rows, token)
+            yield rows, observed_at, token is None
             if token is None:
                 return
-            params = {**params, "page_token": token}
+            query = replace(query, params={**query.params, "page_token": token})
         raise AlpacaError(
             f"Alpaca: {what} has more than {self._max_pages} pages: ask for fewer days, or raise ALPACA_MAX_PAGES"
         )
 
-    def _page(
-        self,
-        request: BarsRequest,
-        path: str,
-        params: dict[str, Any],
-        what: str,
-        check: "PageCheck",
-        traffic: Traffic,
-        stop: threading.Event,
-    ) -> _Answer:
+    def _page(self, query: Query, check: Check, traffic: Traffic, stop: threading.Event) -> _Answer:
         def attempt() -> _Answer:
             traffic.add(throttled=self._rate.wait(stop))
             if stop.is_set():
@@ -174,14 +201,14 @@ class AlpacaClient:
             traffic.add(requests=1)
             # A bar that changes while the answer is on its way is newer than the answer.
             asked_at = datetime.now(UTC)
-            body = self._get(request, path, params, what)
+            body = self._get(query)
             return *check(body), asked_at
 
         def before_sleep(state: RetryCallState) -> None:
             fault = state.outcome.exception() if state.outcome else None
             if isinstance(fault, TransientError):
                 traffic.add(retry=fault.cause)
-                log.warning("Alpaca: %s: %s; asking again (attempt %d)", what, fault, state.attempt_number + 1)
+                log.warning("Alpaca: %s: %s; asking again (attempt %d)", query.what, fault, state.attempt_number + 1)
 
         retrying = Retrying(
             retry=retry_if_exception_type(TransientError),
@@ -195,15 +222,16 @@ class AlpacaClient:
             return retrying(attempt)
         except TransientError as fault:
             raise AlpacaUnavailableError(
-                f"Alpaca gave no good page for {what} in {self._max_attempts} attempts; last: {fault}; {RUN_AGAIN}"
+                f"Alpaca gave no good page for {query.what} in {self._max_attempts} attempts; "
+                f"last: {fault}; {RUN_AGAIN}"
             ) from None
 
-    def _get(self, request: BarsRequest, path: str, params: dict[str, Any], what: str) -> Any:
-        """One answer's JSON; passing faults as `TransientError`, all others as what `pages` raises."""
+    def _get(self, query: Query) -> Any:
+        """One answer's JSON; passing faults as `TransientError`, all others as what `paged` raises."""
         try:
-            return self._client(request).get(path, params)
+            return self._client(query).get(query.path, query.params)
         except ResponseStatusError as refused:
-            raise self._explained(refused, request, what) from None
+            raise self._explained(refused, query) from None
         except requests.Timeout as exc:
             raise TransientError("timeout", f"no answer in time ({self._clean(_reason(exc), 150)})") from None
         except json.JSONDecodeError as exc:
@@ -217,9 +245,10 @@ class AlpacaClient:
                 "connection", f"no connection to {self._url} ({self._clean(_reason(exc), 150)})"
             ) from None
         except requests.RequestException as exc:
-            raise AlpacaError(f"Alpaca: {what}: {self._clean(exc)}") from None
+            raise AlpacaError(f"Alpaca: {query.what}: {self._clean(exc)}") from None
 
-    def _explained(self, refused: ResponseStatusError, request: BarsRequest, what: str) -> Exception:
+    def _explained(self, refused: ResponseStatusError, query: Query) -> Exception:
+        what = query.what
         status, said = refused.status, self._clean(_message(str(refused)), 150)
         if status in (408, 429) or status >= 500:
             return TransientError(str(status), f"HTTP {status}: {said!r}")
@@ -227,7 +256,7 @@ class AlpacaClient:
             return UnknownSymbolError(
                 unknown[1],
                 f"Alpaca does not know the symbol {unknown[1]!r} ({what}): correct `symbols` in "
-                f"crypto_platform/defs/{request.feed}/defs.yaml",
+                f"crypto_platform/defs/{query.feed}/defs.yaml",
             )
         if status in (401, 403):
             return AlpacaConfigError(
@@ -246,7 +275,7 @@ class AlpacaClient:
     ) -> tuple[str, dict[str, Any]]:
         query = BaseBarsRequest(
             symbol_or_symbols=list(symbols),
-            timeframe=_timeframe(request.timeframe.seconds),
+            timeframe=_timeframe(request.timeframe),
             start=start,
             # Both ends are inclusive in the API, and a bar starts on a whole second.
             end=end - timedelta(seconds=1),
@@ -257,20 +286,19 @@ class AlpacaClient:
         extra = {"feed": request.alpaca_feed, "adjustment": request.adjustment}
         return "/stocks/bars", {**query, **{name: value for name, value in extra.items() if value}}
 
-    def _client(self, request: BarsRequest) -> CryptoHistoricalDataClient | StockHistoricalDataClient:
+    def _client(self, query: Query) -> _Client:
         with self._lock:
-            if request.asset_class not in self._clients:
-                self._clients[request.asset_class] = self._new_client(request)
-            return self._clients[request.asset_class]
+            if query.kind not in self._clients:
+                self._clients[query.kind] = self._new_client(query)
+            return self._clients[query.kind]
 
-    def _new_client(self, request: BarsRequest) -> CryptoHistoricalDataClient | StockHistoricalDataClient:
-        if request.asset_class == "us_equity" and not self._keys:
+    def _new_client(self, query: Query) -> _Client:
+        if query.kind != "crypto" and not self._keys:
             raise AlpacaConfigError(
-                f"feed {request.feed}: Alpaca's stock bars need a key: set APCA_API_KEY_ID and APCA_API_SECRET_KEY"
+                f"feed {query.feed}: Alpaca's stock data need a key: set APCA_API_KEY_ID and APCA_API_SECRET_KEY"
             )
-        kind = CryptoHistoricalDataClient if request.asset_class == "crypto" else StockHistoricalDataClient
         key, secret = self._keys or (None, None)
-        client = kind(key, secret, raw_data=True, url_override=self._url)
+        client = _CLIENTS[query.kind](key, secret, raw_data=True, url_override=self._url)
         # alpaca-py offers no way to give it a transport; its session is the one private member used here.
         self._by_transport(client._session)
         return client
@@ -313,8 +341,10 @@ def _reason(error: requests.RequestException) -> object:
     return getattr(inner, "reason", inner)
 
 
-def _timeframe(seconds: int) -> TimeFrame:
-    minutes = seconds // 60
+def _timeframe(timeframe: Timeframe) -> TimeFrame:
+    if timeframe.is_daily:
+        return TimeFrame(1, TimeFrameUnit.Day)
+    minutes = timeframe.seconds // 60
     return TimeFrame(1, TimeFrameUnit.Hour) if minutes == 60 else TimeFrame(minutes, TimeFrameUnit.Minute)
 
 

@@ -6,11 +6,10 @@ from datetime import date, timedelta
 from math import ceil
 
 from crypto_platform.connectors.alpaca.request import PAGE_BARS, BarsRequest
+from crypto_platform.market.bars import SECONDS_A_DAY
 
 HELD_BARS = 500_000  # bars that may be ahead of the day being written: some 100 MB
 LONGEST_GROUP = 200  # symbols, so that the address stays short enough for every proxy
-
-SECONDS_A_DAY = 86_400
 
 
 @dataclass(frozen=True)

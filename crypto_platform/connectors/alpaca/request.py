@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from datetime import date
 
-from crypto_platform.market.bars import AssetClass, Timeframe, check_feed, check_symbol
+from crypto_platform.market.bars import AssetClass, Timeframe, check_symbol
+from crypto_platform.market.dataset import check_feed
 
 PAGE_BARS = 10_000  # the API's largest page, counted over all symbols of a request
 

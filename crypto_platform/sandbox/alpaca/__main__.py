@@ -10,7 +10,8 @@ import uvicorn
 from crypto_platform.sandbox.alpaca.access import Keys
 from crypto_platform.sandbox.alpaca.app import create_app
 from crypto_platform.sandbox.alpaca.clock import Clock
-from crypto_platform.sandbox.alpaca.paging import BadRequestError, Source, parse_time
+from crypto_platform.sandbox.alpaca.paging import Source, parse_time
+from crypto_platform.sandbox.alpaca.parameters import BadRequestError
 from crypto_platform.sandbox.alpaca.recordings import Recorded, RecordingError
 from crypto_platform.sandbox.alpaca.simulated import Simulated
 from crypto_platform.settings import is_loopback
@@ -32,6 +33,13 @@ def _loopback(host: str) -> str:
     return host
 
 
+def _recorded(folder: Path) -> Recorded:
+    source = Recorded(folder)
+    for problem in source.corporate_actions.problems:
+        typer.echo(problem, err=True)
+    return source
+
+
 def _moment(text: str) -> int:
     try:
         return parse_time(text, "crypto", "time")
@@ -48,11 +56,13 @@ def main(
             exists=True,
             file_okay=False,
             help="Serve the CSV, CSV.gz and Parquet files under DIR: columns symbol, timestamp, open, high, low, "
-            "close, volume and, if there, trade_count and vwap; the timeframe in a column or in the file's name.",
+            "close, volume and, if there, trade_count and vwap; the timeframe in a column or in the file's name. "
+            "Corporate actions: *corporate-actions*.json and .json.gz, each a body as Alpaca answers.",
         ),
     ] = None,
     simulated: Annotated[
-        bool, typer.Option("--simulated", help="Serve computed bars of any symbol and time up to now.")
+        bool,
+        typer.Option("--simulated", help="Serve computed bars and corporate actions of any symbol and time up to now."),
     ] = False,
     host: Annotated[str, typer.Option(callback=_loopback, help="Address to listen on, loopback only.")] = "127.0.0.1",
     seed: Annotated[int, typer.Option(help="Another seed makes other simulated bars.")] = 0,
@@ -102,7 +112,7 @@ def main(
     if (key_id is None) != (secret is None):
         raise typer.BadParameter("--key-id and --secret go together")
     try:
-        source: Source = Recorded(recordings) if recordings else Simulated(seed)
+        source: Source = _recorded(recordings) if recordings else Simulated(seed)
         listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except RecordingError as error:
         typer.echo(error, err=True)

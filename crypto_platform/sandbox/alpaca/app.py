@@ -72,7 +72,8 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 
 def _start_page(source: Source) -> str:
-    lines = "".join(f"<li>{html.escape(line)}</li>" for line in source.description())
+    served = [*source.description(), *source.corporate_actions.description()]
+    lines = "".join(f"<li>{html.escape(line)}</li>" for line in served)
     faults = "".join(f"<li><code>{kind}</code>: {html.escape(what)}</li>" for kind, what in KINDS.items())
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Not Alpaca: {source.label} bars</title>
@@ -81,13 +82,14 @@ def _start_page(source: Source) -> str:
 <p>It speaks Alpaca's market-data API for tests and demos, and serves
 <strong>{source.label}</strong> bars:</p>
 <ul>{lines}</ul>
-<p>REST: <code>/v1beta3/crypto/us/bars</code>, <code>/v2/stocks/bars</code> and their latest bars.
+<p>REST: <code>/v1beta3/crypto/us/bars</code>, <code>/v2/stocks/bars</code> and their latest bars,
+<code>/v1/corporate-actions</code>, <code>/v2/assets</code>.
 Stream: <code>/v1beta3/crypto/us</code>, <code>/v2/iex</code>,
  <code>/v2/sip</code>, <code>/v2/test</code>; its time, which a replay makes up: <code>/sandbox/clock</code>.
-The list above as JSON: <code>{HELD}</code>.</p>
+The list of bars above as JSON: <code>{HELD}</code>.</p>
 <h2>Faults</h2>
 <p><code>POST /sandbox/faults</code> with <code>{{"kind": …, "times": n, "skip": n, "match":
-{{"symbol": …, "start": …, "end": …}}}}</code> arms one, <code>GET</code> tells how often each fired,
+{{"dataset": …, "symbol": …, "start": …, "end": …}}}}</code> arms one, <code>GET</code> tells how often each fired,
 <code>DELETE</code> clears them.</p>
 <ul>{faults}</ul>
 </body></html>

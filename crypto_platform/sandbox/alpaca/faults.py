@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol, TypeVar
 
 import numpy as np
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
@@ -17,12 +17,13 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from crypto_platform.market.bars import AssetClass
+from crypto_platform.sandbox.alpaca import corporate_actions
 from crypto_platform.sandbox.alpaca.answers import JSON, json_response, message
 from crypto_platform.sandbox.alpaca.columns import PRICES, Bars
-from crypto_platform.sandbox.alpaca.paging import Page, Query
+from crypto_platform.sandbox.alpaca.paging import Page, Position, Query
 from crypto_platform.sandbox.alpaca.sessions import DAY
 
-# What answers instead of a page of bars.
+# What answers instead of a page.
 RESPONSES = {
     "rate_limit": "429, with X-RateLimit-Reset `seconds` (1) from now",
     "server_error": "500",
@@ -38,7 +39,7 @@ TOKENS = {
 }
 # What happens to the matching bars: to all of them …
 BARS = {
-    "empty": "no bars",
+    "empty": "no bars, and no corporate actions",
     "corrected": "high, close and volume are higher, as after a late trade",
 }
 # … or to the first of them in the page.
@@ -74,11 +75,37 @@ _UNTIL_CLEARED = {"looping_token", "empty", "corrected", "mute", *FIELDS}
 _SECONDS = {"rate_limit": 1.0, "hang": 300.0}
 
 
+class Asked(Protocol):
+    """What of a request decides whether a fault is for it; `first` and `last` are ns since the epoch, UTC."""
+
+    @property
+    def dataset(self) -> str: ...
+
+    @property
+    def asset_class(self) -> AssetClass: ...
+
+    @property
+    def symbols(self) -> tuple[str, ...]: ...
+
+    @property
+    def first(self) -> int: ...
+
+    @property
+    def last(self) -> int: ...
+
+
+_Position = TypeVar("_Position", Position, corporate_actions.Position)
+
+
 class Match(BaseModel):
-    """Which requests and bars a fault is for; nothing set: all. Of bars it is for start <= t < end."""
+    """Which requests and bars a fault is for; nothing set: all. Of bars it is for start <= t < end.
+
+    Of corporate actions likewise, by the midnight (UTC) of the process date.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    dataset: Literal["bars", "corporate_actions"] | None = None
     asset_class: AssetClass | None = None
     symbol: str | None = None
     start: AwareDatetime | None = None
@@ -175,7 +202,7 @@ class Faults:
                 return fault
         return None
 
-    def response_to(self, query: Query) -> Fault | None:
+    def response_to(self, query: Asked) -> Fault | None:
         """The fault, if any, that answers in place of a page."""
         for fault in self._armed.values():
             if fault.kind in RESPONSES and _concerns(fault.match, query) and fault.fires():
@@ -184,18 +211,33 @@ class Faults:
 
     def alter(self, query: Query, page: Page) -> Page:
         """The page as the armed faults leave it."""
+        following = self._alter_position(query, query.position, page.next)
+        return Page(self.alter_bars(query.asset_class, page.bars), following)
+
+    def alter_actions(self, query: corporate_actions.Query, page: corporate_actions.Page) -> corporate_actions.Page:
+        """The page of corporate actions as the armed faults leave it."""
+        following = self._alter_position(query, query.position, page.next)
+        actions = page.actions
         for fault in self._armed.values():
-            if fault.kind in TOKENS and _concerns(fault.match, query) and fault.fires():
-                turn = query.position.turn + (fault.kind == "duplicated_page")
-                page = Page(page.bars, replace(query.position, turn=turn))
-        return Page(self.alter_bars(query.asset_class, page.bars), page.next)
+            if fault.kind == "empty" and _concerns(fault.match, query):
+                left = [action for action in actions if not _covers(fault.match, action)]
+                if len(left) < len(actions) and fault.fires():
+                    actions = left
+        return corporate_actions.Page(actions, following)
 
     def alter_bars(self, asset_class: AssetClass, bars: dict[str, Bars]) -> dict[str, Bars]:
         """Bars by symbol as the armed faults leave them; a symbol without a bar left is gone."""
         for fault in self._armed.values():
-            if fault.kind in BARS | ONE_BAR and fault.match.asset_class in (None, asset_class):
+            is_for_bars = fault.kind in BARS | ONE_BAR and fault.match.dataset in (None, "bars")
+            if is_for_bars and fault.match.asset_class in (None, asset_class):
                 bars = _alter(fault, bars)
         return bars
+
+    def _alter_position(self, query: Asked, position: _Position, following: _Position | None) -> _Position | None:
+        for fault in self._armed.values():
+            if fault.kind in TOKENS and _concerns(fault.match, query) and fault.fires():
+                following = replace(position, turn=position.turn + (fault.kind == "duplicated_page"))
+        return following
 
     def reword(self, query: Query, content: bytes) -> bytes:
         """The page's JSON with its bars' fields as the armed faults leave them."""
@@ -228,9 +270,18 @@ class Faults:
         return Response(status_code=204)
 
 
-def _concerns(match: Match, query: Query) -> bool:
+def _concerns(match: Match, query: Asked) -> bool:
     start, end = match.span()
-    return match.covers(query.asset_class, query.symbols) and query.first < end and query.last >= start
+    is_of_dataset = match.dataset in (None, query.dataset)
+    return (
+        is_of_dataset and match.covers(query.asset_class, query.symbols) and query.first < end and query.last >= start
+    )
+
+
+def _covers(match: Match, action: corporate_actions.Action) -> bool:
+    start, end = match.span()
+    moment = corporate_actions.midnight(action.process_date)
+    return (match.symbol is None or action.names("symbol", {match.symbol})) and start <= moment < end
 
 
 def _alter(fault: Fault, bars: dict[str, Bars]) -> dict[str, Bars]:

@@ -6,23 +6,29 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from crypto_platform.market.bars import AssetClass
+from crypto_platform.sandbox.alpaca.adjustments import DIVIDEND, RAW, SPLIT
 from crypto_platform.sandbox.alpaca.columns import Bars
+from crypto_platform.sandbox.alpaca.corporate_actions import Actions
+from crypto_platform.sandbox.alpaca.parameters import BadRequestError, choice, limit
 from crypto_platform.sandbox.alpaca.sessions import midnight, today
 from crypto_platform.sandbox.alpaca.timeframes import Timeframe
 
 MAX_LIMIT = 10_000
 DEFAULT_LIMIT = 1_000
-ADJUSTMENTS = {"raw", "split", "dividend", "spin-off", "all"}
+# What each of Alpaca's adjustments adjusts for. A spin-off's actions do not tell the price that it takes away.
+ADJUSTMENTS: dict[str, set[str]] = {
+    "raw": set(),
+    "split": {SPLIT},
+    "dividend": {DIVIDEND},
+    "spin-off": set(),
+    "all": {SPLIT, DIVIDEND},
+}
 HISTORICAL_FEEDS = {"iex", "otc", "sip", "boats"}
 
 _TIME = re.compile(r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}:\d{2})(?:\.(\d{1,9}))?([Zz]|[+-]\d{2}:\d{2})")
-
-
-class BadRequestError(ValueError):
-    """A parameter is invalid; the message is the one of the answer."""
 
 
 class Source(Protocol):
@@ -30,9 +36,14 @@ class Source(Protocol):
 
     label: str
 
+    @property
+    def corporate_actions(self) -> Actions: ...
+
     def description(self) -> list[str]: ...
 
     def symbols(self, asset_class: AssetClass) -> list[str]: ...
+
+    def listed(self, asset_class: AssetClass) -> list[str]: ...
 
     def knows(self, symbol: str, asset_class: AssetClass) -> bool: ...
 
@@ -49,6 +60,7 @@ class Source(Protocol):
         last: int,
         limit: int,
         descending: bool = False,
+        adjustment: frozenset[str] = RAW,
     ) -> Bars: ...
 
 
@@ -78,6 +90,8 @@ class Position:
 class Query:
     """A valid request for bars; `first` and `last` (ns, UTC) are both inclusive."""
 
+    dataset: ClassVar[str] = "bars"
+
     asset_class: AssetClass
     symbols: tuple[str, ...]
     timeframe: Timeframe
@@ -87,6 +101,7 @@ class Query:
     descending: bool
     position: Position
     currency: str | None
+    adjustment: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -149,7 +164,9 @@ def parse(parameters: Mapping[str, str], asset_class: AssetClass, source: Source
     last = parse_time(end, asset_class, "end") if end else now
     if last < first:
         raise BadRequestError("end should not be before start")
+    adjustment = RAW
     if asset_class == "us_equity":
+        adjustment = _adjustment(parameters)
         _check_stock_parameters(parameters)
     token = parameters.get("page_token")
     return Query(
@@ -158,32 +175,23 @@ def parse(parameters: Mapping[str, str], asset_class: AssetClass, source: Source
         timeframe,
         first,
         last,
-        _limit(parameters.get("limit")),
+        limit(parameters.get("limit"), DEFAULT_LIMIT, MAX_LIMIT),
         choice(parameters, "sort", {"asc", "desc"}, "asc") == "desc",
         Position.of(token) if token else Position(),
         parameters.get("currency"),
+        adjustment,
     )
 
 
-def _limit(text: str | None) -> int:
-    if text is None:
-        return DEFAULT_LIMIT
-    if not re.fullmatch(r"[0-9]{1,9}", text) or not 1 <= int(text) <= MAX_LIMIT:
-        raise BadRequestError(f"invalid limit: {text[:100]}: it should be between 1 and {MAX_LIMIT}")
-    return int(text)
-
-
-def choice(parameters: Mapping[str, str], name: str, allowed: set[str], default: str) -> str:
-    value = parameters.get(name, default)
-    if value not in allowed:
-        raise BadRequestError(f"invalid {name}: {value[:100]}")
-    return value
+def _adjustment(parameters: Mapping[str, str]) -> frozenset[str]:
+    asked = parameters.get("adjustment", "raw").split(",")
+    for name in asked:
+        if name not in ADJUSTMENTS:
+            raise BadRequestError(f"invalid adjustment: {name[:100]}")
+    return frozenset().union(*(ADJUSTMENTS[name] for name in asked))
 
 
 def _check_stock_parameters(parameters: Mapping[str, str]) -> None:
-    for adjustment in parameters.get("adjustment", "raw").split(","):
-        if adjustment not in ADJUSTMENTS:
-            raise BadRequestError(f"invalid adjustment: {adjustment[:100]}")
     choice(parameters, "feed", HISTORICAL_FEEDS, "sip")
     if (currency := parameters.get("currency", "USD")) != "USD":
         raise BadRequestError(f"invalid currency: {currency[:100]}: only USD is served here")
@@ -208,7 +216,9 @@ def page(source: Source, query: Query) -> Page:
                 (first, min(last, position.time - 1)) if query.descending else (max(first, position.time + 1), last)
             )
         # One more than there is room for tells whether another page is needed.
-        bars = source.bars(symbol, query.asset_class, query.timeframe, first, last, room + 1, query.descending)
+        bars = source.bars(
+            symbol, query.asset_class, query.timeframe, first, last, room + 1, query.descending, query.adjustment
+        )
         if query.descending:
             bars = bars[::-1]
         more = len(bars) > room

@@ -4,8 +4,8 @@ import re
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import lru_cache
+from datetime import UTC, date, datetime
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 from crypto_platform.connectors.alpaca import RECORDED
 from crypto_platform.market.bars import SYMBOL_PATTERNS, AssetClass
 from crypto_platform.sandbox.alpaca import exchanges
+from crypto_platform.sandbox.alpaca.adjustments import RAW, Change, adjusted, changes
 from crypto_platform.sandbox.alpaca.columns import MISSING_COUNT, Bars, no_bars
-from crypto_platform.sandbox.alpaca.timeframes import ONE_MINUTE, Timeframe, roll_up
+from crypto_platform.sandbox.alpaca.corporate_actions import RecordedActions
+from crypto_platform.sandbox.alpaca.timeframes import ONE_DAY, ONE_MINUTE, Timeframe, days_of_alpaca, roll_up
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
 REQUIRED = ("symbol", "timestamp", "open", "high", "low", "close", "volume")
@@ -157,8 +159,12 @@ def _read_file(path: Path) -> dict[tuple[str, Timeframe], _Part]:
     found = {}
     for rows in np.split(order, np.flatnonzero(np.diff(groups[order])) + 1):
         if len(rows):
-            symbol, _ = symbols[1][symbols[0][rows[0]]]
-            found[symbol, timeframes[1][timeframes[0][rows[0]]]] = _Part(bars[rows], path, rows)
+            symbol, asset_class = symbols[1][symbols[0][rows[0]]]
+            timeframe = timeframes[1][timeframes[0][rows[0]]]
+            part = bars[rows]
+            if timeframe == ONE_DAY:
+                part = part.replaced(t=days_of_alpaca(part.times, asset_class))
+            found[symbol, timeframe] = _Part(part, path, rows)
     return found
 
 
@@ -320,7 +326,9 @@ class Recorded:
             asset_class: sorted({s for s, _ in self.recordings if re.fullmatch(pattern, s)})
             for asset_class, pattern in SYMBOL_PATTERNS.items()
         }
+        self.corporate_actions = RecordedActions(folder)
         self._rolled = lru_cache(maxsize=256)(self._roll)
+        self._changes = cache(self._changes_of)
 
     def description(self) -> list[str]:
         return [
@@ -330,6 +338,10 @@ class Recorded:
         ]
 
     def symbols(self, asset_class: AssetClass) -> list[str]:
+        return self._symbols[asset_class]
+
+    def listed(self, asset_class: AssetClass) -> list[str]:
+        """The symbols of the list of assets."""
         return self._symbols[asset_class]
 
     def knows(self, symbol: str, asset_class: AssetClass) -> bool:
@@ -353,18 +365,37 @@ class Recorded:
         last: int,
         limit: int,
         descending: bool = False,
+        adjustment: frozenset[str] = RAW,
     ) -> Bars:
         """The first (descending: the last) `limit` bars with first <= t <= last (ns, UTC), ascending."""
         recording = self.recordings.get((symbol, timeframe))
-        bars = recording.bars if recording else self._rolled(symbol, asset_class, timeframe)
+        bars = recording.bars if recording else self._rolled(symbol, asset_class, timeframe, adjustment)
         found = bars.between(first, last)
-        if limit < 1:
-            return found[:0]
-        return found[-limit:] if descending else found[:limit]
+        found = found[:0] if limit < 1 else found[-limit:] if descending else found[:limit]
+        return self._adjusted(symbol, found, adjustment) if recording else found
 
-    def _roll(self, symbol: str, asset_class: AssetClass, timeframe: Timeframe) -> Bars:
+    def _adjusted(self, symbol: str, bars: Bars, adjustment: frozenset[str]) -> Bars:
+        if not adjustment:
+            return bars
+        newest = max(int(r.bars.times[-1]) for (s, _), r in self.recordings.items() if s == symbol)
+        return adjusted(bars, self._changes(symbol), adjustment, newest)
+
+    def _changes_of(self, symbol: str) -> list[Change]:
+        days = self.bars(symbol, "us_equity", ONE_DAY, 0, 2**63 - 1, 10**9)
+
+        def close_before(time: int) -> float | None:
+            before = np.searchsorted(days.times, time) - 1
+            return float(days.columns["c"][before]) if before >= 0 else None
+
+        return changes(symbol, self.corporate_actions.between((symbol,), date.min, date.max), close_before)
+
+    def _roll(
+        self, symbol: str, asset_class: AssetClass, timeframe: Timeframe, adjustment: frozenset[str] = RAW
+    ) -> Bars:
         bases = [base for s, base in self.recordings if s == symbol and timeframe.is_multiple_of(base)]
         if not bases:
             return no_bars()
         base = max(bases, key=lambda base: base.minutes)
-        return roll_up(self.recordings[symbol, base].bars, timeframe, asset_class, base.intraday)
+        # Before the roll-up: a week or a month may have a split in its midst.
+        bars = self._adjusted(symbol, self.recordings[symbol, base].bars, adjustment)
+        return roll_up(bars, timeframe, asset_class, base.intraday)

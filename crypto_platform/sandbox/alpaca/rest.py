@@ -1,4 +1,7 @@
-"""Alpaca's REST endpoints for bars (https://docs.alpaca.markets/reference/cryptobars-1 and …/stockbars)."""
+"""Alpaca's REST endpoints for bars, corporate actions and assets.
+
+https://docs.alpaca.markets/reference/cryptobars-1, …/stockbars, …/corporateactions-1 and …/get-v2-assets-1.
+"""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -10,12 +13,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from crypto_platform.market.bars import AssetClass
-from crypto_platform.sandbox.alpaca import access
+from crypto_platform.sandbox.alpaca import access, corporate_actions
 from crypto_platform.sandbox.alpaca.answers import JSON, json_response, message
+from crypto_platform.sandbox.alpaca.assets import assets
 from crypto_platform.sandbox.alpaca.columns import to_dicts, to_json
 from crypto_platform.sandbox.alpaca.faults import Faults
 from crypto_platform.sandbox.alpaca.limits import RateLimiter
-from crypto_platform.sandbox.alpaca.paging import BadRequestError, Page, Source, choice, page, parse, parse_symbols
+from crypto_platform.sandbox.alpaca.paging import Page, Source, page, parse, parse_symbols
+from crypto_platform.sandbox.alpaca.parameters import BadRequestError, choice
 from crypto_platform.sandbox.alpaca.timeframes import MINUTE, ONE_MINUTE
 
 LOCATIONS = {"us", "us-1", "us-2", "eu-1", "bs-1"}
@@ -40,6 +45,8 @@ class Rest:
             Route("/v1beta3/crypto/{loc}/latest/bars", self.crypto_latest),
             Route("/v2/stocks/bars", self.stock_bars),
             Route("/v2/stocks/bars/latest", self.stock_latest),
+            Route("/v1/corporate-actions", self.corporate_actions),
+            Route("/v2/assets", self.assets),
         ]
 
     async def crypto_bars(self, request: Request) -> Response:
@@ -53,6 +60,12 @@ class Rest:
 
     async def stock_latest(self, request: Request) -> Response:
         return await self._answer(request, "us_equity", self._latest)
+
+    async def corporate_actions(self, request: Request) -> Response:
+        return await self._answer(request, "us_equity", self._corporate_actions)
+
+    async def assets(self, request: Request) -> Response:
+        return await self._answer(request, "us_equity", self._assets)
 
     async def _answer(self, request: Request, asset_class: AssetClass, endpoint: Endpoint) -> Response:
         pair = access.given(request.headers)
@@ -98,6 +111,17 @@ class Rest:
         if "currency" in parameters:
             answer["currency"] = parameters["currency"]
         return json_response(200, answer, headers)
+
+    async def _corporate_actions(self, request: Request, asset_class: AssetClass, headers: dict[str, str]) -> Response:
+        query = corporate_actions.parse(request.query_params, time.time_ns())
+        answer = corporate_actions.page(self.source.corporate_actions, query)
+        if fault := self.faults.response_to(query):
+            return await fault.respond(request, answer.json(), headers)
+        content = self.faults.alter_actions(query, answer).json()
+        return Response(content, headers=headers, media_type=JSON)
+
+    async def _assets(self, request: Request, asset_class: AssetClass, headers: dict[str, str]) -> Response:
+        return json_response(200, assets(self.source, request.query_params), headers)
 
     def _check_plan(self, asset_class: AssetClass, feed: str, last: int, now: int) -> None:
         if self.basic_plan and asset_class == "us_equity" and feed == "sip" and last > now - RECENT:

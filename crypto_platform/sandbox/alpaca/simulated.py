@@ -6,19 +6,26 @@ import hashlib
 import re
 import time
 from dataclasses import dataclass
+from datetime import date
+from itertools import islice, product
+from string import ascii_uppercase
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crypto_platform.market.bars import SYMBOL_PATTERNS, AssetClass
+from crypto_platform.sandbox.alpaca.adjustments import RAW, adjusted
 from crypto_platform.sandbox.alpaca.columns import Bars, no_bars
+from crypto_platform.sandbox.alpaca.corporate_actions import Action
 from crypto_platform.sandbox.alpaca.sessions import extended_sessions
+from crypto_platform.sandbox.alpaca.simulated_actions import Schedule, schedule, symbol_of
 from crypto_platform.sandbox.alpaca.timeframes import MINUTE, Timeframe, roll_up
 
 EARLIEST = int(np.datetime64("1990-01-01", "ns").astype(np.int64))
 ALWAYS_ON = "FAKEPACA"  # https://docs.alpaca.markets/docs/streaming-market-data: the test stream's symbol
 # Minutes computed for one page at most: a page of days is a short one.
 MINUTES_A_PAGE = 1_500_000
+LISTED = 11_000
 
 # Length in minutes and height (of the logarithm of the price) of the waves a price is made of.
 _WAVES = (
@@ -51,7 +58,9 @@ class Simulated:
 
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
+        self.corporate_actions = SimulatedActions(self)
         self._characters: dict[str, _Character] = {}
+        self._schedules: dict[str, Schedule] = {}
 
     def description(self) -> list[str]:
         return [f"bars computed from the seed {self.seed}, for any symbol, up to now; no market ever made them"]
@@ -59,6 +68,13 @@ class Simulated:
     def symbols(self, asset_class: AssetClass) -> list[str]:
         """What `*` stands for in a stream subscription."""
         return {"crypto": ["BTC/USD", "ETH/USD"], "us_equity": ["AAPL", "NVDA", "SPY"]}[asset_class]
+
+    def listed(self, asset_class: AssetClass) -> list[str]:
+        """The symbols of the list of assets: about as many stocks as Alpaca has."""
+        symbols = self.symbols(asset_class)
+        if asset_class == "us_equity":
+            symbols = symbols + ["".join(letters) for letters in islice(product(ascii_uppercase, repeat=3), LISTED)]
+        return sorted(set(symbols))
 
     def knows(self, symbol: str, asset_class: AssetClass) -> bool:
         return re.fullmatch(SYMBOL_PATTERNS[asset_class], symbol) is not None
@@ -79,6 +95,7 @@ class Simulated:
         last: int,
         limit: int,
         descending: bool = False,
+        adjustment: frozenset[str] = RAW,
     ) -> Bars:
         """The first (descending: the last) `limit` bars with first <= t <= last (ns, UTC), ascending."""
         now = time.time_ns()
@@ -88,8 +105,9 @@ class Simulated:
             return no_bars()
         if str(timeframe) == "1Min":
             last = min(last, now // MINUTE * MINUTE - MINUTE)
-            return self._minutes(symbol, asset_class, self._times(symbol, asset_class, first, last, limit, descending))
-        return self._rolled(symbol, asset_class, timeframe, first, last, limit, descending, now)
+            times = self._times(symbol, asset_class, first, last, limit, descending)
+            return self._minutes(symbol, asset_class, times, adjustment)
+        return self._rolled(symbol, asset_class, timeframe, first, last, limit, descending, now, adjustment)
 
     def _rolled(
         self,
@@ -101,6 +119,7 @@ class Simulated:
         limit: int,
         descending: bool,
         now: int,
+        adjustment: frozenset[str],
     ) -> Bars:
         span = timeframe.minutes * MINUTE
         # Whole intervals only: from the start of the first one to the end of the last one that is over.
@@ -114,7 +133,7 @@ class Simulated:
             a = int(timeframe.starts(np.array([a]), asset_class)[0])
             whole = int(timeframe.starts(np.array([b]), asset_class)[0]) if b < high else b
             times = self._times(symbol, asset_class, a, whole - 1, None, False)
-            rolled = roll_up(self._minutes(symbol, asset_class, times), timeframe, asset_class)
+            rolled = roll_up(self._minutes(symbol, asset_class, times, adjustment), timeframe, asset_class)
             rolled = rolled.between(first, last)
             if len(rolled) >= limit or (a <= low and b >= high):
                 return rolled[-limit:] if descending else rolled[:limit]
@@ -170,13 +189,28 @@ class Simulated:
             )
         return self._characters[symbol]
 
-    def _minutes(self, symbol: str, asset_class: AssetClass, times: NDArray) -> Bars:
+    def schedule(self, symbol: str) -> Schedule:
+        """The actions of a stock."""
+        if symbol not in self._schedules:
+            who = self._character(symbol)
+
+            def prices_at(times: NDArray) -> NDArray:
+                return _price(who, times // MINUTE, _noise(who.key, times // MINUTE))
+
+            self._schedules[symbol] = schedule(
+                symbol, lambda numbers: _shares(_noise(~who.key, numbers)), prices_at, who.decimals
+            )
+        return self._schedules[symbol]
+
+    def _minutes(self, symbol: str, asset_class: AssetClass, times: NDArray, adjustment: frozenset[str]) -> Bars:
         who = self._character(symbol)
+        acts = asset_class == "us_equity" and symbol != ALWAYS_ON
+        scale = self.schedule(symbol).price_at(times) if acts else 1.0
         minutes = times // MINUTE
         noise = _noise(who.key, minutes)
-        shares = [((noise >> np.uint64(16 * part)) & np.uint64(0xFFFF)) / 65536.0 for part in range(4)]
-        opens = _close(who, minutes - 1, _noise(who.key, minutes - 1))
-        closes = _close(who, minutes, noise)
+        shares = _shares(noise)
+        opens = _close(who, minutes - 1, _noise(who.key, minutes - 1), scale)
+        closes = _close(who, minutes, noise, scale)
         top, bottom = np.maximum(opens, closes), np.minimum(opens, closes)
         highs = np.maximum(np.round(top * (1 + 0.0006 * shares[1]), who.decimals), top)
         lows = np.minimum(np.round(bottom * (1 - 0.0006 * shares[2]), who.decimals), bottom)
@@ -185,9 +219,11 @@ class Simulated:
         # a trade has no bar, so every one here has traded.
         quiet = shares[3] < 0.2 if asset_class == "crypto" else np.zeros(len(times), bool)
         counts = np.where(quiet, 0, 1 + (shares[1] * 400 * shares[2]).astype(np.int64))
-        traded = who.volume * (0.02 + shares[2]) * counts / 200
+        traded = (
+            who.volume * (0.02 + shares[2]) * counts / 200 * (self.schedule(symbol).shares_at(times) if acts else 1)
+        )
         sizes = np.round(np.maximum(traded, 1e-8), 8) if asset_class == "crypto" else np.ceil(traded * 20)
-        return Bars(
+        bars = Bars(
             {
                 "t": times,
                 "o": opens,
@@ -199,6 +235,29 @@ class Simulated:
                 "vw": vwaps,
             }
         )
+        return adjusted(bars, self.schedule(symbol).changes, adjustment, time.time_ns()) if acts else bars
+
+
+class SimulatedActions:
+    """The actions of the simulated stocks: of any that are asked for, else of those that `*` stands for."""
+
+    def __init__(self, source: Simulated) -> None:
+        self._source = source
+
+    def description(self) -> list[str]:
+        return ["their splits and dividends since 1990"]
+
+    def between(self, symbols: tuple[str, ...], first: date, last: date) -> list[Action]:
+        asked = symbols or self._source.symbols("us_equity")
+        return [action for symbol in asked for action in self._schedule(symbol, first, last)]
+
+    def with_ids(self, ids: tuple[str, ...]) -> list[Action]:
+        symbols = {symbol for symbol in map(symbol_of, ids) if symbol and self._source.knows(symbol, "us_equity")}
+        found = self.between(tuple(symbols), date.min, date.max) if symbols else []
+        return [action for action in found if action.body["id"] in ids]
+
+    def _schedule(self, symbol: str, first: date, last: date) -> list[Action]:
+        return [] if symbol == ALWAYS_ON else self._source.schedule(symbol).between(first, last)
 
 
 def _noise(key: np.uint64, minutes: NDArray) -> NDArray:
@@ -209,9 +268,18 @@ def _noise(key: np.uint64, minutes: NDArray) -> NDArray:
     return bits ^ (bits >> np.uint64(31))
 
 
-def _close(who: _Character, minutes: NDArray, noise: NDArray) -> NDArray:
-    """The price at the end of each minute, to the symbol's decimals."""
+def _shares(noise: NDArray) -> list[NDArray]:
+    """The four numbers of [0, 1) in 64 random bits."""
+    return [((noise >> np.uint64(16 * part)) & np.uint64(0xFFFF)) / 65536.0 for part in range(4)]
+
+
+def _close(who: _Character, minutes: NDArray, noise: NDArray, scale: NDArray | float) -> NDArray:
+    """The price at the end of each minute, to the symbol's decimals; `scale` is what actions have made of it."""
+    return np.round(_price(who, minutes, noise) * scale, who.decimals)
+
+
+def _price(who: _Character, minutes: NDArray, noise: NDArray) -> NDArray:
     drift = ((noise & np.uint64(0xFFFF)) / 65536.0 - 0.5) * 0.001
     for (length, height), phase in zip(_WAVES, who.phases, strict=True):
         drift = drift + height * np.sin(minutes * (2 * np.pi / length) + phase)
-    return np.round(who.level * np.exp(drift), who.decimals)
+    return who.level * np.exp(drift)

@@ -87,6 +87,17 @@ ONE_MINUTE = Timeframe(1, "Min")
 ONE_DAY = Timeframe(1, "Day")
 
 
+def days_of_alpaca(times: NDArray, asset_class: str) -> NDArray:
+    """The times (int64 ns, UTC) that other vendors give a stock's days, as Alpaca labels them: by New York's midnight.
+
+    A date, or midnight in UTC, which reads as one, is that day; any other time is one of its New York day, such as the
+    open or the close. A coin's day stays as it is: one from another midnight than UTC's is another day.
+    """
+    if asset_class == "crypto":
+        return times
+    return np.where(times % DAY == 0, from_new_york(times), ONE_DAY.starts(times, asset_class))
+
+
 def roll_up(bars: Bars, timeframe: Timeframe, asset_class: str, from_intraday: bool = True) -> Bars:
     """Bars of `timeframe` put together from shorter ones; only intervals that have a bar get one.
 

@@ -34,7 +34,7 @@ def request(symbols: int, days: int, timeframe: str = "1Min") -> BarsRequest:
 @given(
     symbols=st.integers(1, 700),
     days=st.integers(1, 800),
-    timeframe=st.sampled_from(["1Min", "5Min", "15Min", "1Hour"]),
+    timeframe=st.sampled_from(["1Min", "5Min", "15Min", "1Hour", "1Day"]),
     concurrency=st.integers(1, 16),
 )
 def test_every_symbol_and_day_is_asked_for_once_within_the_bounds(
@@ -65,6 +65,8 @@ def test_every_symbol_and_day_is_asked_for_once_within_the_bounds(
         (3, 1, "15Min", 1),  # a small feed's day: one page
         (500, 1, "15Min", 8),  # a day of many symbols: a few pages, not one a symbol
         (500, 1, "1Min", 72),
+        (1, 8_491, "1Day", 1),  # 1998-01-02 to 2021-04-01
+        (2_000, 365, "1Day", 80),
     ],
 )
 def test_pages_are_full(symbols: int, days: int, timeframe: str, requests: int) -> None:

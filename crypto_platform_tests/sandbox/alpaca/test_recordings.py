@@ -244,6 +244,39 @@ def test_a_timeframe_in_the_data_goes_before_the_name(tmp_path: Path) -> None:
     assert set(read_folder(tmp_path)) == {("BTC/USD", Timeframe(1, "Hour")), ("BTC/USD", Timeframe(1, "Day"))}
 
 
+@pytest.mark.parametrize(
+    ("symbol", "written", "served"),
+    [
+        ("AAPL", "2026-03-06", "2026-03-06T05:00:00Z"),
+        ("AAPL", "2026-03-09", "2026-03-09T04:00:00Z"),  # New York's clocks went on
+        ("AAPL", "1998-01-02", "1998-01-02T05:00:00Z"),
+        ("AAPL", "2026-03-06T00:00:00Z", "2026-03-06T05:00:00Z"),
+        ("AAPL", "2026-03-06T05:00:00Z", "2026-03-06T05:00:00Z"),
+        ("AAPL", "2026-03-09T04:00:00Z", "2026-03-09T04:00:00Z"),
+        ("AAPL", "2026-03-06 09:30:00-05:00", "2026-03-06T05:00:00Z"),
+        ("AAPL", "2026-03-06T21:00:00Z", "2026-03-06T05:00:00Z"),
+        ("AAPL", "1772755200", "2026-03-06T05:00:00Z"),  # its midnight in UTC, in seconds
+        ("BTC/USD", "2026-03-06", "2026-03-06T00:00:00Z"),
+        ("BTC/USD", "2026-03-06T06:00:00Z", "2026-03-06T06:00:00Z"),
+    ],
+)
+def test_a_stocks_day_is_labelled_as_alpaca_does(tmp_path: Path, symbol: str, written: str, served: str) -> None:
+    write(tmp_path, "days_1Day.csv", "symbol,date,open,high,low,close,volume", f"{symbol},{written},1,2,0.5,1.5,3")
+    (recording,) = read_folder(tmp_path).values()
+    assert [bar["t"] for bar in to_dicts(recording.bars)] == [served]
+
+
+def test_a_days_dates_in_parquet_are_labelled_too_and_two_rows_of_a_day_are_told_apart(tmp_path: Path) -> None:
+    days = pd.DataFrame({"symbol": "AAPL", "date": [datetime(2026, 3, 6).date(), datetime(2026, 3, 9).date()]})  # noqa: DTZ001
+    days = days.assign(open=1.0, high=2.0, low=0.5, close=1.5, volume=3.0)
+    days.to_parquet(tmp_path / "aapl_1Day.parquet")
+    (recording,) = read_folder(tmp_path).values()
+    assert [bar["t"] for bar in to_dicts(recording.bars)] == ["2026-03-06T05:00:00Z", "2026-03-09T04:00:00Z"]
+    write(tmp_path, "more_1Day.csv", HEADER, "AAPL,2026-03-06T14:30:00Z,1,2,0.5,1.25,3")
+    with pytest.raises(RecordingError, match=r"AAPL 1Day at 2026-03-06T05:00:00Z differs"):
+        read_folder(tmp_path)
+
+
 def test_a_timeframe_that_is_not_recorded_is_rolled_up(tmp_path: Path) -> None:
     rows = [ROW.replace("00:00:00", f"00:{m:02}:00").replace(",3", f",{m}") for m in range(31)]
     write(tmp_path, "bars_1m.csv", HEADER, *rows)

@@ -20,6 +20,8 @@ from alpaca.data.requests import (
     StockLatestBarRequest,
 )
 from alpaca.data.timeframe import TimeFrame, TimeFrameUnit
+from alpaca.trading.client import TradingClient
+from alpaca.trading.enums import AssetStatus
 from hypothesis import HealthCheck, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
@@ -43,6 +45,7 @@ specification = schemathesis.openapi.from_path(FIXTURES / "openapi-market-data.j
         "/v1beta3/crypto/{loc}/latest/bars",
         "/v2/stocks/bars",
         "/v2/stocks/bars/latest",
+        "/v1/corporate-actions",
     ]
 )
 
@@ -254,3 +257,24 @@ def test_the_start_page_says_what_is_served(recorded_url: str, simulated_url: st
     assert "This is not Alpaca" in recorded
     assert "BTC/USD 1Min: 132,480 bars, 2026-03-01T00:00:00Z to 2026-05-31T23:59:00Z" in recorded
     assert "no market ever made them" in requests.get(simulated_url, timeout=10).text
+
+
+def test_the_assets_are_what_the_server_has(recorded_url: str, simulated_url: str) -> None:
+    stocks = TradingClient("key", "secret", url_override=recorded_url).get_all_assets()
+    assert [asset.symbol for asset in stocks] == ["AAPL", "NVDA", "SPY"]
+    assert all(asset.tradable and asset.status == AssetStatus.ACTIVE for asset in stocks)
+    crypto = get(recorded_url, "/v2/assets", asset_class="crypto", status="active").json()
+    assert [(asset["symbol"], asset["exchange"], asset["class"]) for asset in crypto] == [
+        ("BTC/USD", "CRYPTO", "crypto")
+    ]
+    many = get(simulated_url, "/v2/assets").json()
+    symbols = [asset["symbol"] for asset in many]
+    assert symbols == sorted(set(symbols))
+    assert {"AAPL", "NVDA", "SPY"} < set(symbols)
+    assert len(many) > 10_000
+    assert 0 < sum(not asset["tradable"] for asset in many) < 500
+    listed = get(simulated_url, "/v2/assets", exchange="NYSE").json()
+    assert listed == [asset for asset in many if asset["exchange"] == "NYSE"] != []
+    assert get(simulated_url, "/v2/assets", status="inactive").json() == []
+    assert get(simulated_url, "/v2/assets", asset_class="pets").json() == {"message": "invalid asset_class: pets"}
+    assert requests.get(f"{simulated_url}/v2/assets", timeout=10).status_code == 401
