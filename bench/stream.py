@@ -17,8 +17,8 @@ from typing import Any
 from bench.systems import BenchError, start
 from bench.usage import watching
 from crypto_platform.connectors.snowflake.connection import connect
-from crypto_platform.connectors.snowflake.schema import bars_table
 from crypto_platform.ingestion.topic_load import LoadReport
+from crypto_platform.market.bars import BARS
 from crypto_platform.market.feed_spec import FeedSpec
 from crypto_platform.sandbox.alpaca import running
 from crypto_platform.settings import Settings, settings
@@ -145,7 +145,7 @@ def _latencies(
     group = " GROUP BY bar_start, load_id" if by_minute else ""
     with connect(settings) as connection:
         rows = connection.cursor().execute(
-            f"SELECT {columns} FROM {bars_table(feed)} WHERE {condition}{group} ORDER BY 1"
+            f"SELECT {columns} FROM {BARS.ledger(feed)} WHERE {condition}{group} ORDER BY 1"
         )
         found = [
             (minute, at[load_id] - observed.replace(tzinfo=UTC).timestamp())
@@ -163,7 +163,7 @@ def _latencies(
 def _full_minutes(settings: Settings, symbols: int) -> int:
     with connect(settings) as connection:
         rows = connection.cursor().execute(
-            f"SELECT count(*) FROM (SELECT bar_start FROM {bars_table('us_equity')} WHERE source = 'stream' "
+            f"SELECT count(*) FROM (SELECT bar_start FROM {BARS.ledger('us_equity')} WHERE source = 'stream' "
             "GROUP BY 1 HAVING count(DISTINCT symbol) = %s)",
             (symbols,),
         )

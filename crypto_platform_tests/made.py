@@ -8,7 +8,7 @@ from typing import Any
 from crypto_platform.connectors.kafka.admin import TopicError, ensure_topic, topic_state
 from crypto_platform.connectors.lake import LakeDay, Section
 from crypto_platform.connectors.snowflake.connection import connect
-from crypto_platform.connectors.snowflake.schema import REJECTED, bars_table
+from crypto_platform.connectors.snowflake.schema import REJECTED
 from crypto_platform.market import bars
 from crypto_platform.settings import Settings
 
@@ -71,7 +71,7 @@ def await_another_topic(settings: Settings, feed: str, before: str) -> None:
 def ledger(settings: Settings, feed: str) -> list[Row]:
     """All versions of all bars: the columns that do not depend on how they came in, sorted."""
     with connect(settings) as connection:
-        rows = connection.cursor().execute(f"SELECT {', '.join(DATA_COLUMNS)} FROM {bars_table(feed)}").fetchall()
+        rows = connection.cursor().execute(f"SELECT {', '.join(DATA_COLUMNS)} FROM {bars.BARS.ledger(feed)}").fetchall()
     return sorted(rows)
 
 
@@ -88,7 +88,7 @@ def places(settings: Settings, feed: str) -> list[Row]:
     """(partition, offset) of every message that is in the ledger or among the rejected, sorted."""
     with connect(settings) as connection:
         rows = connection.cursor().execute(
-            f"SELECT kafka_partition, kafka_offset FROM {bars_table(feed)} "
+            f"SELECT kafka_partition, kafka_offset FROM {bars.BARS.ledger(feed)} "
             f"UNION ALL SELECT kafka_partition, kafka_offset FROM {REJECTED} WHERE feed = %s",
             (feed,),
         )

@@ -1,9 +1,9 @@
 """The lake: what Alpaca answered, a file a day, so that a topic can be republished without asking again.
 
 ``<lake>/<feed>/<timeframe>/<YYYY-MM-DD>.jsonl.zst``: a header line, then one wire line (`bars.encode`) a bar,
-sorted by symbol, then time. The header says how many bars each symbol has (zero is said, not left out), when
-they were observed, and a SHA-256 over itself and the lines, so that a cut or damaged file is never read as a
-shorter day.
+sorted by symbol, then time. Corporate actions lie beside them, under `corporate_actions` for a timeframe. The header
+says how many bars each symbol has (zero is said, not left out), when they were observed, and a SHA-256 over itself and
+the lines, so that a cut or damaged file is never read as a shorter day.
 """
 
 import hashlib
@@ -19,8 +19,10 @@ import orjson
 import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
-from crypto_platform.market.bars import SYMBOL_PATTERNS, Timeframe, check_feed
+from crypto_platform.market.bars import SYMBOL_PATTERNS, Timeframe
+from crypto_platform.market.corporate_actions import CORPORATE_ACTIONS
 from crypto_platform.market.data_source import again
+from crypto_platform.market.dataset import check_feed
 from crypto_platform.market.day_ranges import ONE_DAY
 
 SUFFIX = ".jsonl.zst"
@@ -153,7 +155,8 @@ class Lake:
         return merged
 
     def _folder(self, feed: str, timeframe: str) -> str:
-        return f"{self._root}/{check_feed(feed)}/{Timeframe.parse(timeframe).name}"
+        name = timeframe if timeframe == CORPORATE_ACTIONS.name else Timeframe.parse(timeframe).name
+        return f"{self._root}/{check_feed(feed)}/{name}"
 
     def _put(self, path: str, packed: bytes) -> None:
         if not isinstance(self._fs, LocalFileSystem):

@@ -18,7 +18,7 @@ from crypto_platform.connectors.snowflake.connection import connect
 from crypto_platform.connectors.snowflake.schema import REJECTED, REPLAYS, ensure_schema
 from crypto_platform.connectors.snowflake.statements import rows
 from crypto_platform.ingestion.spool import Message, Spool
-from crypto_platform.market import bars
+from crypto_platform.market import bars, dataset
 from crypto_platform.settings import Settings
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def _in_topic(settings: Settings, feed: str, letters: Sequence[DeadLetter]) -> d
     for letter in letters:
         if letter.partition is not None and letter.offset >= earliest.get(letter.partition, letter.offset + 1):
             places[letter.partition].append(letter.offset)
-    return messages_at(settings, bars.topic(feed), places)
+    return messages_at(settings, bars.BARS.topic(feed), places)
 
 
 def _in_spool(settings: Settings) -> dict[int, Message]:
@@ -178,7 +178,7 @@ def _headers(
     # At its place may lie another by now, of a topic that was created anew.
     if original is None or (original.key, original.value) != (letter.key, letter.value):
         return message_headers("rest", run_id, letter.refused_at)
-    return [(name, run_id.encode() if name == bars.HEADER_RUN_ID else value) for name, value in original.headers]
+    return [(name, run_id.encode() if name == dataset.HEADER_RUN_ID else value) for name, value in original.headers]
 
 
 def _of_loads(

@@ -19,6 +19,7 @@ from crypto_platform.connectors.alpaca.plan import Plan, plan
 from crypto_platform.connectors.alpaca.request import BarsRequest
 from crypto_platform.connectors.lake import Lake, Section
 from crypto_platform.market.bars import encode, line_prefix
+from crypto_platform.market.market_days import running_bar
 from crypto_platform.market.sessions import trading_hours
 
 __all__ = ["BarsRequest", "ExtractReport", "Progress", "extract"]
@@ -36,8 +37,8 @@ class ExtractReport:
     """What an extract did: bars by day and symbol (zeros said), and what the API was asked for it.
 
     `origin`: Alpaca, or what stood in for it.
-    `complete_until` (UTC): bars that had not ended by then were left out; it lies in the last day of the
-    range or before when that day was not over yet, else at the range's end.
+    `complete_until` (UTC): every bar that begins before it was over and asked for, no later one was; it lies in the
+    last day of the range or before when that day was not over yet, else at the range's end.
     `drift`: how the bars' fields differ from what was agreed on.
     """
 
@@ -82,9 +83,7 @@ def extract(
     now = datetime.now(UTC)
     if request.end > now.date() + ONE_DAY:
         raise ValueError(f"feed {request.feed}: {request.end - ONE_DAY} has not begun yet (UTC): end the range earlier")
-    step = request.timeframe.seconds
-    last_complete = datetime.fromtimestamp(now.timestamp() // step * step, UTC)
-    complete_until = min(_midnight(request.end), last_complete)
+    complete_until = min(_midnight(request.end), running_bar(request.asset_class, request.timeframe, now))
 
     chosen = plan(request, client.concurrency)
     traffic = Traffic()

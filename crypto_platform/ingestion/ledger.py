@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
-from crypto_platform.connectors.snowflake.schema import LOADS, REJECTED, bars_table
+from crypto_platform.connectors.snowflake.schema import LOADS
 from crypto_platform.connectors.snowflake.statements import rows
 from crypto_platform.failpoints import reach
 from crypto_platform.ingestion import offsets
 from crypto_platform.ingestion.stage import Span
-from crypto_platform.ingestion.staging_table import Scratch
-from crypto_platform.market import bars
+from crypto_platform.ingestion.staging_table import Scratch, TimeRange
+from crypto_platform.market.dataset import Dataset
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 Connect = Callable[[], AbstractContextManager["SnowflakeConnection"]]
 
-_CARRIED = (*(f.column for f in bars.FIELDS), "source", "observed_at", "kafka_partition", "kafka_offset")
 # A statement of another transaction holds or changed what this one wants to change.
 _LOCK_ERRORS = (625,)
 
@@ -46,6 +45,7 @@ class LoadIdentity:
 class Load(LoadIdentity):
     """One load: what it reads, and how many seconds one statement of it may take."""
 
+    dataset: Dataset
     spans: dict[int, Span]
     statement_timeout: int
 
@@ -54,7 +54,7 @@ class Load(LoadIdentity):
 class Counts:
     """What became of a load's messages: loaded + unchanged + rejected = messages.
 
-    `by_day`: per UTC day of the bars' start and symbol, (loaded, unchanged); `reasons`: rejected by reason.
+    `by_day`: per UTC day of the records' time and symbol, (loaded, unchanged); `reasons`: rejected by reason.
     """
 
     messages: int
@@ -147,8 +147,8 @@ def _transaction(connection: "SnowflakeConnection", load: Load, scratch: Scratch
         # First, because it takes the lock: a second load waits or fails here, before it has done any work.
         offsets.move(cursor, load.topic, load.topic_id, {p: (span.start, span.end) for p, span in load.spans.items()})
         reach("after_offsets")
-        if scratch.bar_range:
-            insert_versions(cursor, load, scratch.table, scratch.bar_range)
+        if scratch.time_range:
+            insert_versions(cursor, load, scratch.table, scratch.time_range)
         reach("after_versions")
         if scratch.rejected:
             _insert_rejected(cursor, load, scratch)
@@ -181,53 +181,57 @@ def _roll_back(cursor: "SnowflakeCursor") -> None:
         cursor.execute("ROLLBACK")
 
 
-def version_query(ledger: str, scratch: str) -> str:
+def _carried(dataset: Dataset) -> tuple[str, ...]:
+    """The columns that come with a version from the scratch table."""
+    return (*(f.column for f in dataset.fields), "source", "observed_at", "kafka_partition", "kafka_offset")
+
+
+def version_query(dataset: Dataset, ledger: str, scratch: str) -> str:
     """The scratch rows that are new versions: those that differ from the observation just before them.
 
     One that came the other way, by stream or by REST, is one as well, even if it is equal: the two are compared once a
-    day is over. Observations of one bar are ordered by observed_at; at the same instant the ledger's come first, then
-    by their place in the topic. Three values are bound: loaded_at, then first and last bar_start of the scratch.
+    day is over. Observations of one record are ordered by observed_at; at the same instant the ledger's come first,
+    then by their place in the topic. Three values are bound: loaded_at, then first and last time of the scratch.
     """
-    key = ", ".join(bars.KEY_COLUMNS)
-    carried = ", ".join(_CARRIED)
+    key = ", ".join(dataset.key)
+    carried = ", ".join(_carried(dataset))
     window = f"OVER (PARTITION BY {key} ORDER BY observed_at, is_new, loaded_at, kafka_partition, kafka_offset)"
-    compared = (*bars.VALUE_COLUMNS, "source = 'rest'")
+    compared = (*dataset.values, "source = 'rest'")
     changed = " OR ".join(f"({c}) IS DISTINCT FROM lag({c}) {window}" for c in compared)
-    touched = " AND ".join(f"s.{c} = l.{c}" for c in bars.KEY_COLUMNS)
+    touched = " AND ".join(f"s.{c} = l.{c}" for c in dataset.key)
     return (
         f"SELECT {carried}, loaded_at FROM ("
         f"SELECT {carried}, %s::TIMESTAMP_NTZ AS loaded_at, 1 AS is_new FROM {scratch} WHERE reason IS NULL "
         f"UNION ALL SELECT {carried}, loaded_at, 0 AS is_new FROM {ledger} l "
-        "WHERE bar_start >= %s::TIMESTAMP_NTZ AND bar_start <= %s::TIMESTAMP_NTZ "
+        f"WHERE {dataset.time} >= %s::TIMESTAMP_NTZ AND {dataset.time} <= %s::TIMESTAMP_NTZ "
         f"AND EXISTS (SELECT 1 FROM {scratch} s WHERE s.reason IS NULL AND {touched})"
         f") observations QUALIFY is_new = 1 AND ({changed})"
     )
 
 
-def insert_versions(
-    cursor: "SnowflakeCursor", load: Load, scratch_table: str, bar_range: tuple[datetime, datetime]
-) -> None:
-    """Insert the new versions among the scratch table's good rows, whose bars lie in `bar_range`, both ends included.
+def insert_versions(cursor: "SnowflakeCursor", load: Load, scratch_table: str, time_range: TimeRange) -> None:
+    """Insert the new versions among the scratch table's good rows, which lie in `time_range`, both ends included.
 
     Repeated by a retry of the connector, it finds its own rows in the ledger and adds none.
     """
-    ledger = bars_table(load.feed)
-    carried = ", ".join(_CARRIED)
+    ledger = load.dataset.ledger(load.feed)
+    carried = ", ".join(_carried(load.dataset))
     ((loaded_at,),) = rows(cursor, "SELECT SYSDATE()")
     cursor.execute(
         f"INSERT INTO {ledger} ({carried}, loaded_at, kafka_topic, load_id) "
-        f"SELECT v.*, %s, %s FROM ({version_query(ledger, scratch_table)}) v",
-        (load.topic, load.load_id, *_text(loaded_at, *bar_range)),
+        f"SELECT v.*, %s, %s FROM ({version_query(load.dataset, ledger, scratch_table)}) v",
+        (load.topic, load.load_id, *_text(loaded_at, *time_range)),
         timeout=load.statement_timeout,
     )
 
 
 def _insert_rejected(cursor: "SnowflakeCursor", load: Load, scratch: Scratch) -> None:
+    rejects = load.dataset.rejects
     cursor.execute(
-        f"INSERT INTO {REJECTED} (feed, kafka_topic, kafka_partition, kafka_offset, reason, raw_key, raw_value, "
+        f"INSERT INTO {rejects} (feed, kafka_topic, kafka_partition, kafka_offset, reason, raw_key, raw_value, "
         "load_id, rejected_at) SELECT %s, %s, kafka_partition, kafka_offset, reason, raw_key, raw_value, %s, "
         f"SYSDATE() FROM {scratch.table} WHERE reason IS NOT NULL "
-        f"AND NOT EXISTS (SELECT 1 FROM {REJECTED} WHERE load_id = %s)",
+        f"AND NOT EXISTS (SELECT 1 FROM {rejects} WHERE load_id = %s)",
         (load.feed, load.topic, load.load_id, load.load_id),
     )
 
@@ -276,20 +280,23 @@ def insert_load(
 def _count(cursor: "SnowflakeCursor", load: Load, scratch: Scratch) -> Counts:
     """Count what the tables hold of the load, not what the statements claimed."""
     by_day: dict[date, dict[str, tuple[int, int]]] = {}
-    per_day = "SELECT bar_start::DATE, symbol, count(*) FROM {} WHERE {} GROUP BY 1, 2"
+    time = load.dataset.time
+    per_day = f"SELECT {time}::DATE, symbol, count(*) FROM {{}} WHERE {{}} GROUP BY 1, 2"
     for day, symbol, good in rows(cursor, per_day.format(scratch.table, "reason IS NULL")):
         by_day.setdefault(day, {})[symbol] = (0, int(good))
-    if scratch.bar_range:
+    if scratch.time_range:
         written = per_day.format(
-            bars_table(load.feed),
-            "load_id = %s AND bar_start >= %s::TIMESTAMP_NTZ AND bar_start <= %s::TIMESTAMP_NTZ",
+            load.dataset.ledger(load.feed),
+            f"load_id = %s AND {time} >= %s::TIMESTAMP_NTZ AND {time} <= %s::TIMESTAMP_NTZ",
         )
-        for day, symbol, loaded in rows(cursor, written, (load.load_id, *_text(*scratch.bar_range))):
+        for day, symbol, loaded in rows(cursor, written, (load.load_id, *_text(*scratch.time_range))):
             by_day[day][symbol] = (int(loaded), by_day[day][symbol][1] - int(loaded))
     reasons = {
         str(reason): int(count)
         for reason, count in rows(
-            cursor, f"SELECT reason, count(*) FROM {REJECTED} WHERE load_id = %s GROUP BY reason", (load.load_id,)
+            cursor,
+            f"SELECT reason, count(*) FROM {load.dataset.rejects} WHERE load_id = %s GROUP BY reason",
+            (load.load_id,),
         )
     }
     per_symbol = [counts for symbols in by_day.values() for counts in symbols.values()]
@@ -311,5 +318,5 @@ def _count(cursor: "SnowflakeCursor", load: Load, scratch: Scratch) -> Counts:
     return counts
 
 
-def _text(*times: datetime) -> tuple[str, ...]:
+def _text(*times: date) -> tuple[str, ...]:
     return tuple(time.isoformat() for time in times)

@@ -9,10 +9,11 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from crypto_platform.connectors.snowflake.ledger_checks import balance
-from crypto_platform.connectors.snowflake.schema import ASKED, bars_table
+from crypto_platform.connectors.snowflake.schema import ASKED
 from crypto_platform.connectors.snowflake.statements import rows
 from crypto_platform.ingestion import offsets
 from crypto_platform.ingestion.ledger import LoadIdentity, insert_load
+from crypto_platform.market.bars import BARS
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
@@ -37,7 +38,7 @@ def give_up(connection: "SnowflakeConnection", load: LoadIdentity) -> LedgerLoss
     # First: killed in between, the next attempt does both.
     days = _take_back(connection, load.feed)
     unmoved = offsets.recorded(connection, load.topic).next_offsets
-    note = f"gone from {bars_table(load.feed)}, deleted or dropped with the table; given up, to be loaded again"
+    note = f"gone from {BARS.ledger(load.feed)}, deleted or dropped with the table; given up, to be loaded again"
     insert_load(connection.cursor(), load, unmoved, unmoved, loaded=-lacking, note=note)
     return LedgerLoss(lacking, days)
 
@@ -52,7 +53,7 @@ def _take_back(connection: "SnowflakeConnection", feed: str) -> list[date]:
         "SELECT asked.symbol, asked.timeframe, asked.day FROM "
         f"(SELECT symbol, timeframe, day, max(bars) AS bars FROM {ASKED} WHERE feed = %s GROUP BY 1, 2, 3) asked "
         "LEFT JOIN (SELECT symbol, timeframe, bar_start::DATE AS day, count(DISTINCT bar_start) AS bars "
-        f"FROM {bars_table(feed)} GROUP BY 1, 2, 3) held "
+        f"FROM {BARS.ledger(feed)} GROUP BY 1, 2, 3) held "
         "ON asked.symbol = held.symbol AND asked.timeframe = held.timeframe AND asked.day = held.day "
         "WHERE asked.bars > coalesce(held.bars, 0)"
     )

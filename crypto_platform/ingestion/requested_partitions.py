@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from crypto_platform.connectors.lake import Lake, LakeDayMissingError
 from crypto_platform.connectors.snowflake.schema import ASKED
 from crypto_platform.market.bars import Timeframe
+from crypto_platform.market.corporate_actions import CORPORATE_ACTIONS
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
@@ -46,6 +47,17 @@ def requested_partitions(
         for symbol, (bars, until) in answers.items():
             is_whole = held.get(day, {}).get(symbol, 0) >= bars
             yield Asked(symbol, day, until if is_whole else datetime.combine(day, time(), UTC), bars)
+
+
+def requested_actions(lake: Lake, feed: str, days: Iterable[date]) -> Iterator[Asked]:
+    """The same of corporate actions, by process date: what Alpaca answered, and when."""
+    for day in days:
+        try:
+            answers = lake.observed(feed, CORPORATE_ACTIONS.name, day)
+        except LakeDayMissingError:
+            continue
+        for symbol, (actions, until) in answers.items():
+            yield Asked(symbol, day, until, actions)
 
 
 def record(connection: "SnowflakeConnection", feed: str, timeframe: str, asked: Iterable[Asked], run_id: str) -> None:

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 
 import fsspec
 
-from crypto_platform.market import bars
+from crypto_platform.market.dataset import (
+    HEADER_OBSERVED_AT,
+    HEADER_SCHEMA_VERSION,
+    HEADER_SOURCE,
+    SOURCES,
+    Dataset,
+    broken_rule,
+)
 from crypto_platform.settings import Settings
 
 if TYPE_CHECKING:
@@ -43,10 +50,10 @@ class Column:
     sql: str
 
 
-def columns() -> tuple[Column, ...]:
-    """The staged columns: the bar's own (NULL where the message was rejected), then where the message came from."""
+def columns(dataset: Dataset) -> tuple[Column, ...]:
+    """The staged columns: the record's own (NULL where the message was rejected), then where the message came from."""
     return (
-        *(Column(f.column, f.snowflake, f"IF(reason IS NULL, {f.column}, NULL)") for f in bars.FIELDS),
+        *(Column(f.column, f.snowflake, f"IF(reason IS NULL, {f.column}, NULL)") for f in dataset.fields),
         Column("source", "VARCHAR", "source"),
         Column("observed_at", "TIMESTAMP_NTZ", "observed_at"),
         Column("kafka_partition", "NUMBER(38, 0)", "kafka_partition"),
@@ -67,8 +74,10 @@ class Staged:
     seconds: float
 
 
-def stage_bars(spark: "SparkSession", settings: Settings, topic: str, spans: dict[int, Span], path: str) -> Staged:
-    """Read exactly `spans` of `topic`, judge every message by `bars.rules`, and write `path` as Parquet.
+def stage_messages(
+    spark: "SparkSession", settings: Settings, dataset: Dataset, topic: str, spans: dict[int, Span], path: str
+) -> Staged:
+    """Read exactly `spans` of `topic`, judge every message by the dataset's rules, and write `path` as Parquet.
 
     `path` must not exist: two attempts never share a directory, so that the leftovers of a killed job are
     never read. A message that cannot be read or breaks a rule is a row with a reason and its raw bytes.
@@ -79,9 +88,9 @@ def stage_bars(spark: "SparkSession", settings: Settings, topic: str, spans: dic
     from pyspark.errors import PySparkException
 
     started = time.monotonic()
-    judged = _judged(_messages(spark, settings, topic, spans))
+    judged = _judged(_messages(spark, settings, topic, spans), dataset)
     try:
-        staged = judged.selectExpr(*(f"{c.sql} AS {c.name}" for c in columns()))
+        staged = judged.selectExpr(*(f"{c.sql} AS {c.name}" for c in columns(dataset)))
         staged.write.mode("error").option("compression", "zstd").parquet(path)
     except PySparkException as error:
         raise StageError(
@@ -127,17 +136,13 @@ def _messages(spark: "SparkSession", settings: Settings, topic: str, spans: dict
     return spark.read.format("kafka").options(**options).load()
 
 
-def _judged(messages: "DataFrame") -> "DataFrame":
-    """One row a message: the bar's columns, what came with it, and the first rule it breaks."""
+def _judged(messages: "DataFrame", dataset: Dataset) -> "DataFrame":
+    """One row a message: the record's columns, what came with it, and the first rule it breaks."""
     record_time = "CAST(record_time AS TIMESTAMP_NTZ)"
     nonce = uuid.uuid4().hex
-    fields_read = ", ".join(f"{f.wire}: {'STRING' if f.spark == 'TIMESTAMP_NTZ' else f.spark}" for f in bars.FIELDS)
-    fields = [
-        f"{_time(f'bar.{f.wire}')} AS {f.column}" if f.spark == "TIMESTAMP_NTZ" else f"bar.{f.wire} AS {f.column}"
-        for f in bars.FIELDS
-    ]
-    sources = ", ".join(f"'{source}'" for source in bars.SOURCES)
-    steps = " ".join(f"WHEN '{t.name}' THEN {t.seconds}" for t in bars.TIMEFRAMES)
+    fields_read = ", ".join(f"{f.wire}: {'STRING' if f.spark in _FROM_TEXT else f.spark}" for f in dataset.fields)
+    fields = [f"{_FROM_TEXT.get(f.spark, str)(f'record.{f.wire}')} AS {f.column}" for f in dataset.fields]
+    sources = ", ".join(f"'{source}'" for source in SOURCES)
     return (
         messages.selectExpr(
             "key AS raw_key",
@@ -145,16 +150,18 @@ def _judged(messages: "DataFrame") -> "DataFrame":
             "partition AS kafka_partition",
             "offset AS kafka_offset",
             "timestamp AS record_time",
-            f"{_header(bars.HEADER_SCHEMA_VERSION)} AS schema_version",
-            f"{_header(bars.HEADER_SOURCE)} AS source",
-            f"{_header(bars.HEADER_OBSERVED_AT)} AS observed_at",
-            # As a field of an object: alone, from_json would drop whatever follows a bar in its message, a second
-            # bar too. Nobody who writes to the topic knows the names of the fields.
-            f"from_json(concat('{{\"bar{nonce}\":', CAST(value AS STRING), ',\"end{nonce}\":1}}'), "
-            f"'bar{nonce} STRUCT<{fields_read}>, end{nonce} INT, corrupt STRING', "
+            f"{_header(HEADER_SCHEMA_VERSION)} AS schema_version",
+            f"{_header(HEADER_SOURCE)} AS source",
+            f"{_header(HEADER_OBSERVED_AT)} AS observed_at",
+            # As a field of an object: alone, from_json would drop whatever follows a record in its message, a
+            # second one too. Nobody who writes to the topic knows the names of the fields.
+            f"from_json(concat('{{\"record{nonce}\":', CAST(value AS STRING), ',\"end{nonce}\":1}}'), "
+            f"'record{nonce} STRUCT<{fields_read}>, end{nonce} INT, corrupt STRING', "
             "map('columnNameOfCorruptRecord', 'corrupt', 'allowNonNumericNumbers', 'false')) AS parsed",
         )
-        .selectExpr("*", f"parsed.bar{nonce} AS bar", f"parsed.corrupt IS NULL AND parsed.end{nonce} = 1 AS is_whole")
+        .selectExpr(
+            "*", f"parsed.record{nonce} AS record", f"parsed.corrupt IS NULL AND parsed.end{nonce} = 1 AS is_whole"
+        )
         .selectExpr(
             "raw_key",
             "raw_value",
@@ -164,11 +171,11 @@ def _judged(messages: "DataFrame") -> "DataFrame":
             f"{record_time} AS record_time",
             f"IF(source IN ({sources}), source, NULL) AS source",
             f"coalesce({_time('observed_at')}, {record_time}) AS observed_at",
-            "bar IS NOT NULL AND coalesce(is_whole, false) AS readable",
-            f"CASE bar.timeframe {steps} END AS step_seconds",
+            "record IS NOT NULL AND coalesce(is_whole, false) AS readable",
             *fields,
         )
-        .selectExpr("*", f"{bars.broken_rule(bars.rules())} AS reason")
+        .selectExpr("*", *dataset.derived)
+        .selectExpr("*", f"{broken_rule(dataset.rules)} AS reason")
     )
 
 
@@ -181,6 +188,15 @@ def _time(text: str) -> str:
     """`text` in RFC 3339 and UTC, as Alpaca writes times, or NULL; a bare date, which a cast takes, is none."""
     is_whole = f"substr({text}, 11, 1) = 'T' AND length({text}) >= 20 AND endswith({text}, 'Z')"
     return f"IF({is_whole}, CAST(try_cast({text} AS TIMESTAMP) AS TIMESTAMP_NTZ), NULL)"
+
+
+def _date(text: str) -> str:
+    """`text` as a date in ISO 8601, or NULL; a cast would take the beginning of a time."""
+    return f"IF(length({text}) = 10, try_cast({text} AS DATE), NULL)"
+
+
+# Types that JSON has no form for.
+_FROM_TEXT = {"TIMESTAMP_NTZ": _time, "DATE": _date}
 
 
 def _kafka_options(settings: Settings) -> dict[str, str]:

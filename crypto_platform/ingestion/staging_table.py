@@ -6,16 +6,20 @@ temporary, so that its leftovers can be seen and dropped whatever ended the sess
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from crypto_platform.connectors.snowflake.statements import rows
 from crypto_platform.failpoints import reach
 from crypto_platform.ingestion.stage import Span, Staged, columns
+from crypto_platform.market.dataset import Dataset
 from crypto_platform.settings import Settings
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
+
+# The first and the last of records, by the column that has their time; of a date, dates.
+TimeRange = tuple[datetime, datetime] | tuple[date, date]
 
 _STALE = timedelta(days=1)
 _LOAD_ID = r"(\d{8}T\d{6})_[0-9a-f]{12}"
@@ -29,14 +33,14 @@ class ScratchError(RuntimeError):
 class Scratch:
     """A filled scratch table.
 
-    `gaps`: offsets of the spans without a message; `bar_range`: first and last bar_start of the good bars, if any.
+    `gaps`: offsets of the spans without a message; `time_range`: first and last time of the good records, if any.
     """
 
     table: str
     messages: int
     rejected: int
     gaps: int
-    bar_range: tuple[datetime, datetime] | None
+    time_range: TimeRange | None
 
 
 def table_name(load_id: str) -> str:
@@ -55,7 +59,7 @@ def is_stale(load_id: str) -> bool:
     return datetime.now(UTC) - began > _STALE
 
 
-def fill(connection: "SnowflakeConnection", settings: Settings, load_id: str, staged: Staged) -> str:
+def fill(connection: "SnowflakeConnection", settings: Settings, dataset: Dataset, load_id: str, staged: Staged) -> str:
     """Create the load's scratch table and copy the staged files into it; returns its name.
 
     Raises:
@@ -63,9 +67,8 @@ def fill(connection: "SnowflakeConnection", settings: Settings, load_id: str, st
     """
     cursor = connection.cursor()
     table = table_name(load_id)
-    cursor.execute(
-        f"CREATE TRANSIENT TABLE IF NOT EXISTS {table} ({', '.join(f'{c.name} {c.snowflake}' for c in columns())})"
-    )
+    definition = ", ".join(f"{c.name} {c.snowflake}" for c in columns(dataset))
+    cursor.execute(f"CREATE TRANSIENT TABLE IF NOT EXISTS {table} ({definition})")
     if not staged.files:
         return table
     source, purge = _source(connection, settings, load_id, staged)
@@ -83,7 +86,9 @@ def fill(connection: "SnowflakeConnection", settings: Settings, load_id: str, st
     return table
 
 
-def verify(connection: "SnowflakeConnection", table: str, staged: Staged, spans: dict[int, Span]) -> Scratch:
+def verify(
+    connection: "SnowflakeConnection", dataset: Dataset, table: str, staged: Staged, spans: dict[int, Span]
+) -> Scratch:
     """Check that the table holds every staged message once and nothing else.
 
     Offsets without a message (transaction markers, a compacted topic) are counted as gaps.
@@ -109,7 +114,9 @@ def verify(connection: "SnowflakeConnection", table: str, staged: Staged, spans:
     if total != staged.messages:
         raise ScratchError(f"Spark wrote {staged.messages} messages, {table} holds {total}")
     good = rows(
-        cursor, f"SELECT count(*), min(bar_start), max(bar_start) FROM {table} WHERE reason IS NULL HAVING count(*) > 0"
+        cursor,
+        f"SELECT count(*), min({dataset.time}), max({dataset.time}) FROM {table} WHERE reason IS NULL "
+        "HAVING count(*) > 0",
     )
     (count, first, last) = good[0] if good else (0, None, None)
     return Scratch(
@@ -117,7 +124,7 @@ def verify(connection: "SnowflakeConnection", table: str, staged: Staged, spans:
         messages=total,
         rejected=total - int(count),
         gaps=sum(len(span) for span in spans.values()) - total,
-        bar_range=(first, last) if good else None,
+        time_range=(first, last) if good else None,
     )
 
 

@@ -18,8 +18,10 @@ from crypto_platform.ingestion import offsets, staging_table
 from crypto_platform.ingestion.ledger import Connect, Load, LoadIdentity, Loss, commit, record_loss
 from crypto_platform.ingestion.ledger_loss import LedgerLoss, give_up
 from crypto_platform.ingestion.locks import loading
-from crypto_platform.ingestion.stage import Span, stage_bars
-from crypto_platform.market import bars
+from crypto_platform.ingestion.stage import Span, stage_messages
+from crypto_platform.ingestion.staging_table import TimeRange
+from crypto_platform.market.bars import BARS
+from crypto_platform.market.dataset import Dataset, check_feed
 from crypto_platform.settings import Settings
 
 if TYPE_CHECKING:
@@ -44,8 +46,8 @@ class LoadReport:
     """What one load did.
 
     `load_id` is None when there was nothing new. `offsets`: per partition, first offset read and the next one
-    after the last. `rejected_by_reason`; `by_day`: per UTC day of the bars' start and symbol, (loaded,
-    unchanged). `bar_range`: first and last bar_start that were good. `gaps`: offsets without a message.
+    after the last. `rejected_by_reason`; `by_day`: per UTC day of the records' time and symbol,
+    (loaded, unchanged). `time_range`: first and last time of those that were good. `gaps`: offsets without a message.
     `seconds` a hop.
     """
 
@@ -59,7 +61,7 @@ class LoadReport:
     rejected_by_reason: dict[str, int] = field(default_factory=dict)
     by_day: dict[date, dict[str, tuple[int, int]]] = field(default_factory=dict)
     offsets: dict[int, tuple[int, int]] = field(default_factory=dict)
-    bar_range: tuple[datetime, datetime] | None = None
+    time_range: TimeRange | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -79,7 +81,7 @@ class LoadReport:
             "rejected_by_reason": self.rejected_by_reason,
             "offset_gaps": self.gaps,
             "offsets": {str(p): f"{first}..{end - 1}" for p, (first, end) in self.offsets.items()},
-            "bar_range": " to ".join(start.isoformat() for start in self.bar_range or ()) or "none",
+            "time_range": " to ".join(start.isoformat() for start in self.time_range or ()) or "none",
             "duration_by_step": {hop: round(seconds, 3) for hop, seconds in self.seconds.items()},
             "bars_per_second": round(self.bars_per_second),
         }
@@ -102,8 +104,9 @@ def load(
     connect: Connect | None = None,
     spark: "Callable[[], SparkSession] | None" = None,
     progress: Callable[[int, int, int], None] | None = None,
+    dataset: Dataset = BARS,
 ) -> LoadReport:
-    """Load everything that the feed's topic holds and Snowflake does not have yet; one load of a feed at a time.
+    """Load everything that the feed's topic holds and Snowflake does not have yet; one load of a topic at a time.
 
     `connect` gives a connection as a context manager, `spark` a Connect session; both default to the settings'.
     Spark is not needed when there is nothing new. `progress` is told (hops done, hops in all, messages).
@@ -116,8 +119,8 @@ def load(
         crypto_platform.ingestion.offsets.ConcurrentLoadError: another load took the messages.
         crypto_platform.ingestion.ledger.LoadNotCommittedError: the transaction is not in Snowflake.
     """
-    with loading(settings, feed):
-        return _load(settings, feed, run_id, connect or _connect(settings), spark, progress)
+    with loading(settings, dataset.topic(feed)):
+        return _load(settings, feed, run_id, connect or _connect(settings), spark, progress, dataset)
 
 
 def _load(
@@ -127,12 +130,13 @@ def _load(
     connect: Connect,
     spark: "Callable[[], SparkSession] | None",
     progress: Callable[[int, int, int], None] | None,
+    dataset: Dataset,
 ) -> LoadReport:
     seconds: dict[str, float] = {}
     clock = _Clock(seconds, progress or _nobody)
     with connect() as connection:
-        schema.ensure_schema(connection, feed)
-        topic, spans = _preflight(settings, feed, connection)
+        schema.ensure_schema(connection, feed, dataset)
+        topic, spans = _preflight(settings, feed, connection, dataset)
         staging_table.drop_stale(connection)
     drop_stale_folders(settings, feed)
     clock.lap("preflight")
@@ -141,20 +145,21 @@ def _load(
 
     began = datetime.now(UTC).replace(tzinfo=None)
     load_id = _load_id(began)
-    folder = f"{settings.stage}/{bars.check_feed(feed)}/{load_id}"
-    this = Load(load_id, feed, topic.topic, topic.topic_id, run_id, began, spans, settings.snowflake_statement_timeout)
+    folder = f"{settings.stage}/{check_feed(feed)}/{load_id}"
+    timeout = settings.snowflake_statement_timeout
+    this = Load(load_id, feed, topic.topic, topic.topic_id, run_id, began, dataset, spans, timeout)
 
     reach("before_parquet")
     with _session(settings, spark) as opened:
-        staged = stage_bars(opened, settings, topic.topic, spans, folder)
+        staged = stage_messages(opened, settings, dataset, topic.topic, spans, folder)
     reach("after_parquet")
     clock.lap("spark", staged.messages)
 
     with connect() as connection:
-        table = staging_table.fill(connection, settings, load_id, staged)
+        table = staging_table.fill(connection, settings, dataset, load_id, staged)
         reach("after_copy")
         clock.lap("put_copy", staged.messages)
-        filled = staging_table.verify(connection, table, staged, spans)
+        filled = staging_table.verify(connection, dataset, table, staged, spans)
         clock.lap("verify", staged.messages)
     counts = commit(connect, this, filled)
     clock.lap("transaction", staged.messages)
@@ -175,7 +180,7 @@ def _load(
         rejected_by_reason=counts.reasons,
         by_day=counts.by_day,
         offsets={p: (span.start, span.end) for p, span in sorted(spans.items())},
-        bar_range=filled.bar_range,
+        time_range=filled.time_range,
         seconds=seconds,
     )
 
@@ -217,16 +222,18 @@ def accept_ledger_loss(settings: Settings, feed: str, run_id: str, connect: Conn
     A row of `RAW.LOADS` with a note says how many, below zero. Publish all of the lake's days again afterwards, then
     load. Without a loss nothing changes.
     """
-    with loading(settings, feed), (connect or _connect(settings))() as connection:
+    with loading(settings, BARS.topic(feed)), (connect or _connect(settings))() as connection:
         schema.ensure_schema(connection, feed)
         state = topic_state(settings, feed)
         began = datetime.now(UTC).replace(tzinfo=None)
         return give_up(connection, LoadIdentity(_load_id(began), feed, state.topic, state.topic_id, run_id, began))
 
 
-def _preflight(settings: Settings, feed: str, connection: "SnowflakeConnection") -> tuple[TopicState, dict[int, Span]]:
+def _preflight(
+    settings: Settings, feed: str, connection: "SnowflakeConnection", dataset: Dataset
+) -> tuple[TopicState, dict[int, Span]]:
     """The topic and the spans to read; non-empty ones only."""
-    state = topic_state(settings, feed)
+    state = topic_state(settings, feed, dataset)
     before = offsets.recorded(connection, state.topic)
     if problem := _problem(state, before, feed):
         raise problem
@@ -279,7 +286,7 @@ def _drop_folder(folder: str) -> None:
 
 def drop_stale_folders(settings: Settings, feed: str) -> list[str]:
     """Remove what dead attempts staged more than a day ago; returns the folders' names."""
-    fs, root = fsspec.core.url_to_fs(f"{settings.stage}/{bars.check_feed(feed)}")
+    fs, root = fsspec.core.url_to_fs(f"{settings.stage}/{check_feed(feed)}")
     folders = fs.ls(root, detail=False, refresh=True) if fs.exists(root) else []
     stale = [folder for folder in folders if staging_table.is_stale(_name(folder))]
     for folder in stale:

@@ -6,28 +6,20 @@ front: ``{"symbol":"BTC/USD","timeframe":"1Min","t":"2026-03-01T00:00:00Z","o":â
 """
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
 import orjson
 
+from crypto_platform.market.dataset import SCHEMA_VERSION, Dataset, Field, Rule
+
 AssetClass = Literal["crypto", "us_equity"]
 
-SCHEMA_VERSION = "1"
-
-
-@dataclass(frozen=True)
-class Field:
-    """One field of a bar: its wire name, its column, its types, and whether a bar is refused without it."""
-
-    wire: str
-    column: str
-    spark: str
-    snowflake: str
-    required: bool = True
-
+# Whose midnight begins a market's day: https://docs.alpaca.markets/reference/stockbars labels a stock's day by
+# New York's, in UTC, and https://docs.alpaca.markets/reference/cryptobars-1 a coin's by that of UTC.
+TIMEZONES: dict[AssetClass, str] = {"crypto": "UTC", "us_equity": "America/New_York"}
+SECONDS_A_DAY = 86_400
 
 # https://docs.alpaca.markets/reference/stockbars: t start of the bar, v volume, n trade count, vw VWAP.
 # `n` and `vw` may be absent (older websocket frames, recordings of other vendors).
@@ -43,41 +35,11 @@ FIELDS = (
     Field("n", "trade_count", "BIGINT", "NUMBER(38, 0)", required=False),
     Field("vw", "vwap", "DOUBLE", "FLOAT", required=False),
 )
-KEY_COLUMNS = ("symbol", "timeframe", "bar_start")
-VALUE_COLUMNS = tuple(f.column for f in FIELDS if f.column not in KEY_COLUMNS)
-
-# Kafka headers of every message.
-HEADER_SCHEMA_VERSION = "schema_version"
-HEADER_SOURCE = "source"
-HEADER_RUN_ID = "run_id"
-HEADER_OBSERVED_AT = "observed_at"  # UTC, ISO 8601: when Alpaca was asked, or told it
-
-SOURCES = ("rest", "stream", "stream_update")
-
 # Alpaca's forms: BTC/USD; AAPL, BRK.B. Anything else never reaches a path, a URL or SQL.
 SYMBOL_PATTERNS: dict[AssetClass, str] = {
     "crypto": r"[A-Z0-9]{2,10}/[A-Z0-9]{2,10}",
     "us_equity": r"[A-Z]{1,6}(\.[A-Z]{1,3})?",
 }
-
-# A feed's name becomes part of paths, topics and tables.
-FEED_PATTERN = r"[a-z][a-z0-9_]{0,62}"
-
-
-def check_feed(feed: str) -> str:
-    """Return `feed` unchanged.
-
-    Raises:
-        ValueError: it is not a plain lower-case identifier.
-    """
-    if not re.fullmatch(FEED_PATTERN, feed):
-        raise ValueError(f"{feed!r} is not a feed's name: write lower-case letters, digits and _ such as us_equity")
-    return feed
-
-
-def topic(feed: str) -> str:
-    """The Kafka topic of a feed."""
-    return f"market.{feed}.bars"
 
 
 def check_symbol(symbol: str, asset_class: AssetClass) -> str:
@@ -94,9 +56,10 @@ def check_symbol(symbol: str, asset_class: AssetClass) -> str:
 
 @dataclass(frozen=True)
 class Timeframe:
-    """A bar's length, in Alpaca's notation (`1Min`, `15Min`, `1Hour`), restricted to even parts of an hour.
+    """A bar's length, in Alpaca's notation: even parts of an hour (`1Min`, `15Min`, `1Hour`), or `1Day`.
 
-    Longer timeframes are dbt's roll-ups of the base bars, never fetched as a feed of their own.
+    A day begins at its market's midnight (`market_days.midnight`), 23 to 25 hours before the next; all shorter bars are
+    counted from the epoch. Other timeframes are dbt's roll-ups of the base bars, never fetched as a feed of their own.
     """
 
     name: str
@@ -107,28 +70,29 @@ class Timeframe:
         """Parse Alpaca's notation.
 
         Raises:
-            ValueError: not `<n>Min` with n dividing 60, nor `1Hour`.
+            ValueError: not `<n>Min` with n dividing 60, nor `1Hour` or `1Day`.
         """
+        if text == "1Day":
+            return cls(text, SECONDS_A_DAY)
         match = re.fullmatch(r"([1-9][0-9]?)Min|1Hour", text)
         minutes = int(match[1] or 60) if match else 0
         if not match or 60 % minutes or match[1] == "60":
-            raise ValueError(f"{text!r} is not a base timeframe: write 1Min, 5Min, 15Min, 30Min, 1Hour or the like")
+            raise ValueError(
+                f"{text!r} is not a base timeframe: write 1Min, 5Min, 15Min, 30Min, 1Hour, 1Day or the like"
+            )
         return cls(text, minutes * 60)
+
+    @property
+    def is_daily(self) -> bool:
+        return self.seconds == SECONDS_A_DAY
 
     @property
     def delta(self) -> timedelta:
         return timedelta(seconds=self.seconds)
 
 
-def _is_even_part_of_an_hour(name: str) -> bool:
-    try:
-        return bool(Timeframe.parse(name))
-    except ValueError:
-        return False
-
-
 TIMEFRAMES = tuple(
-    Timeframe.parse(name) for name in (*(f"{n}Min" for n in range(1, 60)), "1Hour") if _is_even_part_of_an_hour(name)
+    Timeframe.parse(name) for name in (*(f"{n}Min" for n in range(1, 60) if 60 % n == 0), "1Hour", "1Day")
 )
 
 
@@ -144,14 +108,6 @@ def encode(prefix: bytes, bar: dict[str, Any]) -> bytes:
 
 # By how much of itself a price may leave another by rounding.
 TOLERANCE = 1e-9
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A rule a bar must keep: `broken` is SQL over the bar's columns, true when it is broken."""
-
-    reason: str
-    broken: str
 
 
 def _outside(price: str) -> str:
@@ -181,21 +137,15 @@ VWAP_RULES = (
 VALUE_RULES = (*PRICE_RULES, *VOLUME_RULES, *VWAP_RULES)
 
 
-def broken_rule(rules: Iterable[Rule]) -> str:
-    """SQL: the reason of the first of `rules` that a bar breaks, NULL for a bar that keeps them all."""
-    cases = (f"WHEN {rule.broken} THEN '{rule.reason.replace(chr(39), chr(39) * 2)}'" for rule in rules)
-    return f"CASE {' '.join(cases)} END"
-
-
-def rules(asset_classes_pattern: str | None = None) -> tuple[Rule, ...]:
-    """The load's rules in the order they are tried; the first broken one is the reason a bar is rejected.
-
-    They are Spark SQL, the session in UTC, and see the bar's columns plus `schema_version`, `source` (NULL when it is
-    none of `SOURCES`), `readable` (the value is one JSON object whose fields are of the bar's types), `record_time`
-    (the broker's time of the message) and `step_seconds` (the timeframe's length, NULL when it is not one).
-    """
-    pattern = asset_classes_pattern or "|".join(SYMBOL_PATTERNS.values())
+def rules() -> tuple[Rule, ...]:
+    """The load's rules in the order they are tried, as `Dataset` says; they see `step_seconds` too."""
+    pattern = "|".join(SYMBOL_PATTERNS.values())
     missing = [f for f in FIELDS if f.required]
+    # A stock's day begins at midnight in New York; whatever is shorter, and a coin's day, lies on UTC's clock.
+    on_the_clock = (
+        f"IF(step_seconds = {SECONDS_A_DAY} AND NOT contains(symbol, '/'), "
+        f"from_utc_timestamp(CAST(bar_start AS TIMESTAMP), '{TIMEZONES['us_equity']}'), CAST(bar_start AS TIMESTAMP))"
+    )
     return (
         Rule("unknown schema version", f"schema_version IS DISTINCT FROM '{SCHEMA_VERSION}'"),
         Rule("unknown source", "source IS NULL"),
@@ -206,8 +156,21 @@ def rules(asset_classes_pattern: str | None = None) -> tuple[Rule, ...]:
         Rule("timeframe is not a base timeframe", "step_seconds IS NULL"),
         Rule(
             "bar_start is not on the timeframe's grid",
-            "unix_micros(CAST(bar_start AS TIMESTAMP)) % (step_seconds * 1000000) <> 0",
+            f"unix_micros({on_the_clock}) % (step_seconds * 1000000L) <> 0",
         ),
         *VALUE_RULES,
         Rule("bar_start is in the future", "bar_start > record_time"),
     )
+
+
+# The length of a bar's timeframe, NULL when it is not one.
+_STEPS = " ".join(f"WHEN '{t.name}' THEN {t.seconds}" for t in TIMEFRAMES)
+
+BARS = Dataset(
+    name="bars",
+    fields=FIELDS,
+    key=("symbol", "timeframe", "bar_start"),
+    time="bar_start",
+    rules=rules(),
+    derived=(f"CASE timeframe {_STEPS} END AS step_seconds",),
+)

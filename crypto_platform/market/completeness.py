@@ -6,6 +6,7 @@ from datetime import date, datetime
 
 from crypto_platform.market.bars import Timeframe
 from crypto_platform.market.feed_spec import FeedSpec
+from crypto_platform.market.market_days import midnight
 from crypto_platform.market.sessions import trading_hours
 
 
@@ -22,13 +23,18 @@ class Shortfall:
 def expected_bars(spec: FeedSpec, day: date, until: datetime) -> int:
     """How many bars of regular hours end by `until` on the UTC day; 0 when the market is closed.
 
+    A session has one bar of a day; it counts where it begins before `until`, as `ExtractReport.complete_until` has it.
+
     Raises:
         ValueError: the exchange's calendar does not reach to that day.
     """
     if (hours := trading_hours(spec.asset_class, day)) is None:
         return 0
     opens, closes = hours
-    return max(0, int((min(closes, until) - opens) / Timeframe.parse(spec.timeframe).delta))
+    timeframe = Timeframe.parse(spec.timeframe)
+    if timeframe.is_daily:
+        return int(midnight(spec.asset_class, day) < until)
+    return max(0, int((min(closes, until) - opens) / timeframe.delta))
 
 
 def shortfalls(spec: FeedSpec, counts: Mapping[date, Mapping[str, int]], until: datetime) -> list[Shortfall]:

@@ -9,7 +9,9 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from crypto_platform.market.bars import AssetClass, Timeframe, check_feed, check_symbol
+from crypto_platform.market.bars import BARS, AssetClass, Timeframe, check_symbol
+from crypto_platform.market.corporate_actions import CORPORATE_ACTIONS
+from crypto_platform.market.dataset import Dataset, check_feed
 
 COMPONENT_TYPE = "crypto_platform.orchestration.feeds.BarFeed"
 # What 0.1.0 called them.
@@ -29,7 +31,7 @@ class FeedSpec(BaseModel):
 
     asset_class: AssetClass = Field(description="crypto or us_equity")
     symbols: tuple[str, ...] = Field(min_length=1, description="Symbols as Alpaca writes them: BTC/USD, AAPL")
-    timeframe: str = Field("1Min", description="Length of the base bars: 1Min, 5Min, 15Min, 1Hour, …")
+    timeframe: str = Field("1Min", description="Length of the base bars: 1Min, 5Min, 15Min, 1Hour, 1Day, …")
     start_date: date = Field(description="First UTC day to fetch")
     alpaca_feed: Literal["sip", "iex", "boats", "otc"] | None = Field(
         None, description="Stocks only: Alpaca's source of the data; unset: the best one of your plan"
@@ -80,10 +82,20 @@ class FeedSpec(BaseModel):
         return timedelta(minutes={"crypto": 1, "us_equity": 16}[self.asset_class] if minutes is None else minutes)
 
     @property
+    def is_streamed(self) -> bool:
+        """Whether its bars are made of the live stream's minutes; a day's bar is asked for once the day is over."""
+        return not Timeframe.parse(self.timeframe).is_daily
+
+    @property
     def quiet(self) -> timedelta:
         """How long before the end of a day's trading its last bar may be."""
         minutes = self.no_trade_tolerance_minutes
         return timedelta(minutes={"crypto": 10, "us_equity": 60}[self.asset_class] if minutes is None else minutes)
+
+    @property
+    def datasets(self) -> tuple[Dataset, ...]:
+        """The kinds of records that it has: bars, and of stocks corporate actions."""
+        return (BARS,) if self.asset_class == "crypto" else (BARS, CORPORATE_ACTIONS)
 
     @model_validator(mode="after")
     def _stocks_only(self) -> "FeedSpec":

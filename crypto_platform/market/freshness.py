@@ -1,18 +1,19 @@
 """What a feed must hold at an instant: the newest day, the newest bar, and since when.
 
-A UTC day is whole at its midnight. It is due once the vendor's delay and the minutes that a run may take have passed
-after it; a day on which the market was closed is never due. See the feed's `vendor_delay_minutes`, `max_run_minutes`
-and `no_trade_tolerance_minutes`.
+A UTC day is whole at its midnight, a stock's daily bar at New York's. It is due once the vendor's delay and the minutes
+that a run may take have passed after it; a day on which the market was closed is never due. See the feed's
+`vendor_delay_minutes`, `max_run_minutes` and `no_trade_tolerance_minutes`.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Literal
 
 from crypto_platform.market.bars import Timeframe
 from crypto_platform.market.data_source import again
 from crypto_platform.market.feed_spec import FeedSpec
+from crypto_platform.market.market_days import day_ends, midnight
 from crypto_platform.market.sessions import trading_hours
 
 ONE_DAY = timedelta(days=1)
@@ -34,7 +35,8 @@ class Expectation:
 
 def due(spec: FeedSpec, day: date) -> datetime:
     """When `day`, if the market traded on it, must be there."""
-    return datetime.combine(day + ONE_DAY, time.min, UTC) + spec.vendor_delay + timedelta(minutes=spec.max_run_minutes)
+    over = day_ends(spec.asset_class, Timeframe.parse(spec.timeframe), day)
+    return over + spec.vendor_delay + timedelta(minutes=spec.max_run_minutes)
 
 
 def expected(spec: FeedSpec, at: datetime) -> Expectation | None:
@@ -46,7 +48,7 @@ def expected(spec: FeedSpec, at: datetime) -> Expectation | None:
     day = at.astimezone(UTC).date()
     while day >= spec.start_date:
         if due(spec, day) <= at and (hours := trading_hours(spec.asset_class, day)):
-            return Expectation(day, _last_bar(spec, *hours), due(spec, day))
+            return Expectation(day, _last_bar(spec, day, *hours), due(spec, day))
         day -= ONE_DAY
     return None
 
@@ -60,18 +62,29 @@ def newest_bar(spec: FeedSpec, at: datetime) -> datetime | None:
         ValueError: the exchange's calendar does not reach to `at`.
     """
     until = at.astimezone(UTC) - spec.vendor_delay
+    timeframe = Timeframe.parse(spec.timeframe)
     day = until.date()
     while day >= spec.start_date:
         hours = trading_hours(spec.asset_class, day)
-        if hours and hours[0] + spec.quiet + Timeframe.parse(spec.timeframe).delta <= until:
-            return _last_bar(spec, hours[0], min(hours[1], until))
+        if hours and _first_bar_ends(spec, timeframe, day, hours[0]) <= until:
+            return _last_bar(spec, day, hours[0], min(hours[1], until))
         day -= ONE_DAY
     return None
 
 
-def _last_bar(spec: FeedSpec, opens: datetime, until: datetime) -> datetime:
+def _first_bar_ends(spec: FeedSpec, timeframe: Timeframe, day: date, opens: datetime) -> datetime:
+    """When the session's first bar is over, after the quiet there may be."""
+    if timeframe.is_daily:
+        return day_ends(spec.asset_class, timeframe, day)
+    return opens + spec.quiet + timeframe.delta
+
+
+def _last_bar(spec: FeedSpec, day: date, opens: datetime, until: datetime) -> datetime:
     """The bar on the timeframe's grid that the trading of [opens, until) has reached, less the quiet there may be."""
-    step = Timeframe.parse(spec.timeframe).seconds
+    timeframe = Timeframe.parse(spec.timeframe)
+    if timeframe.is_daily:
+        return midnight(spec.asset_class, day)
+    step = timeframe.seconds
     end = max(until - spec.quiet, opens + timedelta(seconds=step)).timestamp()
     return datetime.fromtimestamp(end // step * step - step, UTC)
 

@@ -12,16 +12,19 @@ from crypto_platform.market.bars import AssetClass
 if TYPE_CHECKING:
     from exchange_calendars import ExchangeCalendar
 
+# As dbt's calendar (`calendar_from` in dbt_project.yml): no bar of an earlier day has a session.
+FIRST_DAY = date(1998, 1, 1)
+
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
 @lru_cache(maxsize=1)
 def nyse() -> "ExchangeCalendar":
-    """The exchange's calendar, 20 years back to a year ahead."""
+    """The exchange's calendar, from `FIRST_DAY` to a year ahead."""
     # A second of imports (pandas), which crypto never needs.
     from exchange_calendars import get_calendar
 
-    return get_calendar("XNYS")
+    return get_calendar("XNYS", start=FIRST_DAY.isoformat())
 
 
 @lru_cache(maxsize=1)

@@ -23,6 +23,7 @@ from crypto_platform.connectors.alpaca.request import BarsRequest
 from crypto_platform.connectors.backoff import LONGEST_SECONDS, seconds_after
 from crypto_platform.ingestion.spool import Message, SpoolFullError
 from crypto_platform.market import bars, sessions
+from crypto_platform.market.dataset import SOURCES
 from crypto_platform.market.feed_spec import FeedSpec
 from crypto_platform.settings import Settings
 from crypto_platform.streaming.client import MalformedFrameError, alpaca_feed, live_stream
@@ -296,7 +297,7 @@ class LiveFeed:
             self._say("spool", f"{why}; what is left out is requested by REST")
             return False
         self._problems.pop("spool", None)
-        for source in bars.SOURCES:
+        for source in SOURCES:
             if count := sum(m.source == source for m in messages):
                 self._metrics.bars.labels(self.name, source).inc(count)
         return True

@@ -7,7 +7,7 @@ from typing import Any
 
 from crypto_platform.market import bars
 
-_VALUES = tuple(f.wire for f in bars.FIELDS if f.column in bars.VALUE_COLUMNS)
+_VALUES = tuple(f.wire for f in bars.FIELDS if f.column in bars.BARS.values)
 
 # A bar: its symbol and its start in epoch seconds.
 Place = tuple[str, int]

@@ -16,7 +16,7 @@ from crypto_platform.connectors.snowflake.connection import connect
 from crypto_platform.ingestion import offsets, topic_load
 from crypto_platform.ingestion.locks import following
 from crypto_platform.ingestion.offsets import ConcurrentLoadError
-from crypto_platform.market.bars import topic
+from crypto_platform.market.bars import BARS
 from crypto_platform.settings import Settings
 from crypto_platform.streaming.alerting import EVERY_SECONDS, Teller, Trouble
 from crypto_platform.streaming.metrics import LoaderMetrics, serving
@@ -137,7 +137,7 @@ class _Follower:
     def run(self, stop: threading.Event) -> None:
         """Follow until `stop` is set; beside another follower, wait for its end."""
         while not stop.is_set():
-            with following(self._settings, self._feed) as mine:
+            with following(self._settings, BARS.topic(self._feed)) as mine:
                 if mine:
                     self._follow(stop)
             self._problem, self._failed_with = None, None
@@ -189,7 +189,7 @@ class _Follower:
         """How far the ledger has come."""
         with self._kept.connect() as connection:
             schema.ensure_schema(connection, self._feed)
-            return offsets.recorded(connection, topic(self._feed)).next_offsets
+            return offsets.recorded(connection, BARS.topic(self._feed)).next_offsets
 
     def _see(self, ends: dict[int, int], done: dict[int, int]) -> None:
         """Note how much waits, and since when."""

@@ -163,7 +163,7 @@ class Outbox:
             # By this program, which has said why.
             self._resend = True
         else:
-            self._say(f"topic {bars.topic(message.feed)}: {error.str()}")
+            self._say(f"topic {bars.BARS.topic(message.feed)}: {error.str()}")
             self._resend = True
 
     def _refuse(self, number: int, message: Message, error: KafkaError) -> None:

@@ -102,7 +102,7 @@ def test_only_plain_feed_names_reach_a_path(lake: Lake, feed: str) -> None:
         lake.write_day(feed, "1Min", DAY, {}, "run")
 
 
-@pytest.mark.parametrize("timeframe", ["../1Min", "1Day", "7Min", "1Min\n"])
+@pytest.mark.parametrize("timeframe", ["../1Min", "1Week", "7Min", "1Min\n"])
 def test_only_base_timeframes_reach_a_path(lake: Lake, timeframe: str) -> None:
     with pytest.raises(ValueError, match="not a base timeframe"):
         lake.read_day("crypto", timeframe, DAY)

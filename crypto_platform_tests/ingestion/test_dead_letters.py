@@ -14,7 +14,7 @@ from crypto_platform.connectors.snowflake.connection import connect
 from crypto_platform.connectors.snowflake.ledger_checks import Balance, balance
 from crypto_platform.ingestion import dead_letters, topic_load
 from crypto_platform.ingestion.spool import Message, Spool
-from crypto_platform.market import bars
+from crypto_platform.market import bars, dataset
 from crypto_platform.settings import Settings
 from crypto_platform_tests import made
 
@@ -72,11 +72,11 @@ def test_a_replayed_message_keeps_its_source_and_its_time(settings: Settings) ->
     (letter,) = dead_letters.find(settings, [feed], reason="in the future")
     dead_letters.replay(settings, [letter])
     assert letter.partition is not None
-    originals: Any = messages_at(settings, bars.topic(feed), {letter.partition: [0, 1]})
+    originals: Any = messages_at(settings, bars.BARS.topic(feed), {letter.partition: [0, 1]})
     first, second = (dict(originals[letter.partition, offset].headers) for offset in (0, 1))
-    assert second.pop(bars.HEADER_RUN_ID) != first.pop(bars.HEADER_RUN_ID)
+    assert second.pop(dataset.HEADER_RUN_ID) != first.pop(dataset.HEADER_RUN_ID)
     assert first == second
-    assert first[bars.HEADER_SOURCE] == b"stream_update"
+    assert first[dataset.HEADER_SOURCE] == b"stream_update"
 
 
 def test_what_kafka_refused_lies_in_the_spool_until_it_is_replayed(settings: Settings) -> None:
@@ -102,7 +102,7 @@ def test_a_topic_that_was_created_anew_has_other_messages_at_the_same_places(set
     send(settings, feed, [outgoing(b"first")])
     topic_load.load(settings, feed, "run")
     dead_letters.replay(settings, dead_letters.find(settings, [feed]))
-    topic = bars.topic(feed)
+    topic = bars.BARS.topic(feed)
     before = topic_state(settings, feed).topic_id
     admin = AdminClient(client_config(settings))
     admin.delete_topics([topic])[topic].result()
@@ -118,5 +118,5 @@ def test_a_topic_that_was_created_anew_has_other_messages_at_the_same_places(set
     dead_letters.replay(settings, [first])
     assert second.partition is not None
     places = {second.partition: [0, 1]}
-    sources = [dict(m.headers)[bars.HEADER_SOURCE] for m in messages_at(settings, topic, places).values()]
+    sources = [dict(m.headers)[dataset.HEADER_SOURCE] for m in messages_at(settings, topic, places).values()]
     assert sources == [b"stream", b"rest"]

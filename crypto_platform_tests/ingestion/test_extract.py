@@ -21,6 +21,7 @@ from crypto_platform.connectors.alpaca.errors import (
     UnknownSymbolError,
 )
 from crypto_platform.connectors.lake import Lake, Section
+from crypto_platform.ingestion import extract as extract_module
 from crypto_platform.ingestion.extract import BarsRequest, extract
 from crypto_platform.sandbox.alpaca import launch
 from crypto_platform_tests import made
@@ -322,6 +323,29 @@ def test_pages_windows_and_threads_make_no_difference(
     assert contents(split, timeframe="1Hour") == contents(whole, timeframe="1Hour")
     assert list(report.days) == [start + timedelta(days=n) for n in range(days)]
     assert all(counts == dict.fromkeys(sorted(symbols), 24) for counts in report.days.values())
+
+
+def test_a_day_is_asked_for_once_it_is_over_in_new_york(
+    server: Server, new_lake: NewLake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At 03:59 UTC of 2026-03-10, an hour after New York's clocks went on a day before, the 9th still runs there."""
+    request = stocks(date(2026, 3, 5), date(2026, 3, 10), ("SPY", "AAPL"), "1Day")
+    for now, bars, until in (
+        (datetime(2026, 3, 10, 3, 59, tzinfo=UTC), [1, 1, 0, 0, 0], datetime(2026, 3, 9, 4, tzinfo=UTC)),
+        (datetime(2026, 3, 10, 4, tzinfo=UTC), [1, 1, 0, 0, 1], datetime(2026, 3, 10, tzinfo=UTC)),
+    ):
+        monkeypatch.setattr(extract_module, "datetime", type("At", (datetime,), {"now": lambda _zone, now=now: now}))
+        lake = new_lake(f"{now:%H%M}")
+        report = fetch(server, lake, request)
+        assert report.complete_until == until
+        assert [list(symbols.values()) for symbols in report.days.values()] == [[n, n] for n in bars]
+        starts = {
+            symbol: [json.loads(line)["t"] for day in lines.values() for line in day[symbol]]
+            for symbol in request.symbols
+            for lines in [contents(lake, "us_equity", "1Day")]
+        }
+        labels = ["2026-03-05T05:00:00Z", "2026-03-06T05:00:00Z", "2026-03-09T04:00:00Z"]
+        assert starts == dict.fromkeys(request.symbols, labels[: sum(bars)])
 
 
 def test_a_new_field_and_a_renamed_one_are_reported(server: Server, new_lake: NewLake) -> None:

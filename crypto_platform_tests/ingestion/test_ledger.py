@@ -13,7 +13,7 @@ from crypto_platform.connectors.snowflake import schema
 from crypto_platform.ingestion import staging_table
 from crypto_platform.ingestion.ledger import Load, insert_versions
 from crypto_platform.ingestion.stage import columns
-from crypto_platform.market import bars
+from crypto_platform.market import bars, dataset
 
 FEED = "crypto"
 NOON = datetime(2026, 1, 1, 12)  # noqa: DTZ001
@@ -47,7 +47,7 @@ observations = st.builds(
     observed=st.integers(0, 4),
     close=st.sampled_from([1.0, 2.0]),
     count=st.sampled_from([None, 0, 1]),
-    source=st.sampled_from(bars.SOURCES),
+    source=st.sampled_from(dataset.SOURCES),
 )
 batches = st.lists(st.lists(observations, max_size=8), min_size=1, max_size=4)
 
@@ -81,7 +81,9 @@ def emulator() -> Iterator[Any]:
 def load_batch(connection: Any, number: int, batch: list[Observation]) -> None:
     cursor = connection.cursor()
     table = staging_table.table_name(f"20260101T000000_{number:012x}")
-    cursor.execute(f"CREATE OR REPLACE TABLE {table} ({', '.join(f'{c.name} {c.snowflake}' for c in columns())})")
+    cursor.execute(
+        f"CREATE OR REPLACE TABLE {table} ({', '.join(f'{c.name} {c.snowflake}' for c in columns(bars.BARS))})"
+    )
     names = [*(f.column for f in bars.FIELDS), "source", "observed_at", "kafka_partition", "kafka_offset"]
     for offset, o in enumerate(batch):
         row = dict.fromkeys(("open", "high", "low", "close", "volume"), o.close) | {
@@ -99,13 +101,13 @@ def load_batch(connection: Any, number: int, batch: list[Observation]) -> None:
             f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join(['%s'] * len(names))})",
             tuple(row[name] for name in names),
         )
-    load = Load(f"load{number}", FEED, "topic", "id", "run", NOON, {}, 60)
+    load = Load(f"load{number}", FEED, "topic", "id", "run", NOON, bars.BARS, {}, 60)
     insert_versions(cursor, load, table, (NOON, NOON + timedelta(minutes=1)))
 
 
 def versions(connection: Any) -> list[Version]:
     rows = connection.cursor().execute(
-        f"SELECT bar_start, observed_at, close, trade_count FROM {schema.bars_table(FEED)}"
+        f"SELECT bar_start, observed_at, close, trade_count FROM {schema.BARS.ledger(FEED)}"
     )
     return sorted(
         (
@@ -120,7 +122,7 @@ def versions(connection: Any) -> list[Version]:
 @settings(max_examples=40, deadline=None)
 @given(loads=batches)
 def test_versions_are_the_references(emulator: Any, loads: list[list[Observation]]) -> None:
-    emulator.cursor().execute(f"DELETE FROM {schema.bars_table(FEED)}")
+    emulator.cursor().execute(f"DELETE FROM {schema.BARS.ledger(FEED)}")
     for number, batch in enumerate(loads):
         load_batch(emulator, number, batch)
     assert versions(emulator) == reference(loads)
@@ -131,21 +133,21 @@ def test_versions_are_the_references(emulator: Any, loads: list[list[Observation
 
 
 def test_a_correction_is_a_second_version_and_a_repetition_is_none(emulator: Any) -> None:
-    emulator.cursor().execute(f"DELETE FROM {schema.bars_table(FEED)}")
+    emulator.cursor().execute(f"DELETE FROM {schema.BARS.ledger(FEED)}")
     load_batch(emulator, 0, [Observation(0, 0, 1.0, 1)])
     load_batch(emulator, 1, [Observation(0, 1, 1.0, 1), Observation(0, 2, 2.0, 1), Observation(0, 3, 2.0, 1)])
     assert versions(emulator) == [(0, 0, 1.0, 1), (0, 2, 2.0, 1)]
 
 
 def test_a_count_that_becomes_known_is_a_version(emulator: Any) -> None:
-    emulator.cursor().execute(f"DELETE FROM {schema.bars_table(FEED)}")
+    emulator.cursor().execute(f"DELETE FROM {schema.BARS.ledger(FEED)}")
     load_batch(emulator, 0, [Observation(0, 0, 1.0, None)])
     load_batch(emulator, 1, [Observation(0, 1, 1.0, None), Observation(0, 2, 1.0, 0)])
     assert versions(emulator) == [(0, 0, 1.0, None), (0, 2, 1.0, 0)]
 
 
 def test_what_came_by_stream_is_settled_by_rest_once(emulator: Any) -> None:
-    emulator.cursor().execute(f"DELETE FROM {schema.bars_table(FEED)}")
+    emulator.cursor().execute(f"DELETE FROM {schema.BARS.ledger(FEED)}")
     load_batch(emulator, 0, [Observation(0, 0, 1.0, 1, "stream"), Observation(0, 1, 1.0, 1, "stream_update")])
     load_batch(emulator, 1, [Observation(0, 2, 1.0, 1)])
     load_batch(emulator, 2, [Observation(0, 3, 1.0, 1), Observation(0, 4, 1.0, 1)])
@@ -153,7 +155,7 @@ def test_what_came_by_stream_is_settled_by_rest_once(emulator: Any) -> None:
 
 
 def test_an_older_observation_that_comes_late_is_history(emulator: Any) -> None:
-    emulator.cursor().execute(f"DELETE FROM {schema.bars_table(FEED)}")
+    emulator.cursor().execute(f"DELETE FROM {schema.BARS.ledger(FEED)}")
     load_batch(emulator, 0, [Observation(0, 3, 2.0, 1)])
     load_batch(emulator, 1, [Observation(0, 1, 1.0, 1), Observation(0, 2, 1.0, 1)])
     assert versions(emulator) == [(0, 1, 1.0, 1), (0, 3, 2.0, 1)]
@@ -162,7 +164,7 @@ def test_an_older_observation_that_comes_late_is_history(emulator: Any) -> None:
 @pytest.mark.parametrize("feed", ["'; drop table x; --", "../../etc", "Crypto", "", "a b"])
 def test_a_feed_that_is_no_name_never_reaches_sql(feed: str) -> None:
     with pytest.raises(ValueError, match="not a feed's name"):
-        schema.bars_table(feed)
+        schema.BARS.ledger(feed)
 
 
 @pytest.mark.parametrize("load_id", ["x; drop table y", "20260101T000000_zz", ""])

@@ -11,8 +11,9 @@ from confluent_kafka import Producer
 
 from crypto_platform.connectors.kafka.admin import client_config, ensure_topic, topic_state
 from crypto_platform.connectors.kafka.producer import message_headers
-from crypto_platform.ingestion.stage import Span, StageError, committed_files, stage_bars
+from crypto_platform.ingestion.stage import Span, StageError, committed_files, stage_messages
 from crypto_platform.market import bars
+from crypto_platform.market.bars import BARS
 from crypto_platform.settings import Settings
 from crypto_platform_tests import made
 
@@ -36,6 +37,10 @@ def raw(text: str) -> bytes:
     return changed(o=424242).replace(b"424242", text.encode())
 
 
+def daily(symbol: str, start: str) -> bytes:
+    return made.line(symbol, GOOD | {"t": start}, "1Day")
+
+
 def tomorrow() -> str:
     return (datetime.now(UTC) + timedelta(days=1)).strftime("%Y-%m-%dT00:00:00Z")
 
@@ -46,6 +51,7 @@ BAD_VOLUME = "volume is not a number from zero up"
 OPEN_OUTSIDE, CLOSE_OUTSIDE, VWAP_OUTSIDE = (f"{p} is outside of low and high" for p in ("open", "close", "vwap"))
 BAD_SYMBOL = "symbol is not of a known form"
 BAD_TIME = "bar_start is missing or unreadable"
+OFF_GRID = "bar_start is not on the timeframe's grid"
 
 POISON: dict[str, tuple[bytes | None, str]] = {
     "null value": (None, UNREADABLE),
@@ -97,8 +103,8 @@ POISON: dict[str, tuple[bytes | None, str]] = {
     "vwap of 0 beside a volume": (changed(v=1, vw=0), VWAP_OUTSIDE),
     "negative vwap": (changed(vw=-1), "vwap is not a number from zero up"),
     "text vwap": (changed(vw="x"), UNREADABLE),
-    "off the grid": (changed(t="2026-01-02T00:03:30Z"), "bar_start is not on the timeframe's grid"),
-    "a fraction off": (changed(t="2026-01-02T00:03:00.000001Z"), "bar_start is not on the timeframe's grid"),
+    "off the grid": (changed(t="2026-01-02T00:03:30Z"), OFF_GRID),
+    "a fraction off": (changed(t="2026-01-02T00:03:00.000001Z"), OFF_GRID),
     "tomorrow": (changed(t=tomorrow()), "bar_start is in the future"),
     "year 9999": (changed(t="9999-12-31T00:00:00Z"), "bar_start is in the future"),
     "date only": (changed(t="2026-01-02"), BAD_TIME),
@@ -114,7 +120,12 @@ POISON: dict[str, tuple[bytes | None, str]] = {
     "symbol with any character for a dot": (made.line("BRK/B", GOOD), BAD_SYMBOL),
     "nested symbol": (changed().replace(b'"BTC/USD"', b'{"s":"BTC/USD"}'), BAD_SYMBOL),
     "seven minutes": (made.line(SYMBOL, GOOD, "7Min"), "timeframe is not a base timeframe"),
-    "a day": (made.line(SYMBOL, GOOD, "1Day"), "timeframe is not a base timeframe"),
+    "a week": (made.line(SYMBOL, GOOD, "1Week"), "timeframe is not a base timeframe"),
+    "a coin's day from New York's midnight": (daily(SYMBOL, "2026-01-02T05:00:00Z"), OFF_GRID),
+    "a stock's day from UTC's midnight": (daily("AAPL", "2026-01-02T00:00:00Z"), OFF_GRID),
+    "a stock's winter day by summer's midnight": (daily("AAPL", "2026-01-02T04:00:00Z"), OFF_GRID),
+    "a stock's summer day by winter's midnight": (daily("AAPL", "2025-07-02T05:00:00Z"), OFF_GRID),
+    "a stock's day a second late": (daily("AAPL", "2026-01-02T05:00:01Z"), OFF_GRID),
 }
 SOUND: dict[str, bytes] = {
     "plain": changed(),
@@ -131,6 +142,11 @@ SOUND: dict[str, bytes] = {
     "seventeen digits": changed(o=60064.669930000004, h=60064.669930000004),
     "a field more": changed(x={"new": [1, 2]}),
     "white space around": b" " + changed() + b" \n",
+    "a coin's day": daily(SYMBOL, "2026-01-02T00:00:00Z"),
+    "a stock's winter day": daily("AAPL", "2026-01-02T05:00:00Z"),
+    "a stock's summer day": daily("AAPL", "2025-07-02T04:00:00Z"),
+    "a stock's day on which the clocks go on": daily("AAPL", "2026-03-08T05:00:00Z"),
+    "a stock's day of 1998": daily("AAPL", "1998-01-02T05:00:00Z"),
     "a share class": made.line("BRK.B", GOOD, "15Min").replace(b"00:03:00", b"00:15:00"),
 }
 HEADER_CASES: dict[str, tuple[list[tuple[str, Any]] | None, str | None]] = {
@@ -159,7 +175,7 @@ def staged(sandbox: Settings, spark: Any, tmp_path_factory: pytest.TempPathFacto
     assert producer.flush(30) == 0
     state = topic_state(sandbox, feed)
     path = str(tmp_path_factory.mktemp("stage") / "attempt")
-    result = stage_bars(spark, sandbox, topic, {0: Span(0, state.end[0])}, path)
+    result = stage_messages(spark, sandbox, BARS, topic, {0: Span(0, state.end[0])}, path)
     rows = pq.read_table([f"{path}/{name}" for name in result.files]).to_pylist()
     assert result.messages == len(rows) == state.end[0]
     return sorted(rows, key=lambda row: row["kafka_offset"])
@@ -211,7 +227,7 @@ def test_exactly_the_span_is_read(sandbox: Settings, spark: Any, tmp_path: Path)
     for minute in range(10):
         producer.produce(topic, made.line(SYMBOL, made.bar(minute)), partition=2, headers=list(HEADERS.items()))
     assert producer.flush(30) == 0
-    result = stage_bars(spark, sandbox, topic, {2: Span(3, 7)}, str(tmp_path / "attempt"))
+    result = stage_messages(spark, sandbox, BARS, topic, {2: Span(3, 7)}, str(tmp_path / "attempt"))
     table = pq.read_table(str(tmp_path / "attempt"))
     assert sorted(table["kafka_offset"].to_pylist()) == [3, 4, 5, 6]
     assert result.messages == 4
@@ -221,14 +237,14 @@ def test_offsets_that_are_gone_are_an_error(sandbox: Settings, spark: Any, tmp_p
     topic = ensure_topic(sandbox, made.feed_name())
     impatient = sandbox.model_copy(update={"kafka_request_timeout_seconds": 1.0})
     with pytest.raises(StageError, match=topic):
-        stage_bars(spark, impatient, topic, {0: Span(0, 10)}, str(tmp_path / "attempt"))
+        stage_messages(spark, impatient, BARS, topic, {0: Span(0, 10)}, str(tmp_path / "attempt"))
 
 
 def test_two_attempts_never_share_a_directory(sandbox: Settings, spark: Any, tmp_path: Path) -> None:
     topic = ensure_topic(sandbox, made.feed_name())
     (tmp_path / "attempt").mkdir()
     with pytest.raises(StageError, match="ALREADY_EXISTS"):
-        stage_bars(spark, sandbox, topic, {0: Span(0, 0)}, str(tmp_path / "attempt"))
+        stage_messages(spark, sandbox, BARS, topic, {0: Span(0, 0)}, str(tmp_path / "attempt"))
 
 
 def test_what_no_job_committed_is_not_loaded(tmp_path: Path) -> None:

@@ -22,7 +22,6 @@ from crypto_platform.connectors.kafka.producer import publish
 from crypto_platform.connectors.lake import LakeDay
 from crypto_platform.connectors.snowflake.connection import connect
 from crypto_platform.connectors.snowflake.ledger_checks import Balance, balance
-from crypto_platform.connectors.snowflake.schema import bars_table
 from crypto_platform.connectors.spark import session
 from crypto_platform.failpoints import CRASH_POINTS
 from crypto_platform.ingestion import ledger as load_module
@@ -108,7 +107,9 @@ def check_whole(settings: Settings, feed: str, undisturbed: list[made.Row]) -> N
         )
         offsets = dict(
             connection.cursor()
-            .execute("SELECT kafka_partition, next_offset FROM RAW.KAFKA_OFFSETS WHERE topic = %s", (bars.topic(feed),))
+            .execute(
+                "SELECT kafka_partition, next_offset FROM RAW.KAFKA_OFFSETS WHERE topic = %s", (bars.BARS.topic(feed),)
+            )
             .fetchall()
         )
         assert balance(connection, feed) == Balance(len(undisturbed), len(undisturbed))
@@ -198,7 +199,7 @@ def test_a_load_of_nothing_but_poison_moves_on(sandbox: Settings, load: Callable
     feed = made.feed_name()
     publish(sandbox, feed, [made.day({"BTC/USD": [b"poison"]})], "run")
     report = load(feed)
-    assert (report.loaded, report.rejected, report.bar_range) == (0, 1, None)
+    assert (report.loaded, report.rejected, report.time_range) == (0, 1, None)
     assert load(feed).load_id is None
 
 
@@ -337,7 +338,8 @@ def test_a_topic_that_the_brokers_lost_the_end_of_stops_the_load(
     load(feed)
     with connect(sandbox) as connection:
         connection.cursor().execute(
-            "UPDATE RAW.KAFKA_OFFSETS SET next_offset = 50 WHERE topic = %s AND next_offset = 1", (bars.topic(feed),)
+            "UPDATE RAW.KAFKA_OFFSETS SET next_offset = 50 WHERE topic = %s AND next_offset = 1",
+            (bars.BARS.topic(feed),),
         )
     with pytest.raises(topic_load.TopicRecreatedError, match="the brokers lost messages"):
         load(feed)
@@ -354,7 +356,7 @@ def test_versions_that_are_gone_from_the_ledger_are_given_up_and_loaded_again(
     assert topic_load.accept_ledger_loss(sandbox, feed, "republish") == LedgerLoss(0, [])
     with connect(sandbox) as connection:
         record(connection, feed, "1Min", asked, "run")
-        connection.cursor().execute(statement.format(bars_table(feed)))
+        connection.cursor().execute(statement.format(bars.BARS.ledger(feed)))
     # What is on the topic was loaded once, and is not loaded again.
     assert load(feed).load_id is None
     kept = made.ledger(sandbox, feed)
@@ -414,7 +416,7 @@ def test_a_spark_server_killed_while_writing_loads_nothing_and_the_next_load_eve
         thread = threading.Thread(target=kill_when_writing)
         thread.start()
         try:
-            with pytest.raises(StageError, match=bars.topic(feed)):
+            with pytest.raises(StageError, match=bars.BARS.topic(feed)):
                 topic_load.load(settings, feed, "run")
         finally:
             over.set()

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_platform.market import bars
+from crypto_platform.market import bars, dataset
 
 SYMBOLS = {name: st.from_regex(rf"\A{pattern}\Z") for name, pattern in bars.SYMBOL_PATTERNS.items()}
 numbers = st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)
@@ -47,15 +47,15 @@ def test_a_symbol_of_another_form_is_refused_with_the_form(symbol: str) -> None:
         bars.check_symbol(symbol, "crypto")
 
 
-@given(st.from_regex(rf"\A{bars.FEED_PATTERN}\Z"))
+@given(st.from_regex(rf"\A{dataset.FEED_PATTERN}\Z"))
 def test_a_feed_gives_its_topic(feed: str) -> None:
-    assert bars.topic(bars.check_feed(feed)) == f"market.{feed}.bars"
+    assert bars.BARS.topic(dataset.check_feed(feed)) == f"market.{feed}.bars"
 
 
 @given(st.text(max_size=20))
 def test_a_feed_is_a_plain_identifier(text: str) -> None:
     try:
-        bars.check_feed(text)
+        dataset.check_feed(text)
     except ValueError:
         return
     assert text.isidentifier()
@@ -63,9 +63,13 @@ def test_a_feed_is_a_plain_identifier(text: str) -> None:
     assert text == text.lower()
 
 
-@pytest.mark.parametrize(("name", "seconds"), [("1Min", 60), ("15Min", 900), ("30Min", 1800), ("1Hour", 3600)])
-def test_a_timeframe_is_an_even_part_of_an_hour(name: str, seconds: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "seconds"), [("1Min", 60), ("15Min", 900), ("30Min", 1800), ("1Hour", 3600), ("1Day", 86_400)]
+)
+def test_a_timeframe_is_an_even_part_of_an_hour_or_a_day(name: str, seconds: int) -> None:
     timeframe = bars.Timeframe.parse(name)
+    assert timeframe in bars.TIMEFRAMES
+    assert timeframe.is_daily == (name == "1Day")
     assert (timeframe.name, timeframe.seconds, timeframe.delta.total_seconds()) == (name, seconds, seconds)
 
 
@@ -76,10 +80,10 @@ def test_any_other_timeframe_is_refused_by_name(text: str) -> None:
     except ValueError as refused:
         assert repr(text) in str(refused)
     else:
-        assert 3600 % timeframe.seconds == 0
+        assert 3600 % timeframe.seconds == 0 or text == "1Day"
         assert timeframe.name == text
 
 
 def test_the_columns_are_the_fields() -> None:
-    assert (*bars.KEY_COLUMNS, *bars.VALUE_COLUMNS) == tuple(field.column for field in bars.FIELDS)
+    assert (*bars.BARS.key, *bars.BARS.values) == tuple(field.column for field in bars.FIELDS)
     assert len({field.wire for field in bars.FIELDS}) == len(bars.FIELDS)

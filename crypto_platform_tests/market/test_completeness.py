@@ -1,4 +1,4 @@
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
@@ -18,6 +18,10 @@ AFTER = datetime(2026, 12, 31, tzinfo=UTC)
         (STOCKS, "2026-04-25", 0),  # Saturday
         (STOCKS, "2026-11-27", 14),  # closes at 13:00
         (STOCKS.model_copy(update={"timeframe": "1Hour"}), "2026-04-24", 6),  # 6.5 hours have room for six
+        (STOCKS.model_copy(update={"timeframe": "1Day"}), "2026-04-24", 1),
+        (STOCKS.model_copy(update={"timeframe": "1Day"}), "2026-04-25", 0),
+        (STOCKS.model_copy(update={"timeframe": "1Day"}), "2026-11-27", 1),
+        (CRYPTO.model_copy(update={"timeframe": "1Day"}), "2026-04-25", 1),
     ],
 )
 def test_how_many_bars_a_day_has_room_for(spec: FeedSpec, day: str, bars: int) -> None:
@@ -29,6 +33,15 @@ def test_of_a_day_that_is_not_over_what_has_ended_counts() -> None:
     assert expected_bars(CRYPTO, day, datetime(2026, 4, 24, 6, tzinfo=UTC)) == 360
     assert expected_bars(STOCKS, day, datetime(2026, 4, 24, 6, tzinfo=UTC)) == 0
     assert expected_bars(STOCKS, day, datetime(2026, 4, 24, 14, 40, tzinfo=UTC)) == 4
+
+
+@pytest.mark.parametrize(("spec", "begins"), [(CRYPTO, 0), (STOCKS, 4)])
+def test_a_days_bar_is_expected_once_it_was_over_when_it_was_asked_for(spec: FeedSpec, begins: int) -> None:
+    """Up to `complete_until`, which is the start of the running day's bar where that day was asked for."""
+    daily = spec.model_copy(update={"timeframe": "1Day"})
+    start = datetime(2026, 4, 24, begins, tzinfo=UTC)
+    assert expected_bars(daily, start.date(), start) == 0
+    assert expected_bars(daily, start.date(), start + timedelta(seconds=1)) == 1
 
 
 def test_crypto_falls_short_by_a_bar_and_a_stock_by_a_whole_session() -> None:

@@ -1,8 +1,10 @@
 from datetime import date, datetime
 
 import pytest
+import yaml
 
-from crypto_platform.market.sessions import open_since, reason_without_bars
+from crypto_platform.market.sessions import FIRST_DAY, nyse, open_since, reason_without_bars
+from crypto_platform.settings import PROJECT_ROOT
 
 
 @pytest.mark.parametrize(
@@ -17,6 +19,12 @@ from crypto_platform.market.sessions import open_since, reason_without_bars
 )
 def test_why_a_stock_day_has_no_bars(day: str, words: str) -> None:
     assert words in reason_without_bars("us_equity", date.fromisoformat(day))
+
+
+def test_the_calendar_begins_where_dbts_does() -> None:
+    project = yaml.safe_load((PROJECT_ROOT / "dbt_project" / "dbt_project.yml").read_text())
+    assert date.fromisoformat(project["vars"]["calendar_from"]) == FIRST_DAY
+    assert nyse().first_session.date() == date(1998, 1, 2)
 
 
 def test_crypto_never_closes() -> None:

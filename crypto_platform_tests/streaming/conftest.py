@@ -14,7 +14,7 @@ import orjson
 from confluent_kafka import Consumer, TopicPartition
 
 from crypto_platform.connectors.kafka.admin import TopicError, client_config, topic_state
-from crypto_platform.market import bars
+from crypto_platform.market import dataset
 from crypto_platform.market.feed_spec import FeedSpec
 from crypto_platform.settings import Settings
 from crypto_platform.streaming.service import Service
@@ -137,15 +137,15 @@ def published(settings: Settings, feed: str) -> list[Published]:
             for message in consumer.consume(wanted, timeout=0.2):
                 assert message.error() is None
                 headers = {name: value.decode() for name, value in message.headers() or []}
-                assert headers[bars.HEADER_SCHEMA_VERSION] == "1"
+                assert headers[dataset.HEADER_SCHEMA_VERSION] == "1"
                 bar = orjson.loads(message.value() or b"")
                 assert message.key() == bar["symbol"].encode()
                 found.append(
                     Published(
                         message.partition() or 0,
                         message.offset() or 0,
-                        headers[bars.HEADER_SOURCE],
-                        headers[bars.HEADER_OBSERVED_AT],
+                        headers[dataset.HEADER_SOURCE],
+                        headers[dataset.HEADER_OBSERVED_AT],
                         bar,
                     )
                 )

@@ -30,10 +30,9 @@ from crypto_platform.connectors.kafka.producer import publish
 from crypto_platform.connectors.lake import Lake
 from crypto_platform.connectors.snowflake.connection import connect
 from crypto_platform.connectors.snowflake.query import QueryError
-from crypto_platform.connectors.snowflake.schema import bars_table
 from crypto_platform.ingestion.extract import BarsRequest, extract
 from crypto_platform.market import bars
-from crypto_platform.market.feed_spec import feeds
+from crypto_platform.market.feed_spec import FeedSpec, feeds
 from crypto_platform.sandbox import supervise
 from crypto_platform.sandbox.alpaca import running
 from crypto_platform.sandbox.services import LIVE, SERVICES
@@ -162,6 +161,11 @@ class _Alpaca:
         return counted
 
 
+def _streamed() -> dict[str, FeedSpec]:
+    """The feeds that have a live stream."""
+    return {name: spec for name, spec in feeds().items() if spec.is_streamed}
+
+
 class _Witness:
     """A second connection that notes each update of a feed from its start to its end, while nothing is disturbed."""
 
@@ -277,7 +281,7 @@ def _recovered(
     def well() -> bool:
         told = health()
         verified.update({name: datetime.fromisoformat(f["verified_until"]) for name, f in told["feeds"].items()})
-        return told["ok"] and len(verified) == len(feeds()) and all(v > began for v in verified.values())
+        return told["ok"] and len(verified) == len(_streamed()) and all(v > began for v in verified.values())
 
     _await(lambda: health()["ok"], settings, "the stream is connected")
     witness = _Witness(settings, "crypto")
@@ -297,7 +301,7 @@ def _ask(settings: Settings, days: list[date]) -> Lake:
     """What a day's run does first: REST into the lake."""
     lake = Lake(settings.lake)
     with AlpacaClient(settings) as client:
-        for name, spec in feeds().items():
+        for name, spec in _streamed().items():
             request = BarsRequest(
                 name,
                 spec.asset_class,
@@ -314,13 +318,13 @@ def _ask(settings: Settings, days: list[date]) -> Lake:
 
 def _publish(settings: Settings, lake: Lake, days: list[date]) -> None:
     """What it does then: the lake onto the topic; the loader does the rest."""
-    for name, spec in feeds().items():
+    for name, spec in _streamed().items():
         publish(settings, name, [lake.read_day(name, spec.timeframe, day) for day in days], "soak")
     _drain(settings)
 
 
 def _drain(settings: Settings) -> None:
-    for name in feeds():
+    for name in _streamed():
         _await(lambda feed=name: _drained(settings, feed), settings, f"{name} is loaded")
 
 
@@ -343,7 +347,7 @@ def _compare_live(
     outcome: Outcome,
 ) -> None:
     """Before the batch: up to where the service looked at REST, the ledger is to hold what REST had then."""
-    for name, spec in feeds().items():
+    for name, spec in _streamed().items():
         current, _ = _ledger(settings, name)
         truth = {
             bar: values
@@ -371,10 +375,10 @@ def _compare_updates(
     settings: Settings, updates: dict[tuple[str, str], tuple[float | None, ...]], outcome: Outcome
 ) -> None:
     """Every update that the market sent while nothing was disturbed is a version."""
-    columns = ", ".join(bars.VALUE_COLUMNS)
+    columns = ", ".join(bars.BARS.values)
     with connect(settings) as connection:
         rows = connection.cursor().execute(
-            f"SELECT symbol, bar_start, {columns} FROM {bars_table('crypto')} WHERE source = 'stream_update'"
+            f"SELECT symbol, bar_start, {columns} FROM {bars.BARS.ledger('crypto')} WHERE source = 'stream_update'"
         )
         found = {
             ((symbol, f"{start:%Y-%m-%dT%H:%M:%SZ}"), _numbers(values)) for symbol, start, *values in rows.fetchall()
@@ -386,7 +390,7 @@ def _compare_updates(
 
 def _compare(settings: Settings, lake: Lake, days: list[date], outcome: Outcome) -> None:
     """REST's days against the ledger's current versions, and the ledger against itself."""
-    for name, spec in feeds().items():
+    for name, spec in _streamed().items():
         truth = _truth(lake, name, spec.timeframe, days)
         current, versions = _ledger(settings, name)
         outcome.bars += len(current)
@@ -409,7 +413,7 @@ def _check_offsets(settings: Settings, feed: str, outcome: Outcome) -> None:
     with connect(settings) as connection:
         cursor = connection.cursor()
         repeated = cursor.execute(
-            f"SELECT count(*) FROM (SELECT kafka_partition, kafka_offset FROM {bars_table(feed)} "
+            f"SELECT count(*) FROM (SELECT kafka_partition, kafka_offset FROM {bars.BARS.ledger(feed)} "
             "UNION ALL SELECT kafka_partition, kafka_offset FROM RAW.REJECTED_BARS WHERE feed = %s "
             ") GROUP BY kafka_partition, kafka_offset HAVING count(*) > 1",
             (feed,),
@@ -471,10 +475,10 @@ def _numbers(values: Iterable[Any]) -> tuple[float | None, ...]:
 
 def _ledger(settings: Settings, feed: str) -> tuple[dict[tuple[str, str], tuple[float | None, ...]], int]:
     """The current versions, and how many versions are equal to the one before them that came the same way."""
-    columns = ", ".join(bars.VALUE_COLUMNS)
+    columns = ", ".join(bars.BARS.values)
     with connect(settings) as connection:
         rows = connection.cursor().execute(
-            f"SELECT symbol, bar_start, source = 'rest', {columns} FROM {bars_table(feed)} "
+            f"SELECT symbol, bar_start, source = 'rest', {columns} FROM {bars.BARS.ledger(feed)} "
             "ORDER BY symbol, timeframe, bar_start, observed_at, loaded_at, kafka_partition, kafka_offset"
         )
         found = rows.fetchall()
@@ -492,8 +496,12 @@ def _ledger(settings: Settings, feed: str) -> tuple[dict[tuple[str, str], tuple[
 def _count(settings: Settings, condition: str) -> int:
     with connect(settings) as connection:
         return sum(
-            int(connection.cursor().execute(f"SELECT count(*) FROM {bars_table(f)} WHERE {condition}").fetchall()[0][0])
-            for f in feeds()
+            int(
+                connection.cursor()
+                .execute(f"SELECT count(*) FROM {bars.BARS.ledger(f)} WHERE {condition}")
+                .fetchall()[0][0]
+            )
+            for f in _streamed()
         )
 
 

@@ -12,6 +12,7 @@ from crypto_platform.connectors.kafka.admin import topic_state
 from crypto_platform.connectors.kafka.producer import publish
 from crypto_platform.ingestion import topic_load
 from crypto_platform.ingestion.locks import is_followed
+from crypto_platform.market.bars import BARS
 from crypto_platform.settings import Settings
 from crypto_platform.streaming import loader as loading
 from crypto_platform.streaming.loader import Loader
@@ -55,8 +56,8 @@ def test_what_is_published_is_loaded_without_being_asked_for(settings: Settings)
             publish(settings, feed, [bars(10 * number, 10)], "run")
             wait_for(lambda expected=10 * (number + 1): sum(r.loaded for r in reports) == expected, FIRST_JOB)
         assert loader.health()[0]
-        assert is_followed(settings, feed)
-    assert not is_followed(settings, feed)
+        assert is_followed(settings, BARS.topic(feed))
+    assert not is_followed(settings, BARS.topic(feed))
     assert len(made.ledger(settings, feed)) == 30
 
 

@@ -9,7 +9,8 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetS
 from tenacity import Retrying, retry_if_exception, stop_after_delay
 
 from crypto_platform.connectors.backoff import backoff
-from crypto_platform.market import bars
+from crypto_platform.market.bars import BARS
+from crypto_platform.market.dataset import Dataset
 from crypto_platform.settings import Settings
 
 # Kafka's retriable errors, https://kafka.apache.org/protocol#protocol_error_codes: a new try may succeed. The admin
@@ -71,14 +72,14 @@ def client_config(settings: Settings) -> dict[str, Any]:
     return config | {name: value for name, value in optional.items() if value is not None}
 
 
-def ensure_topic(settings: Settings, feed: str) -> str:
+def ensure_topic(settings: Settings, feed: str, dataset: Dataset = BARS) -> str:
     """Create the feed's topic if it is not there, and return its name.
 
     Raises:
         TopicError: an existing topic keeps the producer's time as record time (Kafka's retention would delete
             a backfill within minutes), or Kafka does not answer.
     """
-    topic = bars.topic(feed)
+    topic = dataset.topic(feed)
     admin = _admin(settings)
     wanted = NewTopic(
         topic,
@@ -99,14 +100,14 @@ def ensure_topic(settings: Settings, feed: str) -> str:
     return topic
 
 
-def topic_state(settings: Settings, feed: str) -> TopicState:
+def topic_state(settings: Settings, feed: str, dataset: Dataset = BARS) -> TopicState:
     """The feed's topic as it is now.
 
     Raises:
         TopicMissingError: the topic does not exist.
         TopicError: Kafka does not answer.
     """
-    topic = bars.topic(feed)
+    topic = dataset.topic(feed)
     admin = _admin(settings)
     try:
         wanted = TopicCollection([topic])
@@ -119,7 +120,8 @@ def topic_state(settings: Settings, feed: str) -> TopicState:
     except KafkaException as error:
         if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
             raise TopicMissingError(
-                f"topic {topic} does not exist on {settings.kafka_servers}: materialize kafka/{feed}_bars first"
+                f"topic {topic} does not exist on {settings.kafka_servers}: materialize "
+                f"kafka/{feed}_{dataset.name}_topic first"
             ) from error
         raise _unreachable(settings, f"topic {topic} could not be read", error) from error
     return TopicState(topic, str(described.topic_id), earliest, end)
@@ -140,7 +142,7 @@ class EndOffsets:
             TopicMissingError: the topic does not exist.
             TopicError: Kafka does not answer.
         """
-        topic = bars.topic(feed)
+        topic = BARS.topic(feed)
         if feed not in self._partitions:
             self._partitions[feed] = [TopicPartition(topic, p) for p in topic_state(self._settings, feed).end]
         try:

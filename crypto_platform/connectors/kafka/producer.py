@@ -12,7 +12,15 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from crypto_platform.connectors.kafka import admin
 from crypto_platform.failpoints import reach
-from crypto_platform.market import bars
+from crypto_platform.market.bars import BARS
+from crypto_platform.market.dataset import (
+    HEADER_OBSERVED_AT,
+    HEADER_RUN_ID,
+    HEADER_SCHEMA_VERSION,
+    HEADER_SOURCE,
+    SCHEMA_VERSION,
+    Dataset,
+)
 from crypto_platform.settings import Settings
 
 Headers = list[tuple[str, str | bytes | None]]
@@ -63,6 +71,7 @@ def publish(
     days: Iterable[Day],
     run_id: str,
     progress: Callable[[int], None] | None = None,
+    dataset: Dataset = BARS,
 ) -> PublishReport:
     """Publish `days` in order and wait until the brokers have confirmed every message.
 
@@ -76,7 +85,7 @@ def publish(
     """
     # First, because it takes half a second to be given its id as an idempotent producer.
     producer = new_producer(settings)
-    topic = admin.ensure_topic(settings, feed)
+    topic = admin.ensure_topic(settings, feed, dataset)
     deliveries = _Deliveries(topic)
     by_day: dict[date, Counter[str]] = defaultdict(Counter)
     started = time.monotonic()
@@ -136,11 +145,11 @@ def send(settings: Settings, feed: str, messages: Iterable[Outgoing]) -> int:
 def message_headers(source: str, run_id: str, observed_at: datetime) -> Headers:
     """The headers of a message; `observed_at` is timezone-aware."""
     return [
-        (bars.HEADER_SCHEMA_VERSION, bars.SCHEMA_VERSION.encode()),
-        (bars.HEADER_SOURCE, source.encode()),
-        (bars.HEADER_RUN_ID, run_id.encode()),
+        (HEADER_SCHEMA_VERSION, SCHEMA_VERSION.encode()),
+        (HEADER_SOURCE, source.encode()),
+        (HEADER_RUN_ID, run_id.encode()),
         (
-            bars.HEADER_OBSERVED_AT,
+            HEADER_OBSERVED_AT,
             observed_at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z").encode(),
         ),
     ]

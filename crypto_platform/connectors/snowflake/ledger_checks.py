@@ -4,8 +4,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from crypto_platform.connectors.snowflake.schema import LOADS, bars_table
-from crypto_platform.market.bars import KEY_COLUMNS, VALUE_RULES, Timeframe, broken_rule
+from crypto_platform.connectors.snowflake.schema import LOADS
+from crypto_platform.market.bars import BARS, TIMEZONES, VALUE_RULES, Timeframe
+from crypto_platform.market.corporate_actions import CORPORATE_ACTIONS
+from crypto_platform.market.dataset import Dataset, broken_rule
 from crypto_platform.market.outliers import DayFigures
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ def figures_by_day(
 
     Prices and volumes of days with several versions of a bar are those of the current versions.
     """
-    found = _figures(connection, bars_table(feed), timeframe, start, end)
+    found = _figures(connection, BARS.ledger(feed), timeframe, start, end)
     corrected = [day for (day, _), figures in found.items() if figures.versions > figures.bars]
     if corrected:
         # Sorting versions costs more than all else here: only where there are any.
@@ -37,9 +39,15 @@ def _figures(
     connection: "SnowflakeConnection", table: str, timeframe: Timeframe, start: date, end: date
 ) -> dict[tuple[date, str], DayFigures]:
     cursor = connection.cursor()
+    # As the load's rule has it: a stock's day begins at midnight in New York.
+    on_the_clock = (
+        f"iff(contains(symbol, '/'), bar_start, convert_timezone('UTC', '{TIMEZONES['us_equity']}', bar_start))"
+        if timeframe.is_daily
+        else "bar_start"
+    )
     cursor.execute(
         "SELECT bar_start::date, symbol, count(DISTINCT bar_start), count(*), "
-        f"count_if(mod(date_part(epoch_second, bar_start), %s) <> 0), count_if({BROKEN}), median(close), "
+        f"count_if(mod(date_part(epoch_second, {on_the_clock}), %s) <> 0), count_if({BROKEN}), median(close), "
         "percentile_cont(0.25) WITHIN GROUP (ORDER BY close), percentile_cont(0.75) WITHIN GROUP (ORDER BY close), "
         f"min(low), max(high), sum(volume) FROM {table} "
         "WHERE timeframe = %s AND bar_start >= %s AND bar_start < %s GROUP BY 1, 2",
@@ -89,16 +97,30 @@ class Balance:
         return max(0, self.loaded - self.held)
 
 
-def balance(connection: "SnowflakeConnection", feed: str) -> Balance:
+def balance(connection: "SnowflakeConnection", feed: str, dataset: Dataset = BARS) -> Balance:
     """The ledger beside its loads, in one statement: a load that commits meanwhile is in both or in neither."""
     cursor = connection.cursor()
     cursor.execute(
-        f"SELECT (SELECT count(*) FROM {bars_table(feed)}), "
-        f"(SELECT coalesce(sum(loaded), 0) FROM {LOADS} WHERE feed = %s)",
-        (feed,),
+        f"SELECT (SELECT count(*) FROM {dataset.ledger(feed)}), "
+        f"(SELECT coalesce(sum(loaded), 0) FROM {LOADS} WHERE topic = %s)",
+        (dataset.topic(feed),),
     )
     ((held, loaded),) = cursor.fetchall()
     return Balance(int(held), int(loaded))
+
+
+def actions_by_day(connection: "SnowflakeConnection", feed: str, start: date, end: date) -> dict[date, dict[str, int]]:
+    """How many corporate actions of the process dates [start, end) the ledger holds, by day and symbol."""
+    cursor = connection.cursor()
+    cursor.execute(
+        f"SELECT process_date, symbol, count(DISTINCT action_id) FROM {CORPORATE_ACTIONS.ledger(feed)} "
+        "WHERE process_date >= %s AND process_date < %s GROUP BY 1, 2 ORDER BY 1, 2",
+        (start.isoformat(), end.isoformat()),
+    )
+    held: dict[date, dict[str, int]] = {}
+    for day, symbol, actions in cursor:
+        held.setdefault(day, {})[symbol] = int(actions)
+    return held
 
 
 def _bars(
@@ -122,15 +144,15 @@ def _bars(
 
 def _current(feed: str) -> str:
     """SQL: the ledger's bars as they are known now."""
-    key, newest = ", ".join(KEY_COLUMNS), "observed_at DESC, loaded_at DESC, kafka_offset DESC"
+    key, newest = ", ".join(BARS.key), "observed_at DESC, loaded_at DESC, kafka_offset DESC"
     return (
-        f"(SELECT * FROM {bars_table(feed)} QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {newest}) = 1) bars"
+        f"(SELECT * FROM {BARS.ledger(feed)} QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {newest}) = 1) bars"
     )
 
 
-def repeated_messages(connection: "SnowflakeConnection", feed: str, load_id: str) -> int:
+def repeated_messages(connection: "SnowflakeConnection", feed: str, load_id: str, dataset: Dataset = BARS) -> int:
     """How many messages of a load the ledger holds more than once, counted over all loads of the topic's life."""
-    table = bars_table(feed)
+    table = dataset.ledger(feed)
     return _count(
         connection,
         f"SELECT count(*) FROM (SELECT kafka_partition, kafka_offset FROM {table} WHERE load_id = %s "

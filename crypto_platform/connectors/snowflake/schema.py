@@ -1,33 +1,23 @@
-"""The tables of schema RAW: their names and their DDL, made from `bars.FIELDS`."""
+"""The tables of schema RAW: their names and their DDL, made from the fields of the datasets."""
 
 from typing import TYPE_CHECKING
 
 from crypto_platform.connectors.snowflake.migrations import migrate
-from crypto_platform.market import bars
+from crypto_platform.market.bars import BARS
+from crypto_platform.market.dataset import Dataset
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
 
 SCHEMA = "RAW"
-REJECTED = "RAW.REJECTED_BARS"
+REJECTED = BARS.rejects
 OFFSETS = "RAW.KAFKA_OFFSETS"
 LOADS = "RAW.LOADS"
 REPLAYS = "RAW.REPLAYS"
 ASKED = "RAW.REQUESTED_PARTITIONS"
 
-_BAR_COLUMNS = ", ".join(f"{f.column} {f.snowflake}{' NOT NULL' if f.required else ''}" for f in bars.FIELDS)
 
-
-def bars_table(feed: str) -> str:
-    """The ledger of a feed, `RAW.<FEED>_BARS`.
-
-    Raises:
-        ValueError: `feed` is not a feed's name.
-    """
-    return f"RAW.{bars.check_feed(feed).upper()}_BARS"
-
-
-def ensure_schema(connection: "SnowflakeConnection", feed: str) -> None:
+def ensure_schema(connection: "SnowflakeConnection", feed: str, dataset: Dataset = BARS) -> None:
     """Create what a load of `feed` writes to, where it does not exist; what an older release made is migrated.
 
     Each statement commits by itself, so this never runs inside a transaction.
@@ -35,17 +25,18 @@ def ensure_schema(connection: "SnowflakeConnection", feed: str) -> None:
     cursor = connection.cursor()
     cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
     migrate(connection)
-    for statement in _ddl(feed):
+    for statement in _ddl(feed, dataset):
         cursor.execute(statement)
 
 
-def _ddl(feed: str) -> tuple[str, ...]:
+def _ddl(feed: str, dataset: Dataset) -> tuple[str, ...]:
+    columns = ", ".join(f"{f.column} {f.snowflake}{' NOT NULL' if f.required else ''}" for f in dataset.fields)
     return (
-        f"CREATE TABLE IF NOT EXISTS {bars_table(feed)} ({_BAR_COLUMNS}, source VARCHAR NOT NULL, "
+        f"CREATE TABLE IF NOT EXISTS {dataset.ledger(feed)} ({columns}, source VARCHAR NOT NULL, "
         "observed_at TIMESTAMP_NTZ NOT NULL, kafka_topic VARCHAR NOT NULL, "
         "kafka_partition NUMBER(38, 0) NOT NULL, kafka_offset NUMBER(38, 0) NOT NULL, "
         "load_id VARCHAR NOT NULL, loaded_at TIMESTAMP_NTZ NOT NULL)",
-        f"CREATE TABLE IF NOT EXISTS {REJECTED} (feed VARCHAR NOT NULL, kafka_topic VARCHAR NOT NULL, "
+        f"CREATE TABLE IF NOT EXISTS {dataset.rejects} (feed VARCHAR NOT NULL, kafka_topic VARCHAR NOT NULL, "
         "kafka_partition NUMBER(38, 0) NOT NULL, kafka_offset NUMBER(38, 0) NOT NULL, reason VARCHAR NOT NULL, "
         "raw_key BINARY, raw_value BINARY, load_id VARCHAR NOT NULL, rejected_at TIMESTAMP_NTZ NOT NULL)",
         # What was refused by Kafka has no partition, and its number in the spool for an offset.

@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from crypto_platform.connectors.kafka.admin import TopicError, client_config, ensure_topic, topic_state
 from crypto_platform.connectors.kafka.producer import PublishError, publish
 from crypto_platform.connectors.lake import LakeDay
-from crypto_platform.market import bars
+from crypto_platform.market import bars, dataset
 from crypto_platform.sandbox import supervise
 from crypto_platform.settings import Settings
 from crypto_platform_tests import made
@@ -49,10 +49,10 @@ def test_messages_are_the_lakes_lines_with_key_and_headers(sandbox: Settings) ->
     )
     for message in found:
         assert dict(message.headers()) == {
-            bars.HEADER_SCHEMA_VERSION: b"1",
-            bars.HEADER_SOURCE: b"rest",
-            bars.HEADER_RUN_ID: b"run-7",
-            bars.HEADER_OBSERVED_AT: b"2026-01-05T12:00:00.000000Z",
+            dataset.HEADER_SCHEMA_VERSION: b"1",
+            dataset.HEADER_SOURCE: b"rest",
+            dataset.HEADER_RUN_ID: b"run-7",
+            dataset.HEADER_OBSERVED_AT: b"2026-01-05T12:00:00.000000Z",
         }
         kind, milliseconds = message.timestamp()
         assert kind == 2, "record times are the broker's, or retention would delete a backfill"
@@ -78,7 +78,7 @@ def test_a_message_over_the_topics_own_limit_is_named(sandbox: Settings) -> None
     feed = made.feed_name()
     admin = AdminClient(client_config(sandbox))
     config = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": "2000"}
-    admin.create_topics([NewTopic(bars.topic(feed), 1, 1, config=config)])[bars.topic(feed)].result()
+    admin.create_topics([NewTopic(bars.BARS.topic(feed), 1, 1, config=config)])[bars.BARS.topic(feed)].result()
     # Random enough not to be compressed below the limit.
     large = made.line("BTC/USD", made.bar(1) | {"x": os.urandom(4000).hex()})
     with pytest.raises(PublishError, match=r"BTC/USD 2026-01-02T00:01:00Z .*refused for its 8\d\d\d bytes"):
@@ -87,7 +87,7 @@ def test_a_message_over_the_topics_own_limit_is_named(sandbox: Settings) -> None
 
 def test_a_topic_with_the_producers_time_is_refused_with_its_mend(sandbox: Settings) -> None:
     feed = made.feed_name()
-    topic = bars.topic(feed)
+    topic = bars.BARS.topic(feed)
     admin = AdminClient(client_config(sandbox))
     admin.create_topics([NewTopic(topic, 1, 1)])[topic].result()
     with pytest.raises(TopicError, match=rf"--alter --topic {topic} --add-config message.timestamp.type=LogAppendTime"):
@@ -95,7 +95,7 @@ def test_a_topic_with_the_producers_time_is_refused_with_its_mend(sandbox: Setti
 
 
 def test_a_missing_topic_is_named(sandbox: Settings) -> None:
-    with pytest.raises(TopicError, match=r"market\.nothing\.bars does not exist .* kafka/nothing_bars"):
+    with pytest.raises(TopicError, match=r"market\.nothing\.bars does not exist .* kafka/nothing_bars_topic"):
         topic_state(sandbox, "nothing")
 
 
