@@ -179,3 +179,29 @@ def test_a_streamed_day_is_compared_when_something_of_it_came(new_warehouse: Cal
     assert len(built) == 2
     warehouse.dbt("run", "--full-refresh", "--select", "int_stream_days")
     pd.testing.assert_frame_equal(built, warehouse.table("INTERMEDIATE.INT_STREAM_DAYS"), check_exact=True)
+
+
+def test_a_splits_morning_is_no_fall(new_warehouse: Callable[[str], Warehouse]) -> None:
+    warehouse = new_warehouse("SPLIT_MORNING")
+    closes = pd.Series(100.0, pd.bdate_range("2026-04-13", "2026-04-17"))
+    bars = pd.DataFrame(dict.fromkeys(("open", "high", "low", "close"), closes)).assign(
+        symbol="SPY", timeframe="15Min", bar_start=(closes.index + pd.Timedelta(hours=19)).as_unit("us"), volume=8.0
+    )
+    warehouse.load("us_equity", bars, DAY)
+    split = {"action_type": "forward_split", "symbol": "SPY", "ex_date": str(DAY.date()), "old_rate": 1, "new_rate": 4}
+    warehouse.act("us_equity", DAY, split)
+    warehouse.dbt("build", "--select", *MODELS, "--exclude-resource-type", "test", "unit_test")
+    assert warehouse.table("MARTS.FCT_CORPORATE_ACTIONS")["status"].tolist() == ["pending"]
+    morning = bars.tail(1).assign(open=26.0, high=26.0, low=26.0, close=26.0, bar_start=NOON + pd.Timedelta(hours=2))
+    warehouse.load("us_equity", morning.astype({"bar_start": "datetime64[us]"}), NOON, source="stream")
+    (price,) = warehouse.table("MARTS.LIVE_PRICES").to_dict("records")
+    assert (price["last_price"], price["change_today"]) == (26, pytest.approx(26 / 25 - 1))
+    before = of_day(warehouse, "LIVE_INDICATORS_1H").drop(columns="factors_version")
+    # The days before trade four times as many shares, at a quarter of the price.
+    assert before["obv"].astype(float).tolist() == [4 * 8 + 8]
+    warehouse.dbt("run", "--select", *MODELS)
+    assert warehouse.table("MARTS.FCT_CORPORATE_ACTIONS")["status"].tolist() == ["applied"]
+    (price,) = warehouse.table("MARTS.LIVE_PRICES").to_dict("records")
+    assert price["change_today"] == pytest.approx(26 / 25 - 1)
+    facts = of_day(warehouse, "FCT_INDICATORS_1H").drop(columns="factors_version")
+    pd.testing.assert_frame_equal(before, facts)

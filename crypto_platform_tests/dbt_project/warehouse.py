@@ -1,7 +1,7 @@
 """A database of one test's own in the embedded Snowflake: raw bars in, dbt builds, tables out."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -14,6 +14,7 @@ from unittest.mock import patch
 import pandas as pd
 
 from crypto_platform.connectors.snowflake import connection, schema
+from crypto_platform.market.feed_spec import feeds
 from crypto_platform.settings import PROJECT_ROOT, Settings
 
 if TYPE_CHECKING:
@@ -22,6 +23,21 @@ if TYPE_CHECKING:
 PROJECT = PROJECT_ROOT / "dbt_project"
 RECORDINGS = PROJECT_ROOT / "recordings"
 PARTIAL_PARSE = "partial_parse.msgpack"
+# RAW.<FEED>_CORPORATE_ACTIONS.
+ACTION_COLUMNS = {
+    **dict.fromkeys(("action_id", "action_type", "symbol"), "varchar not null"),
+    "process_date": "date not null",
+    **dict.fromkeys(("ex_date", "record_date", "payable_date"), "date"),
+    **dict.fromkeys(("old_rate", "new_rate", "rate"), "float"),
+    **dict.fromkeys(("is_special", "is_foreign"), "boolean"),
+    **dict.fromkeys(("new_symbol", "cusip", "new_cusip"), "varchar"),
+    **dict.fromkeys(("body", "source"), "varchar not null"),
+    "observed_at": "timestamp_ntz not null",
+    "kafka_topic": "varchar not null",
+    **dict.fromkeys(("kafka_partition", "kafka_offset"), "number(38, 0) not null"),
+    "load_id": "varchar not null",
+    "loaded_at": "timestamp_ntz not null",
+}
 CASES = PROJECT_ROOT / "crypto_platform_tests" / "fixtures" / "cases"
 
 
@@ -76,7 +92,7 @@ class Warehouse:
     def create(self) -> None:
         """Create the database and the raw tables, empty."""
         with connection.connect(self.settings) as session:
-            for feed in ("crypto", "us_equity"):
+            for feed in feeds():
                 schema.ensure_schema(session, feed)
 
     def load(self, feed: str, frame: pd.DataFrame, observed_at: pd.Timestamp, source: str = "rest") -> None:
@@ -98,8 +114,33 @@ class Warehouse:
             cursor.execute("create stage if not exists RAW.TEST_LOADS")
             cursor.execute(f"put 'file://{file}' @RAW.TEST_LOADS auto_compress = false")
             cursor.execute(
-                f"copy into {schema.bars_table(feed)} from @RAW.TEST_LOADS/{file.name} "
+                f"copy into {schema.BARS.ledger(feed)} from @RAW.TEST_LOADS/{file.name} "
                 "file_format = (type = parquet use_logical_type = true) match_by_column_name = case_insensitive"
+            )
+
+    def act(self, feed: str, observed_at: pd.Timestamp, *actions: Mapping[str, Any]) -> None:
+        """Add versions of corporate actions as one load, a minute after the load before.
+
+        Each names its action_type, symbol, ex_date and rates; what it leaves out is made of these, or NULL.
+        """
+        self.loads += 1
+        loaded_at = pd.Timestamp("2026-07-01") + pd.Timedelta(minutes=self.loads)
+        columns = ", ".join(f"{name} {kind}" for name, kind in ACTION_COLUMNS.items())
+        with connection.connect(self.settings) as session:
+            cursor = session.cursor()
+            cursor.execute(f"create table if not exists RAW.{feed}_CORPORATE_ACTIONS ({columns})")
+            rows = [
+                {"action_id": "{action_type}:{symbol}:{ex_date}".format_map(action), "process_date": action["ex_date"]}
+                | {"body": "{}", "source": "rest", "kafka_topic": f"market.{feed}.corporate_actions"}
+                | {"kafka_partition": 0, "kafka_offset": offset, "load_id": f"load_{self.loads}"}
+                | {"observed_at": observed_at.isoformat(), "loaded_at": loaded_at.isoformat()}
+                | dict(action)
+                for offset, action in enumerate(actions)
+            ]
+            cursor.executemany(
+                f"insert into RAW.{feed}_CORPORATE_ACTIONS ({', '.join(ACTION_COLUMNS)}) "
+                f"values ({', '.join(['%s'] * len(ACTION_COLUMNS))})",
+                [tuple(row.get(name) for name in ACTION_COLUMNS) for row in rows],
             )
 
     def dbt(self, *arguments: str) -> Sequence[Any]:

@@ -56,9 +56,24 @@ case
 {%- endmacro %}
 
 
-{# SQL: the seconds of a timeframe in Alpaca's notation, 1Min, 15Min or 1Hour. #}
+{# SQL: the seconds of a timeframe in Alpaca's notation, 1Min, 15Min, 1Hour or 1Day; NULL of what is none. #}
 {% macro timeframe_seconds(timeframe) -%}
-cast(replace(replace({{ timeframe }}, 'Min', ''), 'Hour', '') as integer) * iff({{ timeframe }} like '%Hour', 3600, 60)
+case
+        when {{ timeframe }} = '1Day' then 86400
+        else
+            try_cast(replace(replace({{ timeframe }}, 'Min', ''), 'Hour', '') as integer)
+            * iff({{ timeframe }} like '%Hour', 3600, 60)
+    end
+{%- endmacro %}
+
+
+{# SQL: how many bars of a timeframe the hours of a session have room for; of days there is one each. #}
+{% macro session_bars(session_seconds, timeframe_seconds) -%}
+iff(
+        {{ timeframe_seconds }} = 86400,
+        iff({{ session_seconds }} > 0, 1, 0),
+        floor(greatest({{ session_seconds }}, 0) / {{ timeframe_seconds }})
+    )
 {%- endmacro %}
 
 
@@ -72,10 +87,14 @@ dateadd(
 {%- endmacro %}
 
 
-{# SQL: the part of the trading day that a bar of `bars` lies in, its row of dim_sessions joined as `sessions`. #}
+{#
+  SQL: the part of the trading day that a bar of `bars` lies in, its row of dim_sessions joined as `sessions`. A day's bar,
+  which begins at midnight, is of its session.
+#}
 {% macro session_phase(bars, sessions) -%}
 case
         when not {{ sessions }}.is_open then 'closed'
+        when {{ bars }}.timeframe_seconds = 86400 then 'regular'
         when {{ bars }}.bar_start < {{ sessions }}.opens_at then 'pre_market'
         when {{ bars }}.bar_start >= {{ sessions }}.closes_at then 'after_hours'
         else 'regular'

@@ -10,8 +10,11 @@
     high_watermarks   per feed the newest `loaded_at` looked at. A load that commits between this look and the model's
                       reading is left out of both by `before_high_watermark`, and the next build finds it.
   `loaded_at` grows from load to load of a feed, in whole microseconds.
+
+  `versions`: for a model of adjusted prices, the relation that has each symbol's `factors_version`, which the model's rows
+  have too. Of symbols that now have another one the increment is the whole history, its key `symbols` {feed: [symbol]}.
 #}
-{% macro incremental_window(relations) %}
+{% macro incremental_window(relations, versions=none) %}
   {% if not execute or not is_incremental() %}{{ return(none) }}{% endif %}
   {% set high_watermarks = {} %}
   {% for row in run_query("select feed, max(loaded_at) as loaded_at from " ~ this ~ " group by feed") %}
@@ -30,7 +33,8 @@
     {% do days.append(row[1]) %}
     {% if row[0] not in high_watermarks or row[2] > high_watermarks[row[0]] %}{% do high_watermarks.update({row[0]: row[2]}) %}{% endif %}
   {% endfor %}
-  {% set increment = {"ranges": ranges_of(days), "high_watermarks": high_watermarks} %}
+  {% set increment = {"ranges": ranges_of(days), "high_watermarks": high_watermarks, "symbols": {}} %}
+  {% if versions is not none %}{% do increment.symbols.update(symbols_of_other_versions(versions)) %}{% endif %}
   {% do replace_predicate(in_increment(increment, 'bar_date')) %}
   {{ return(increment) }}
 {% endmacro %}
@@ -68,32 +72,60 @@
 {% endmacro %}
 
 
-{#
-  The first changed day, for a model whose every later row depends on it; `none` for everything, the end of time when
-  nothing changed.
-#}
-{% macro increment_start(increment) %}
-  {% if increment is none %}{{ return(none) }}{% endif %}
-  {% set first_day = increment.ranges[0][0] if increment.ranges else '9999-12-31' %}
-  {% do replace_predicate("bar_date >= '" ~ first_day ~ "'" if increment.ranges else 'false') %}
-  {{ return(first_day) }}
+{# {feed: [symbol]} of those that the model's rows have another `factors_version` of than the relation `versions`. #}
+{% macro symbols_of_other_versions(versions) %}
+  {% do columns_to_write(this) %}
+  {% set query %}
+    select distinct
+        made.feed,
+        made.symbol
+    from {{ this }} as made
+    left join {{ versions }} as newest on made.feed = newest.feed and made.symbol = newest.symbol
+    where made.factors_version <> coalesce(newest.factors_version, '')
+  {% endset %}
+  {% set symbols = {} %}
+  {% for feed, symbol in run_query(query) %}{% do symbols.setdefault(feed, []).append(symbol) %}{% endfor %}
+  {{ return(symbols) }}
 {% endmacro %}
 
 
-{# SQL: `column` (a date or a timestamp) lies in the increment, or up to so many days around it. #}
+{# The same from the first changed day on, for a model whose every later row depends on it. #}
+{% macro increment_onwards(increment) %}
+  {% if increment is none %}{{ return(none) }}{% endif %}
+  {% set end_of_time = modules.datetime.date.max %}
+  {% set onwards = [] %}
+  {% for from, _ in increment.ranges[:1] %}{% do onwards.append((from, end_of_time)) %}{% endfor %}
+  {% set increment = dict(increment, ranges=onwards) %}
+  {% do replace_predicate(in_increment(increment, 'bar_date')) %}
+  {{ return(increment) }}
+{% endmacro %}
+
+
+{#
+  SQL: `column` (a date or a timestamp) lies in the increment, or up to so many days around it, or the row's symbol does.
+  The columns feed and symbol stand beside it.
+#}
 {% macro in_increment(increment, column, days_before=0, days_after=0) -%}
   {%- if increment is none -%}
 true
-  {%- elif not increment.ranges -%}
+  {%- elif not increment.ranges and not increment.symbols -%}
 false
   {%- else -%}
+  {%- set relation = column.rpartition('.')[0] ~ '.' if '.' in column else '' -%}
+  {%- set parts = [] -%}
+  {%- for from, to in increment.ranges -%}
+    {%- do parts.append(
+      "(\n        " ~ column ~ " >= '" ~ (from - modules.datetime.timedelta(days=days_before)) ~ "'\n        and " ~ column
+      ~ " < '" ~ (to + modules.datetime.timedelta(days=days_after)) ~ "'\n    )"
+    ) -%}
+  {%- endfor -%}
+  {%- for feed, symbols in (increment.symbols or {}).items() -%}
+    {%- do parts.append(
+      "(" ~ relation ~ "feed = '" ~ feed ~ "' and " ~ relation ~ "symbol in ('" ~ symbols | join("', '") ~ "'))"
+    ) -%}
+  {%- endfor -%}
 (
-    {%- for from, to in increment.ranges %}
-    {{ 'or ' if not loop.first }}(
-        {{ column }} >= '{{ from - modules.datetime.timedelta(days=days_before) }}'
-        and {{ column }} < '{{ to + modules.datetime.timedelta(days=days_after) }}'
-    )
-    {%- endfor %}
+    {{ parts | join('\n    or ') }}
 )
   {%- endif -%}
 {%- endmacro %}

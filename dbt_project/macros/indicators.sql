@@ -1,7 +1,7 @@
 {#
   The technical indicators of a symbol's bars, the SQL of a whole incremental model.
 
-  `relation`: the bars, `bar`: their column that orders them (bar_start or bar_date). Indicators run over the bars that exist,
+  `relation`: the bars, split-adjusted, `bar`: their column that orders them (bar_start or bar_date). Indicators run over the bars that exist,
   in order; each is NULL until its window is full. EMA and Wilder's averages depend on everything before, so a build
   computes every bar from the first changed day on, and reads two blocks before it (see `recurrence`).
 
@@ -12,8 +12,9 @@
   `since`: SQL for the first day that is asked for, for a model that is not incremental.
 #}
 {% macro indicators(relation, bar, since=none) -%}
-  {%- set changed_from = none if since else increment_start(incremental_window(relation)) -%}
-  {%- set first_day = since or (none if changed_from is none else "'" ~ changed_from ~ "'") -%}
+  {%- set increment = none if since else increment_onwards(incremental_window(relation, ref('int_symbol_factors'))) -%}
+  {%- set wanted = "bar_date >= " ~ since if since else in_increment(increment, 'bar_date') -%}
+  {%- set is_whole = wanted == 'true' -%}
   {%- set block = bars_in_block() -%}
   {%- set ema = {12: 'cast(11 as float) / 13', 26: 'cast(25 as float) / 27'} -%}
   {%- set wilder = 'cast(13 as float) / 14' -%}
@@ -33,6 +34,7 @@ numbered as (
         close,
         volume,
         coalesce(vwap, (high + low + close) / 3) as price,
+        factors_version,
         loaded_at,
         row_number() over (partition by feed, symbol order by {{ bar }}) as bar_number,
         lag(close) over (partition by feed, symbol order by {{ bar }}) as previous_close
@@ -56,14 +58,14 @@ changes as (
         ) as obv
     from numbered
 ),
-{% if first_day is not none %}
+{% if not is_whole %}
 warm_up as (
     select
         feed,
         symbol,
         (min(block) - 2) * {{ block }} as after_bar
     from changes
-    where bar_date >= {{ first_day }}
+    where {{ wanted }}
     group by feed, symbol
 ),
 {% endif %}
@@ -93,7 +95,7 @@ windows as (
         {{ window_sum('price * volume', 20) }} as turnover_20,
         {{ window_sum('volume', 20) }} as volume_20
     from changes
-    {%- if first_day is not none %}
+    {%- if not is_whole %}
     inner join warm_up using (feed, symbol)
     where bar_number > after_bar
     {%- endif %}
@@ -191,9 +193,10 @@ select
     average_atr as atr_14,
     obv,
     iff(bar_number >= 20 and volume_20 > 0, turnover_20 / volume_20, null) as vwap_20,
+    factors_version,
     loaded_at
 from complete
-{%- if first_day is not none %}
-where bar_date >= {{ first_day }}
+{%- if not is_whole %}
+where {{ wanted }}
 {%- endif %}
 {%- endmacro %}

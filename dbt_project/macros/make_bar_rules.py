@@ -6,7 +6,8 @@ Run `python dbt_project/macros/make_bar_rules.py` after changing a rule there; a
 import json
 from pathlib import Path
 
-from crypto_platform.market.bars import PRICE_RULES, VOLUME_RULES, VWAP_RULES, Rule
+from crypto_platform.market.bars import PRICE_RULES, VOLUME_RULES, VWAP_RULES
+from crypto_platform.market.dataset import Rule
 
 MACROS = Path(__file__).with_name("bar_rules.sql")
 

@@ -4,7 +4,8 @@
 
   A day's open, high, low and close are those of the regular session, its volume, trade count and VWAP those of all hours,
   as in Alpaca's daily bars; shorter bars take in whatever lies in them. Expected and actual bars count base bars in
-  regular hours: outside of them a stock has a bar only when it trades. `bars` are others than the facts, with their columns.
+  regular hours: outside of them a stock has a bar only when it trades. A base bar of a day is the day as it is, and does
+  not tell the volume of the day's parts. `bars` are others than the facts, with their columns.
 #}
 {% macro roll_up(seconds, bars=none) -%}
   {%- set base = bars or ref('fct_bars') -%}
@@ -49,9 +50,11 @@ rolled_up as (
         sum(cast(trade_count as number(38, 0))) as trade_count,
         {{ vwap_of_bars() }} as vwap,
         {%- if daily %}
-        {{ exact_sum("iff(session_phase = 'pre_market', volume, 0)") }} as pre_market_volume,
-        {{ exact_sum("iff(session_phase = 'regular', volume, 0)") }} as regular_volume,
-        {{ exact_sum("iff(session_phase = 'after_hours', volume, 0)") }} as after_hours_volume,
+        {%- for phase in ['pre_market', 'regular', 'after_hours'] %}
+        iff(
+            timeframe_seconds = 86400, null, {{ exact_sum("iff(session_phase = '" ~ phase ~ "', volume, 0)") }}
+        ) as {{ phase }}_volume,
+        {%- endfor %}
         {%- endif %}
         count(regular_start) as actual_bars,
         max(loaded_at) as loaded_at
@@ -108,9 +111,9 @@ select
     closes_at,
     is_early_close,
     {%- endif %}
-    cast(floor(greatest(session_seconds, 0) / timeframe_seconds) as integer) as expected_bars,
+    cast({{ session_bars('session_seconds', 'timeframe_seconds') }} as integer) as expected_bars,
     actual_bars,
-    actual_bars >= floor(greatest(session_seconds, 0) / timeframe_seconds) as is_complete,
+    actual_bars >= {{ session_bars('session_seconds', 'timeframe_seconds') }} as is_complete,
     loaded_at
 from in_session
 {%- endmacro %}

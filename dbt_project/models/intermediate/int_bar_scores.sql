@@ -1,5 +1,5 @@
 {{ config(materialized='incremental') }}
-{% set increment = incremental_window(ref('fct_bars_1h')) %}
+{% set increment = incremental_window(ref('int_bars_1h_adjusted'), ref('int_symbol_factors')) %}
 {% do replace_predicate(in_increment(increment, 'bar_date', days_after=30)) %}
 with
 
@@ -13,8 +13,9 @@ hours as (
         hour({{ to_exchange_time('feed', 'bar_start') }}) as hour_of_day,
         ln(close / open) as log_return,
         volume,
+        factors_version,
         loaded_at
-    from {{ ref('fct_bars_1h') }}
+    from {{ ref('int_bars_1h_adjusted') }}
     where {{ in_increment(increment, 'bar_date', days_before=30, days_after=30) }}
 ),
 
@@ -83,6 +84,7 @@ select
     -- 1.4826 times the median absolute deviation is the deviation of a normal distribution.
     (scored.log_return - medians.median_return) / nullif(1.4826 * deviations.return_deviation, 0) as return_score,
     (scored.volume - medians.median_volume) / nullif(1.4826 * deviations.volume_deviation, 0) as volume_score,
+    scored.factors_version,
     scored.loaded_at
 from scored
 left join medians

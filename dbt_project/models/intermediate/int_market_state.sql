@@ -6,7 +6,20 @@ last_days as (
         feed,
         symbol,
         max(bar_date) as bar_date
-    from {{ ref('fct_bars_1h') }}
+    from (
+        select
+            feed,
+            symbol,
+            bar_date
+        from {{ ref('fct_bars_1h') }}
+        union all
+        -- Symbols whose base bars are days have no hours.
+        select
+            feed,
+            symbol,
+            bar_date
+        from {{ ref('fct_bars_1d') }}
+    ) as days
     group by feed, symbol
 ),
 
@@ -15,7 +28,7 @@ recent as (
     select
         bars.*,
         dateadd('second', bars.timeframe_seconds, bars.bar_start) as bar_end
-    from {{ ref('fct_bars') }} as bars
+    from {{ ref('fct_bars_adjusted') }} as bars
     inner join last_days
         on
             bars.feed = last_days.feed
@@ -54,10 +67,10 @@ last_24_hours as (
         max_by(close, bar_start) as last_price,
         max_by(source, bar_start) as last_source,
         max_by(observed_at, bar_start) as last_observed_at,
-        max_by(close, iff(is_price_24h_ago, bar_start, null)) as price_24h_ago,
-        max(iff(bar_end > dateadd('hour', -24, last_bar_end), high, null)) as high_24h,
-        min(iff(bar_end > dateadd('hour', -24, last_bar_end), low, null)) as low_24h,
-        {{ exact_sum("iff(bar_end > dateadd('hour', -24, last_bar_end), volume, 0)") }} as volume_24h
+        max_by(close_split, iff(is_price_24h_ago, bar_start, null)) as price_24h_ago,
+        max(iff(bar_end > dateadd('hour', -24, last_bar_end), high_split, null)) as high_24h,
+        min(iff(bar_end > dateadd('hour', -24, last_bar_end), low_split, null)) as low_24h,
+        {{ exact_sum("iff(bar_end > dateadd('hour', -24, last_bar_end), volume_split, 0)") }} as volume_24h
     from priced
     group by feed, asset_class, symbol, last_bar_end
 ),
@@ -66,8 +79,8 @@ volumes as (
     select
         days.feed,
         days.symbol,
-        {{ exact_sum('days.volume') }} / count(*) as mean_volume_30d
-    from {{ ref('fct_bars_1d') }} as days
+        {{ exact_sum('days.volume_split') }} / count(*) as mean_volume_30d
+    from {{ ref('fct_bars_1d_adjusted') }} as days
     inner join last_days
         on
             days.feed = last_days.feed

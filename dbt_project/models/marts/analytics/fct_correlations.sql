@@ -5,9 +5,10 @@ closes as (
         bars.feed,
         bars.symbol,
         bars.bar_date,
-        bars.close,
+        bars.close_total_return as close,
+        bars.comparable_since,
         sessions.previous_session_date
-    from {{ ref('fct_bars_1d') }} as bars
+    from {{ ref('fct_returns_1d') }} as bars
     inner join {{ ref('dim_sessions') }} as sessions
         on {{ feed_attribute('bars.feed', 'calendar') }} = sessions.calendar and bars.bar_date = sessions.session_date
 ),
@@ -25,7 +26,8 @@ pairs as (
         first_closes.close as close_a,
         second_closes.close as close_b,
         -- The session before that both calendars have: the earlier one, which a coin's is not.
-        least(first_closes.previous_session_date, second_closes.previous_session_date) as previous_session_date
+        least(first_closes.previous_session_date, second_closes.previous_session_date) as previous_session_date,
+        greatest(first_closes.comparable_since, second_closes.comparable_since) as comparable_since
     from closes as first_closes
     inner join closes as second_closes
         on
@@ -51,7 +53,7 @@ returns as (
         *,
         row_number() over (partition by feed, symbol order by bar_date) as bar_number
     from changes
-    where previous_bar_date >= previous_session_date
+    where previous_bar_date >= previous_session_date and previous_bar_date >= comparable_since
 ),
 
 windows as (

@@ -1,2 +1,2 @@
 {{ config(materialized='incremental') }}
-{{ indicators(ref('fct_bars_1d'), bar='bar_date') }}
+{{ indicators(ref('int_bars_1d_adjusted'), bar='bar_date') }}

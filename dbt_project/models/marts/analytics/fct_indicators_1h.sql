@@ -1,2 +1,2 @@
 {{ config(materialized='incremental') }}
-{{ indicators(ref('fct_bars_1h'), bar='bar_start') }}
+{{ indicators(ref('int_bars_1h_adjusted'), bar='bar_start') }}

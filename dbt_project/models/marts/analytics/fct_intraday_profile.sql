@@ -8,7 +8,7 @@ hours as (
         {{ to_exchange_time('feed', 'bar_start') }} as local_start,
         volume,
         ln(close / open) as log_return
-    from {{ ref('fct_bars_1h') }}
+    from {{ ref('int_bars_1h_adjusted') }}
 ),
 
 by_hour as (

@@ -46,10 +46,11 @@ days as (
         high,
         low,
         close,
+        close_split,
         volume,
         vwap,
         actual_bars
-    from {{ ref('fct_bars_1d') }}
+    from {{ ref('fct_bars_1d_adjusted') }}
     -- The facts have the live days only as they were when they were built.
     where bar_date < {{ live_from() }}
     union all
@@ -61,6 +62,7 @@ days as (
         high,
         low,
         close,
+        close as close_split,
         volume,
         vwap,
         actual_bars
@@ -72,7 +74,7 @@ previous as (
     select
         days.feed,
         days.symbol,
-        days.close
+        days.close_split * coalesce(splits.split_factor, 1) as close
     from newest
     inner join {{ ref('dim_sessions') }} as sessions
         on
@@ -83,6 +85,8 @@ previous as (
             newest.feed = days.feed
             and newest.symbol = days.symbol
             and sessions.previous_session_date = days.bar_date
+    left join {{ ref('int_pending_splits') }} as splits
+        on days.feed = splits.feed and days.symbol = splits.symbol and days.bar_date < splits.ex_date
 )
 
 select

@@ -25,7 +25,7 @@ days as (
         sessions.session_date as bar_date,
         coalesce(
             bars.expected_bars,
-            floor(datediff('second', sessions.opens_at, sessions.closes_at) / symbols.timeframe_seconds)
+            {{ session_bars("datediff('second', sessions.opens_at, sessions.closes_at)", 'symbols.timeframe_seconds') }}
         ) as expected_bars,
         coalesce(bars.actual_bars, 0) as actual_bars,
         coalesce(observed.corrected_bars, 0) as corrected_bars,

@@ -62,10 +62,11 @@ pieces as (
     from {{ ref('int_day_gaps') }} as gaps
     inner join symbols on gaps.feed = symbols.feed and gaps.symbol = symbols.symbol
     where gaps.gap_start >= symbols.first_bar_start
-    {%- for start, end, in_session in [
-        ('day_starts_at', 'coalesce(opens_at, day_ends_at)', 'false'),
-        ('opens_at', 'closes_at', 'true'),
-        ('closes_at', 'day_ends_at', 'false'),
+    {%- for start, end, in_session, daily in [
+        ('day_starts_at', 'coalesce(opens_at, day_ends_at)', 'false', 'false'),
+        ('opens_at', 'closes_at', 'true', 'false'),
+        ('closes_at', 'day_ends_at', 'false', 'false'),
+        ('day_starts_at', 'day_ends_at', 'is_open', 'true'),
     ] %}
     union all
     select
@@ -79,7 +80,7 @@ pieces as (
         null as complete_until,
         false as has_bars
     from empty_days
-    where {{ start }} < {{ end }}
+    where {{ start }} < {{ end }} and (timeframe_seconds = 86400) = {{ daily }}
     {%- endfor %}
 ),
 
@@ -95,8 +96,11 @@ classified as (
         pieces.symbol,
         pieces.gap_start,
         pieces.gap_end,
-        cast(
-            ceil(datediff('second', pieces.gap_start, pieces.gap_end) / pieces.timeframe_seconds) as integer
+        -- A day lacks one bar, also one of 25 hours.
+        iff(
+            pieces.timeframe_seconds = 86400,
+            1,
+            cast(ceil(datediff('second', pieces.gap_start, pieces.gap_end) / pieces.timeframe_seconds) as integer)
         ) as missing_bars,
         case
             when not pieces.in_session then 'market_closed'
@@ -106,7 +110,7 @@ classified as (
             else 'not_ingested'
         end as gap_class
     from pieces
-    -- A session lies in one UTC day.
+    -- A session lies in one UTC day, and so does the start of a day's bar.
     left join asked
         on
             pieces.feed = asked.feed

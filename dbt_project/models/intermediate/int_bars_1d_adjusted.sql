@@ -1,0 +1,1 @@
+{{ split_adjusted_bars(ref('fct_bars_1d')) }}

@@ -1,0 +1,1 @@
+{{ adjustment_factors(ref('fct_corporate_actions')) }}

@@ -1,0 +1,1 @@
+{{ stage_corporate_actions('us_equity') }}

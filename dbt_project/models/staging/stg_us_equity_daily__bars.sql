@@ -1,0 +1,1 @@
+{{ stage_bars('us_equity_daily') }}
