@@ -10,6 +10,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,12 @@ from sqlalchemy import Connection, Engine, StaticPool, create_engine, event, ins
 
 from crypto_platform.dagster_instance.internals import (
     ASSET_CHECK_EVENTS,
+    ASSET_EVENTS,
     INDEX_SHARD_NAME,
     SQLITE_BUSY_TIMEOUT_SECONDS,
     ConfigurableClassData,
     SqlEventLogStorage,
+    SqlEventLogStorageTable,
     SqliteEventLogStorage,
 )
 
@@ -52,15 +55,67 @@ class KeptSqliteEventLogStorage(SqliteEventLogStorage):
     ) -> "KeptSqliteEventLogStorage":
         return cls(inst_data=inst_data, **config_value)
 
+    def store_event(self, event: dg.EventLogEntry) -> None:
+        """Store one event; one about many partitions as a batch is."""
+        if _is_of_many_partitions(event):
+            self.store_event_batch([event])
+        else:
+            super().store_event(event)
+
     def store_event_batch(self, events: Sequence[dg.EventLogEntry]) -> None:
-        """Store the events in one transaction a database; when one cannot be stored, none is."""
+        """Store the events in one transaction a database; when one cannot be stored, none of it is.
+
+        An event about many partitions is one of its own: other processes wait for the index meanwhile.
+        """
+        for of_many, alike in groupby(events, key=_is_of_many_partitions):
+            for batch in ([one] for one in alike) if of_many else [list(alike)]:
+                self._store_at_once(batch)
+
+    def _store_at_once(self, events: Sequence[dg.EventLogEntry]) -> None:
         with self._db_lock:
             try:
                 with self.index_connection() as index, self._connect(events[0].run_id) as run:
                     self._in_batch = {INDEX_SHARD_NAME: index, events[0].run_id: run}
-                    super().store_event_batch(events)
+                    for of_assets, alike in groupby(events, key=lambda event: event.dagster_event_type in ASSET_EVENTS):
+                        if of_assets:
+                            self._store_asset_events(run, index, list(alike))
+                        else:
+                            super().store_event_batch(list(alike))
             finally:
                 self._in_batch = {}
+
+    def _store_asset_events(self, run: Connection, index: Connection, events: Sequence[dg.EventLogEntry]) -> None:
+        """Store events of assets with a statement for all of them, and note only the last one of each as its newest."""
+        rows = [self._event_to_row(entry) for entry in events]
+        run.execute(SqlEventLogStorageTable.insert(), rows)
+        # The index is asked by partition: of an event of many it has a row each, without the others in it.
+        expanded = [one for entry, row in zip(events, rows, strict=True) for one in self._index_rows(entry, row)]
+        ids_in_order = SqlEventLogStorageTable.insert().returning(
+            SqlEventLogStorageTable.c.id, sort_by_parameter_order=True
+        )
+        ids: list[int] = list(index.execute(ids_in_order, [row for _, row in expanded]).scalars())
+        self._store_asset_event_tags(index, [entry for entry, _ in expanded], ids)
+        newest = {row["asset_key"]: (entry, id_) for (entry, row), id_ in zip(expanded, ids, strict=True)}
+        for last, id_ in newest.values():
+            self._store_asset_event(index, last, id_)
+
+    def _index_rows(
+        self, event: dg.EventLogEntry, row: dict[str, Any]
+    ) -> Iterator[tuple[dg.EventLogEntry, dict[str, Any]]]:
+        dagster_event = event.get_dagster_event()
+        if dagster_event.partitions_subset is None:
+            yield event, row
+            return
+        planned = dagster_event.asset_materialization_planned_data._replace(partitions_subset=None)
+        alone = event._replace(dagster_event=dagster_event._replace(event_specific_data=planned))
+        row = self._event_to_row(alone)
+        for partition in dagster_event.partitions_subset.get_partition_keys():
+            yield alone, {**row, "partition": partition}
+
+    @property
+    def supports_partition_subset_in_asset_materialization_planned_events(self) -> bool:
+        """Whether a run says in one event an asset which of its partitions it will materialise, and not in one each."""
+        return True
 
     def get_event_records(
         self, event_records_filter: dg.EventRecordsFilter, limit: int | None = None, ascending: bool = False
@@ -112,6 +167,8 @@ class KeptSqliteEventLogStorage(SqliteEventLogStorage):
         @event.listens_for(engine, "connect")
         def _relax(connection: Any, _record: Any) -> None:
             connection.execute("PRAGMA synchronous=NORMAL")
+            # In KiB; pages that do not fit are written and read again within a transaction.
+            connection.execute("PRAGMA cache_size=-65536")
 
         self._initdb(engine)
         return engine
@@ -133,3 +190,7 @@ class KeptSqliteEventLogStorage(SqliteEventLogStorage):
         for shard in list(self._engines):
             self._close(shard)
         super().dispose()
+
+
+def _is_of_many_partitions(event: dg.EventLogEntry) -> bool:
+    return event.dagster_event is not None and event.dagster_event.partitions_subset is not None

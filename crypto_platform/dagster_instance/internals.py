@@ -3,15 +3,23 @@
 A new release may move or change them: this module is then the one to look at, with its test.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
 from dagster._core.asset_graph_view.entity_subset import EntitySubset
+from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
+from dagster._core.definitions.assets.job.asset_job import build_asset_job, get_asset_graph_for_job
 from dagster._core.definitions.declarative_automation.operands.subset_automation_condition import (
     SubsetAutomationCondition,
 )
 from dagster._core.definitions.freshness import FreshnessState, FreshnessStateRecord
 from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from dagster._core.errors import DagsterUserCodeUnreachableError
-from dagster._core.events import ASSET_CHECK_EVENTS, StepFailureData
+from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS, StepFailureData
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
+from dagster._core.execution.context.metadata_logging import AssetMetadataHandle, OutputMetadataAccumulator
 from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, WorkerStatus
 from dagster._core.scheduler.instigation import (
     InstigatorState,
@@ -23,6 +31,7 @@ from dagster._core.scheduler.instigation import (
 from dagster._core.storage.dagster_run import FINISHED_STATUSES, NOT_FINISHED_STATUSES
 from dagster._core.storage.event_log import SqlEventLogStorage, SqliteEventLogStorage
 from dagster._core.storage.event_log.base import EventLogCursor
+from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._core.storage.tags import (
@@ -42,6 +51,7 @@ from dagster._utils.schedules import cron_string_iterator
 
 __all__ = [
     "ASSET_CHECK_EVENTS",
+    "ASSET_EVENTS",
     "ASSET_PARTITION_RANGE_END_TAG",
     "ASSET_PARTITION_RANGE_START_TAG",
     "BACKFILL_ID_TAG",
@@ -53,6 +63,7 @@ __all__ = [
     "PARTITION_NAME_TAG",
     "SQLITE_BUSY_TIMEOUT_SECONDS",
     "WILL_RETRY_TAG",
+    "AssetGraph",
     "BulkActionStatus",
     "CanCancelExecutionRequest",
     "CanCancelExecutionResult",
@@ -73,10 +84,31 @@ __all__ = [
     "SensorInstigatorData",
     "SerializableErrorInfo",
     "SqlEventLogStorage",
+    "SqlEventLogStorageTable",
     "SqliteEventLogStorage",
     "StepFailureData",
     "SubsetAutomationCondition",
     "TickStatus",
+    "UnresolvedAssetJobDefinition",
     "WorkerStatus",
+    "add_partition_metadata",
+    "build_asset_job",
     "cron_string_iterator",
+    "get_asset_graph_for_job",
 ]
+
+
+def add_partition_metadata(
+    context: dg.AssetExecutionContext, key: dg.AssetKey, metadata: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Add metadata to partitions of an asset that the step makes, by partition key.
+
+    `context.add_asset_metadata` would go through the run's range and copy what was added before for each of them: a
+    minute and a half a stage of 23 years of days.
+    """
+    step = context.get_step_execution_context()
+    added: dict[Any, Mapping[str, Any]] = {
+        AssetMetadataHandle(asset_key=key, partition_key=p): values for p, values in metadata.items()
+    }
+    before = step._metadata_accumulator.per_output_metadata
+    step._metadata_accumulator = OutputMetadataAccumulator(per_output_metadata={**before, **added})

@@ -7,7 +7,7 @@ import psutil
 import pytest
 from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.event_log import SqliteEventLogStorage
-from sqlalchemy import Engine, event
+from sqlalchemy import Connection, Engine, event
 
 from crypto_platform.dagster_instance.event_log_storage import (
     BATCH_SIZE_VARIABLE,
@@ -65,7 +65,13 @@ def stored(opened: dg.DagsterInstance) -> dict[str, object]:
     (check,) = bars.check_keys
     index = opened.fetch_materializations(dg.AssetKey("bars"), limit=10_000).records
     return {
-        "run": sorted(r.event_log_entry.dagster_event_type.value for r in records),  # type: ignore[union-attr]
+        "run": sorted(
+            kind.value
+            for r in records
+            # One for all partitions of an asset, where Dagster's own has one each.
+            if (kind := r.event_log_entry.dagster_event_type)
+            and kind != dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED
+        ),
         "index": [(r.partition_key, r.asset_materialization.metadata) for r in index],  # type: ignore[union-attr]
         "partitions": opened.get_materialized_partitions(dg.AssetKey("bars")),
         "checks": len(opened.event_log_storage.get_asset_check_execution_history(check, limit=9)),
@@ -78,6 +84,30 @@ def test_it_stores_what_dagsters_own_does(tmp_path: Path) -> None:
     with instance(tmp_path / "kept", kept=True) as kept:
         assert stored(kept) == expected
     assert len(expected["partitions"]) == DAYS  # type: ignore[arg-type]
+
+
+def planned(opened: dg.DagsterInstance) -> tuple[object, ...]:
+    """What the UI and automation ask about a run that has not begun: which partitions it will make."""
+    job = dg.define_asset_job("job").resolve(asset_graph=dg.Definitions([bars]).resolve_asset_graph())
+    days = {"dagster/asset_partition_range_start": "2026-01-03", "dagster/asset_partition_range_end": "2026-01-07"}
+    run = opened.create_run_for_job(job, tags=days)
+    key, storage = dg.AssetKey("bars"), opened.event_log_storage
+    attempts = storage.get_latest_asset_partition_materialization_attempts_without_materializations(key)
+    newest = [storage.get_latest_planned_materialization_info(key, day) for day in ("2026-01-02", "2026-01-07", None)]
+    (record,) = opened.get_asset_records([key])
+    return (
+        {partition: run_id == run.run_id for partition, (run_id, _) in attempts.items()},
+        [found and found.run_id == run.run_id for found in newest],
+        record.asset_entry.last_run_id == run.run_id,
+    )
+
+
+def test_what_is_planned_is_known_by_partition(tmp_path: Path) -> None:
+    with instance(tmp_path / "own", kept=False) as own:
+        expected = planned(own)
+    assert expected == ({f"2026-01-0{n}": True for n in range(3, 8)}, [None, True, True], True)
+    with instance(tmp_path / "kept", kept=True) as kept:
+        assert planned(kept) == expected
 
 
 def test_the_events_of_many_partitions_share_a_commit(tmp_path: Path) -> None:
@@ -101,15 +131,15 @@ def test_a_batch_that_fails_leaves_nothing_and_can_be_stored_event_by_event(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fired = []
-    original = SqliteEventLogStorage.store_event
+    original = SqliteEventLogStorage._store_asset_event
 
-    def fail_once(self: SqliteEventLogStorage, entry: EventLogEntry) -> None:
-        original(self, entry)
-        if self._in_batch and entry.dagster_event and entry.dagster_event.partition == "2026-01-20" and not fired:
+    def fail_once(self: SqliteEventLogStorage, connection: Connection, entry: EventLogEntry, event_id: int) -> None:
+        original(self, connection, entry, event_id)
+        if self._in_batch and entry.dagster_event and entry.dagster_event.is_step_materialization and not fired:
             fired.append(entry)
             raise OSError("disk full")
 
-    monkeypatch.setattr(SqliteEventLogStorage, "store_event", fail_once)
+    monkeypatch.setattr(SqliteEventLogStorage, "_store_asset_event", fail_once)
     with instance(tmp_path / "kept", kept=True) as kept:
         found = stored(kept)
     monkeypatch.undo()

@@ -42,3 +42,32 @@ def test_what_is_finished_and_what_is_not_are_all_there_is() -> None:
     assert {*internals.FINISHED_STATUSES, *internals.NOT_FINISHED_STATUSES} == set(dg.DagsterRunStatus) - {
         dg.DagsterRunStatus.MANAGED
     }
+
+
+def test_partitions_get_their_metadata_as_dagster_itself_gives_it() -> None:
+    daily = dg.DailyPartitionsDefinition("2026-01-01")
+    single_run = dg.BackfillPolicy.single_run()
+
+    @dg.asset(partitions_def=daily, backfill_policy=single_run)
+    def at_once(context: dg.AssetExecutionContext) -> None:
+        internals.add_partition_metadata(context, context.asset_key, {k: {"bars": k} for k in context.partition_keys})
+
+    @dg.asset(partitions_def=daily, backfill_policy=single_run)
+    def one_by_one(context: dg.AssetExecutionContext) -> None:
+        for partition in context.partition_keys:
+            context.add_asset_metadata({"bars": partition}, context.asset_key, partition_key=partition)
+
+    days = {
+        internals.ASSET_PARTITION_RANGE_START_TAG: "2026-01-02",
+        internals.ASSET_PARTITION_RANGE_END_TAG: "2026-01-04",
+    }
+    result = dg.materialize([at_once, one_by_one], tags=days)
+    found = {
+        asset.key: sorted(
+            (m.partition, m.metadata["bars"].value)
+            for m in result.asset_materializations_for_node(asset.key.to_python_identifier())
+        )
+        for asset in (at_once, one_by_one)
+    }
+    assert found[at_once.key] == found[one_by_one.key]
+    assert found[at_once.key] == [(f"2026-01-0{n}", f"2026-01-0{n}") for n in (2, 3, 4)]
