@@ -24,7 +24,8 @@ def old_names() -> set[str]:
     rows = re.findall(r"^ +\| (?!0\.1\.0|---)(.+?) \|", (PROJECT_ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     names = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
     expanded = {name.replace("<feed>", feed).removeprefix("crypto-platform ") for name in names for feed in feeds()}
-    return {name for name in expanded if re.search(r"[_/-]", name)}
+    # us_equity_daily was a schedule, and is a feed.
+    return {name for name in expanded if re.search(r"[_/-]", name)} - set(feeds())
 
 
 def texts() -> Iterator[tuple[str, str]]:

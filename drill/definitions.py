@@ -7,7 +7,7 @@ from pathlib import Path
 import dagster as dg
 
 from crypto_platform import definitions as project
-from crypto_platform.orchestration.partitions import daily
+from crypto_platform.orchestration.partitions import daily_of_all
 from crypto_platform.settings import Settings, settings
 
 LEDGER, PULSE = dg.AssetKey(["drill", "ledger"]), dg.AssetKey(["drill", "pulse"])
@@ -36,7 +36,7 @@ def defs() -> dg.Definitions:
     @dg.asset(
         key=LEDGER,
         group_name="drill",
-        partitions_def=daily(),
+        partitions_def=daily_of_all(),
         backfill_policy=dg.BackfillPolicy.single_run(),
         check_specs=checks,
     )

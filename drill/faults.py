@@ -73,7 +73,7 @@ class Faults:
             Fault(
                 "a sensor that fails", f"sensor:{SENSOR}", lambda: self._set("sensor"), lambda: self._clear("sensor")
             ),
-            Fault("a schedule that is switched off", "schedule:crypto_daily", self._switch_off, self._switch_on),
+            Fault("a schedule that is switched off", "schedule:crypto_schedule", self._switch_off, self._switch_on),
             Fault("an asset late by its policy", "freshness:drill", self._let_age, self._make_anew),
         ]
 
@@ -146,11 +146,11 @@ class Faults:
         return time.time()
 
     def _switch_off(self) -> float:
-        switch(self._settings, "crypto_daily", on=False)
+        switch(self._settings, "crypto_schedule", on=False)
         return time.time()
 
     def _switch_on(self) -> float:
-        return self._command("enable", "crypto_daily")
+        return self._command("enable", "crypto_schedule")
 
     def _let_age(self) -> float:
         made = ended(self._instance, launch(self._settings, assets=[PULSE]), PATIENCE_SECONDS)

@@ -166,7 +166,7 @@ def watchdog() -> None:
 def enable(name: Annotated[str, typer.Argument(help="A sensor or schedule, as the UI names it.")]) -> None:
     """Switch a sensor or schedule on that somebody switched off. Dagster must be up.
 
-    Example: crypto-platform enable crypto_daily
+    Example: crypto-platform enable crypto_schedule
     """
     _switch(name, on=True)
 
@@ -175,7 +175,7 @@ def enable(name: Annotated[str, typer.Argument(help="A sensor or schedule, as th
 def disable(name: Annotated[str, typer.Argument(help="A sensor or schedule, as the UI names it.")]) -> None:
     """Switch a sensor or schedule off, until `enable`; alerts say so meanwhile. Dagster must be up.
 
-    Example: crypto-platform disable crypto_daily
+    Example: crypto-platform disable crypto_schedule
     """
     _switch(name, on=False)
 

@@ -29,7 +29,7 @@ WIDTH_OF_A_FILE = 160
 RANGES_SHOWN = 10
 
 # What each stage counts as its bars, first match.
-_COUNTS = ("bars", "messages")
+_COUNTS = ("bars", "actions", "messages")
 
 
 def stdout() -> Console:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from crypto_platform.cli.runs import Order
+from crypto_platform.market.bars import Timeframe
 from crypto_platform.market.feed_spec import feeds
 
 LAST_DAYS = """
@@ -33,6 +34,8 @@ order by symbol
 def orders(recordings: Path) -> list[Order]:
     """For each feed the days that a folder of recordings has of it, as far as they are partitions.
 
+    Feeds of daily bars, whose recordings are of decades, are left to a range that somebody chooses.
+
     Raises:
         ValueError: the folder has no bars of any feed.
     """
@@ -40,8 +43,9 @@ def orders(recordings: Path) -> list[Order]:
 
     found = []
     recorded = read_folder(recordings)
-    first_partition = min(spec.start_date for spec in feeds().values())
     for name, spec in feeds().items():
+        if Timeframe.parse(spec.timeframe).is_daily:
+            continue
         times = [
             int(time)
             for (symbol, timeframe), recording in recorded.items()
@@ -50,7 +54,7 @@ def orders(recordings: Path) -> list[Order]:
         ]
         if times:
             first, last = (datetime.fromtimestamp(t // 10**9, UTC).date() for t in (min(times), max(times)))
-            found.append(Order(name, max(first, first_partition), last + timedelta(days=1)))
+            found.append(Order(name, max(first, spec.start_date), last + timedelta(days=1)))
     if not found:
         raise ValueError(f"{recordings} has no bars of the feeds {', '.join(feeds())}")
     return found

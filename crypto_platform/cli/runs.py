@@ -46,12 +46,11 @@ class Order:
         spec = feed_named(self.feed)
         if self.start >= self.end:
             raise ValueError(f"[{self.start}, {self.end}) is empty: the end is exclusive, give a later day")
-        first = min(feed.start_date for feed in feeds().values())
         today = datetime.now(UTC).date()
-        if self.start < first:
+        if self.start < spec.start_date:
             raise ValueError(
-                f"{self.start} is before the first partition, {first}: set an earlier start_date in "
-                f"crypto_platform/defs/{self.feed}/defs.yaml"
+                f"{self.start} is before the first partition of {self.feed}, {spec.start_date}: set an earlier "
+                f"start_date in crypto_platform/defs/{self.feed}/defs.yaml"
             )
         if self.end > today:
             raise ValueError(f"{self.end} is too late: the last whole UTC day is {today - timedelta(days=1)}")
@@ -98,10 +97,11 @@ def materialize(
     from crypto_platform.dagster_instance.internals import MAX_RETRIES_TAG
     from crypto_platform.dagster_instance.run_days import range_tags
     from crypto_platform.definitions import defs
-    from crypto_platform.orchestration.asset_keys import STAGES, stage_key
+    from crypto_platform.orchestration.asset_keys import STAGES, action_key, stage_key
 
     job = (definitions or defs()).resolve_job_def(order.feed)
-    skipped = [stage_key(order.feed, stage) for stage in STAGES if stages is not None and stage not in stages]
+    left_out = [stage for stage in STAGES if stages is not None and stage not in stages]
+    skipped = [key(order.feed, stage) for stage in left_out for key in (stage_key, action_key)]
     selected = [key for key in job.asset_layer.selected_asset_keys if key not in skipped] if skipped else None
     started = datetime.now(UTC)
     days = range_tags((order.start, order.end))
@@ -143,13 +143,14 @@ def materialize(
 
 
 def _stages(result: "ExecuteInProcessResult", seconds: dict[str, float], feed: str) -> list[Stage]:
-    from crypto_platform.orchestration.asset_keys import STAGES, stage_key
+    from crypto_platform.orchestration.asset_keys import STAGES, action_key, stage_key
 
     metadata: dict[str, dict[str, Any]] = {}
     for event in result.get_asset_materialization_events():
         found = event.step_materialization_data.materialization.metadata
         metadata.setdefault(event.step_key or "", {k: v.value for k, v in found.items()})
     names = {stage_key(feed, stage).to_python_identifier(): stage for stage in STAGES}
+    names |= {action_key(feed, stage).to_python_identifier(): f"{stage} (corporate actions)" for stage in STAGES}
     return [Stage(names.get(step, "dbt"), seconds.get(step, 0.0), metadata[step]) for step in metadata]
 
 

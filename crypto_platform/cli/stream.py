@@ -24,13 +24,14 @@ def stream(feed: Feeds = None) -> None:
     """Stream the feeds' bars from Alpaca's websocket to Kafka, until Ctrl-C or SIGTERM.
 
     What Kafka has not confirmed stays on disk and is sent at the next start. What the stream misses comes by REST.
+    Feeds of daily bars are left out: no stream brings those.
 
     Example: crypto-platform stream --feed crypto
     """
     from crypto_platform.settings import settings
     from crypto_platform.streaming.service import AlreadyRunningError, run
 
-    feeds = _chosen(feed)
+    feeds = _streamed(_chosen(feed), named=bool(feed))
     _log()
     try:
         flushed = run(_effective(settings()), feeds)
@@ -86,8 +87,9 @@ def prepare(settings: "Settings") -> None:
     from crypto_platform.transform.live import ensure_live_views
 
     with connect(settings) as connection:
-        for feed in feeds():
-            ensure_schema(connection, feed)
+        for feed, spec in feeds().items():
+            for dataset in spec.datasets:
+                ensure_schema(connection, feed, dataset)
     ensure_live_views(settings)
 
 
@@ -107,6 +109,18 @@ def _chosen(names: list[str] | None) -> "Mapping[str, FeedSpec]":
     except ValueError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(USAGE) from None
+
+
+def _streamed(chosen: "Mapping[str, FeedSpec]", named: bool) -> "Mapping[str, FeedSpec]":
+    """Those of the feeds that have a live stream; one without that was `named` is an error, as none at all is."""
+    without = [name for name, spec in chosen.items() if not spec.is_streamed]
+    if (named and without) or len(without) == len(chosen):
+        typer.echo(
+            f"{', '.join(without)} has daily bars, which no stream brings: its schedule asks for a day once it is over",
+            err=True,
+        )
+        raise typer.Exit(USAGE)
+    return {name: spec for name, spec in chosen.items() if spec.is_streamed}
 
 
 def _log() -> None:

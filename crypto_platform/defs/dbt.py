@@ -9,7 +9,7 @@ from dagster_dbt import DbtCliResource, dbt_assets
 
 from crypto_platform.orchestration.dbt.results import explained
 from crypto_platform.orchestration.dbt.translator import Translator
-from crypto_platform.orchestration.partitions import daily
+from crypto_platform.orchestration.partitions import daily_of_all
 from crypto_platform.settings import settings
 from crypto_platform.transform.project import known_nodes, manifest, new_run_folder
 from crypto_platform.transform.window import window
@@ -18,7 +18,7 @@ from crypto_platform.transform.window import window
 @dbt_assets(
     manifest=manifest(),
     dagster_dbt_translator=Translator(),
-    partitions_def=daily(),
+    partitions_def=daily_of_all(),
     backfill_policy=dg.BackfillPolicy.single_run(),
     pool="dbt",
 )

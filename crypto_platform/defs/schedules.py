@@ -12,9 +12,9 @@ from crypto_platform.settings import settings
 
 def _daily(feed: str, spec: FeedSpec) -> dg.ScheduleDefinition:
     @dg.schedule(
-        name=f"{feed}_daily",
+        name=f"{feed}_schedule",
         cron_schedule=daily.cron(spec),
-        execution_timezone="UTC",
+        execution_timezone=daily.timezone(spec),
         job_name=feed,
         # Running, so that its ticks tell why nothing starts when nothing does.
         default_status=dg.DefaultScheduleStatus.RUNNING,

@@ -5,6 +5,12 @@ import dagster as dg
 # A feed's stages in their order, with the asset of each; the last is the table that dbt knows as a source.
 _STAGES = {"alpaca": "{feed}_alpaca_bars", "kafka": "{feed}_bars_topic", "raw": "{feed}_bars"}
 STAGES = tuple(_STAGES)
+# The same stages of a stock feed's corporate actions.
+_ACTIONS = {
+    "alpaca": "{feed}_alpaca_corporate_actions",
+    "kafka": "{feed}_corporate_actions_topic",
+    "raw": "{feed}_corporate_actions",
+}
 
 FACTS = dg.AssetKey(["marts", "fct_bars"])
 COMPLETENESS = dg.AssetKey(["marts", "fct_completeness"])
@@ -15,3 +21,8 @@ LIVE_PRICES = dg.AssetKey(["marts", "live_prices"])
 def stage_key(feed: str, stage: str) -> dg.AssetKey:
     """The asset of a feed's stage, such as `kafka/crypto_bars_topic`."""
     return dg.AssetKey([stage, _STAGES[stage].format(feed=feed)])
+
+
+def action_key(feed: str, stage: str) -> dg.AssetKey:
+    """The asset of a stage of a stock feed's corporate actions, such as `raw/us_equity_corporate_actions`."""
+    return dg.AssetKey([stage, _ACTIONS[stage].format(feed=feed)])

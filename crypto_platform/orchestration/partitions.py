@@ -1,22 +1,24 @@
-"""The one daily partitions definition of every asset."""
+"""The daily partitions of the assets: a feed's from its own start date on, dbt's those of all feeds together."""
 
 from datetime import date, timedelta
-from functools import lru_cache
 
 import dagster as dg
 
 from crypto_platform.dagster_instance.run_days import Days
-from crypto_platform.market.feed_spec import feeds
+from crypto_platform.market.feed_spec import FeedSpec, feeds
 
 
-@lru_cache(maxsize=1)
-def daily() -> dg.DailyPartitionsDefinition:
-    """UTC days from the earliest start date of all feeds to yesterday.
+def daily(spec: FeedSpec) -> dg.DailyPartitionsDefinition:
+    """A feed's UTC days from its start date to yesterday.
 
-    Days without a session stay in: they materialise as zero bars with the reason, so that every asset of every
-    feed shares these partitions.
+    Days without a session stay in: they materialise as zero bars with the reason.
     """
-    return dg.DailyPartitionsDefinition(start_date=min(f.start_date for f in feeds().values()).isoformat())
+    return dg.DailyPartitionsDefinition(start_date=spec.start_date.isoformat())
+
+
+def daily_of_all() -> dg.DailyPartitionsDefinition:
+    """The UTC days of any feed, from the earliest start date on: what joins the feeds has all of them."""
+    return daily(min(feeds().values(), key=lambda spec: spec.start_date))
 
 
 def days(context: dg.AssetExecutionContext) -> list[date]:

@@ -223,7 +223,11 @@ def test_a_load_that_lacks_published_bars_stops_before_dbt(platform: Settings) -
     [
         (("nothing", date(2026, 3, 1), date(2026, 3, 2)), "there is no feed 'nothing': choose from crypto"),
         (("crypto", date(2026, 3, 2), date(2026, 3, 2)), "is empty"),
-        (("crypto", date(2001, 1, 1), date(2026, 3, 2)), "set an earlier start_date"),
+        (
+            ("crypto", date(2001, 1, 1), date(2026, 3, 2)),
+            "crypto, 2025-01-01: set an earlier start_date",
+        ),
+        (("us_equity_daily", date(1998, 1, 1), date(1998, 2, 1)), "first partition of us_equity_daily, 1998-01-02"),
         (("crypto", date(2026, 3, 1), date(2999, 1, 1)), "is too late"),
         (("crypto", date(2026, 3, 1), date(2026, 3, 2), ("DOGE/USD",)), "DOGE/USD is not among"),
     ],

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pytest
@@ -23,7 +24,7 @@ from crypto_platform.orchestration.automation import daily as schedules
 from crypto_platform.orchestration.checks import freshness as feeds_freshness
 from crypto_platform.orchestration.checks.freshness import policy
 from crypto_platform.orchestration.checks.freshness import tick as judge_feeds
-from crypto_platform.orchestration.partitions import daily
+from crypto_platform.orchestration.partitions import daily, daily_of_all
 from crypto_platform.settings import Settings, settings, use
 from crypto_platform_tests.monitoring.conftest import Pipeline, Watched
 from crypto_platform_tests.monitoring.test_processes import Answering
@@ -49,7 +50,8 @@ class Month:
         self.watched = watched
         self.processes = Answering(watched.settings, at(FIRST, "00:00"))
         self.schedules = {
-            name: ticks.Declared(f"{name}_daily", "", schedules.cron(spec), "UTC") for name, spec in feeds().items()
+            name: ticks.Declared(f"{name}_schedule", "", schedules.cron(spec), schedules.timezone(spec))
+            for name, spec in feeds().items()
         }
         self.states: dict[str, InstigatorState] = {}
         self.cursor: str | None = None
@@ -60,13 +62,13 @@ class Month:
     def _assets(self) -> dg.Definitions:
         specs = [
             dg.AssetSpec(
-                stage_key(name, stage), group_name=name, partitions_def=daily(), freshness_policy=policy([spec])
+                stage_key(name, stage), group_name=name, partitions_def=daily(spec), freshness_policy=policy([spec])
             )
             for name, spec in feeds().items()
             for stage in ("alpaca", "raw")
         ]
         facts = dg.AssetSpec(
-            FACTS, group_name="marts", partitions_def=daily(), freshness_policy=policy(feeds().values())
+            FACTS, group_name="marts", partitions_def=daily_of_all(), freshness_policy=policy(feeds().values())
         )
 
         # Never run: what a run would leave is reported.
@@ -76,8 +78,9 @@ class Month:
         """A day: each feed's schedule at its time, and a look now and then."""
         events: list[tuple[datetime, Callable[[datetime], None]]] = [(at(day, clock), self.look) for clock in LOOKS]
         for name in feeds():
-            minute = int(self.schedules[name].cron.split()[0])
-            events.append((at(day, f"00:{minute:02}"), lambda now, feed=name: self.tick(feed, now)))
+            schedule = self.schedules[name]
+            starts = datetime.combine(day, time(0, int(schedule.cron.split()[0])), ZoneInfo(schedule.timezone))
+            events.append((starts.astimezone(UTC), lambda now, feed=name: self.tick(feed, now)))
         for moment, happens in sorted(events, key=lambda event: event[0]):
             with time_machine.travel(moment, tick=False):
                 self.watched.clock.now = moment
@@ -95,7 +98,7 @@ class Month:
         first, end = due.days
         with time_machine.travel(now + timedelta(minutes=6), tick=False):
             for key in self.groups:
-                if key == FACTS or feed in key.path[-1]:
+                if key == FACTS or self.groups[key] == feed:
                     for n in range((end - first).days):
                         partition = (first + timedelta(days=n)).isoformat()
                         self.instance.report_runless_asset_event(dg.AssetMaterialization(key, partition=partition))
@@ -210,7 +213,7 @@ def test_a_month_without_a_false_alarm_then_every_fault_without_a_miss(month: Mo
                 "switch": {"sensor:hears"},
                 "daemon": {"process:daemon"},
                 "servers": {"process:code", "process:dagster"},
-                "schedule": {"schedule:crypto_daily", "schedule:us_equity_daily"},
+                "schedule": {"schedule:crypto_schedule", "schedule:us_equity_schedule"},
                 "day": {"check:raw/crypto_bars:is_fresh:", "check:marts/fct_bars:crypto_is_fresh:", "freshness:crypto"},
             }.items()
         },

@@ -22,7 +22,7 @@ from crypto_platform.monitoring.ticks import ITSELF, Declared, declared, watch
 from crypto_platform_tests.monitoring.conftest import Watched
 
 SENSOR = Declared("hears", "Hears what happens.")
-SCHEDULE = Declared("crypto_daily", "Asks for the new day.", "30 0 * * *", "UTC")
+SCHEDULE = Declared("crypto_schedule", "Asks for the new day.", "30 0 * * *", "UTC")
 STOCKS = Declared("stocks_daily", "", "30 18 * * *", "America/New_York")
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 NOW = datetime(2026, 3, 29, 12, tzinfo=UTC)
@@ -133,7 +133,7 @@ def test_a_schedule_that_misses_its_time_is_told(
     put(of)
     due = NOW.replace(hour=0, minute=30)
     assert look(due + timedelta(seconds=29)) == []
-    assert look(due + timedelta(seconds=31)) == ["ERROR: schedule crypto_daily has stopped ticking"]
+    assert look(due + timedelta(seconds=31)) == ["ERROR: schedule crypto_schedule has stopped ticking"]
     tick(instance, of, due, TickStatus.SKIPPED)
     assert [title[:8] for title in look(due + timedelta(seconds=60))] == ["RESOLVED"]
     assert look(due + timedelta(hours=23, minutes=59)) == []
@@ -156,8 +156,8 @@ def test_one_that_is_switched_off_is_told(
     watched: Watched, put: Callable[[InstigatorState], None], look: Callable[..., list[str]]
 ) -> None:
     put(state(SCHEDULE, running=False))
-    assert look() == ["WARNING: schedule crypto_daily is switched off"]
-    assert watched.open()[0].remediation == "crypto-platform enable crypto_daily"
+    assert look() == ["WARNING: schedule crypto_schedule is switched off"]
+    assert watched.open()[0].remediation == "crypto-platform enable crypto_schedule"
     put(state(SCHEDULE))
     assert [title[:8] for title in look()] == ["RESOLVED"]
 

@@ -14,7 +14,7 @@ from dagster._core.definitions.freshness import CronFreshnessPolicy, TimeWindowF
 
 from crypto_platform.definitions import defs
 from crypto_platform.market.feed_spec import feeds
-from crypto_platform.orchestration.partitions import daily
+from crypto_platform.orchestration.partitions import daily, daily_of_all
 
 DASHBOARDS = dg.AssetKey(["superset", "market_dashboard"])
 PICTURE = Path(__file__).parent / "graph.txt"
@@ -43,7 +43,7 @@ def _assets(definitions: dg.Definitions) -> Iterator[str]:
         owned = ", ".join(node.owners) or "nobody"
         yield f"    group {node.group_name}; kinds {', '.join(sorted(node.kinds))}; owned by {owned}"
         yield (
-            f"    partitions {'daily' if node.partitions_def == daily() else node.partitions_def}; "
+            f"    partitions {node.partitions_def or 'none'}; "
             f"backfills {policy.policy_type.value.lower() if policy else 'run by run'}; "
             f"pool {', '.join(sorted(node.pools)) or 'none'}"
         )
@@ -113,9 +113,16 @@ def test_whatever_is_materialised_a_range_of_days_is_one_run(definitions: dg.Def
     # The dashboards are of their code, not of a day.
     for key in graph.materializable_asset_keys - {DASHBOARDS}:
         node = graph.get(key)
-        assert node.partitions_def == daily(), key
+        spec = feeds().get(node.group_name or "")
+        assert node.partitions_def == (daily(spec) if spec else daily_of_all()), key
         assert node.backfill_policy == dg.BackfillPolicy.single_run(), key
         assert node.pools, key
+
+
+def test_a_feeds_days_begin_with_it_and_dbts_with_the_earliest() -> None:
+    firsts = {name: daily(spec).get_first_partition_key() for name, spec in feeds().items()}
+    assert firsts == {"crypto": "2025-01-01", "us_equity": "2025-01-01", "us_equity_daily": "1998-01-02"}
+    assert daily_of_all().get_first_partition_key() == "1998-01-02"
 
 
 def test_the_dashboards_are_of_no_day_and_in_no_job(definitions: dg.Definitions) -> None:

@@ -10,6 +10,9 @@ the partition S+1 exists once S+1 is over; so the run starts at the same minute 
 change of the clocks moves it. In winter that hour comes with the next session's run, Friday's with Monday's. dbt puts
 every bar to its session by New York's date.
 
+A stock's daily bar is over at New York's midnight, 04:00 or 05:00 UTC of the day after: such a feed's run starts twenty
+minutes after midnight on New York's clock.
+
 After a UTC day without a session (weekends, holidays) no stock run starts: the next session's takes these days in,
 which materialise as zero bars with the reason, or in winter with the hour above.
 """
@@ -20,9 +23,11 @@ from datetime import UTC, date, datetime, timedelta
 
 from dagster import DagsterInstance
 
+from crypto_platform.market.bars import TIMEZONES, Timeframe
 from crypto_platform.market.data_source import moves_on
 from crypto_platform.market.day_ranges import ONE_DAY, Range
 from crypto_platform.market.feed_spec import FeedSpec, feeds
+from crypto_platform.market.market_days import local_day
 from crypto_platform.market.sessions import trading_hours
 from crypto_platform.orchestration.history import in_flight, materialised
 from crypto_platform.settings import Settings
@@ -31,8 +36,13 @@ from crypto_platform.settings import Settings
 MARGIN = timedelta(minutes=4)
 
 
+def timezone(spec: FeedSpec) -> str:
+    """On which clock the feed's daily run starts: New York's for a stock's daily bars, whose days are New York's."""
+    return TIMEZONES[spec.asset_class] if Timeframe.parse(spec.timeframe).is_daily else "UTC"
+
+
 def cron(spec: FeedSpec) -> str:
-    """When the feed's daily run starts, in UTC."""
+    """When the feed's daily run starts, on the clock of `timezone`."""
     minutes = int((spec.vendor_delay + MARGIN).total_seconds()) // 60
     return f"{minutes % 60} {minutes // 60} * * *"
 
@@ -91,8 +101,12 @@ def reason_not_to_ask(settings: Settings) -> str | None:
 
 
 def newest_whole_day(spec: FeedSpec, now: datetime) -> date:
-    """The newest UTC day that is over, with the vendor's delay, at `now` (aware)."""
-    return (now.astimezone(UTC) - spec.vendor_delay).date() - ONE_DAY
+    """The newest day that is over, with the vendor's delay, at `now`: of daily bars the market's, else UTC's."""
+    until = now - spec.vendor_delay
+    over = (
+        local_day(spec.asset_class, until) if Timeframe.parse(spec.timeframe).is_daily else until.astimezone(UTC).date()
+    )
+    return over - ONE_DAY
 
 
 def days_due(newest: date, materialised: Collection[date], in_flight: Collection[Range]) -> Range | None:

@@ -4,30 +4,36 @@ A feed's own jobs and backfills of whole jobs contain everything; this is for st
 the UI or by another program, and for the other stages of their days.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import reduce
 from operator import or_
 
 import dagster as dg
 
 from crypto_platform.dagster_instance.internals import EntitySubset, SubsetAutomationCondition
+from crypto_platform.market.corporate_actions import CORPORATE_ACTIONS
 from crypto_platform.market.feed_spec import feeds
-from crypto_platform.orchestration.asset_keys import STAGES, stage_key
+from crypto_platform.orchestration.asset_keys import STAGES, action_key, stage_key
 
 
-def after_stages(feed: str, stage: str) -> dg.AutomationCondition | None:
+def after_stages(
+    feed: str, stage: str, key: Callable[[str, str], dg.AssetKey] = stage_key
+) -> dg.AutomationCondition | None:
     """The condition of one of a feed's stages; None for the first, which schedules and people ask for."""
     before = STAGES[: STAGES.index(stage)]
-    return _after(stage_key(feed, name) for name in before) if before else None
+    return _after(key(feed, name) for name in before) if before else None
 
 
 def after_feeds() -> dg.AutomationCondition:
-    """The condition of every dbt model, seed and snapshot: after any stage of any feed.
+    """The condition of every dbt model, seed and snapshot: after any feed's ledger.
 
     The same for all of them, so that they are asked for together: one dbt build, as in the feeds' jobs. By their own
-    dependencies a seed would never be asked for, and a model of a fresh warehouse would miss it.
+    dependencies a seed would never be asked for, and a model of a fresh warehouse would miss it. After the ledger, not
+    with it: Dagster asks for assets of other partitions in a run of their own, which would not wait for the stages'.
     """
-    return _after(stage_key(feed, stage) for feed in feeds() for stage in STAGES)
+    bars = [stage_key(feed, STAGES[-1]) for feed in feeds()]
+    actions = [action_key(feed, STAGES[-1]) for feed, spec in feeds().items() if CORPORATE_ACTIONS in spec.datasets]
+    return _after(bars + actions)
 
 
 class UpdatedByAnotherRun(SubsetAutomationCondition[dg.AssetKey]):
@@ -64,9 +70,9 @@ def _after(keys: Iterable[dg.AssetKey]) -> dg.AutomationCondition:
     `AutomationCondition.eager()` is not enough, part by part:
     - It looks at the latest time window only: a backfilled old day would be followed by nothing.
     - Any missing dependency blocks it: a day that only one feed has would never get into the models, which join all.
-    - It follows its direct dependencies: of alpaca, kafka, raw, models each would follow in a run of its own, or ride
-      on `will_be_requested`, which the seeds, evaluated before raw, cannot see. All look at the same stages instead
-      and are asked for in the same tick, in one run.
+    - It follows its direct dependencies: of alpaca, kafka, raw each would follow in a run of its own, or ride on
+      `will_be_requested`. A feed's look at all stages before them instead and are asked for in the same tick, in one
+      run; so are all models, which look at the ledgers.
     - `newly_missing` would ask for each new day at midnight, before the first stage has it.
     - `any_deps_updated` does not see that a run over a range contains what follows (`UpdatedByAnotherRun`).
     What stays of it:

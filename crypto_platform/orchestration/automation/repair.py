@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from crypto_platform.dagster_instance.run_days import range_tags
+from crypto_platform.market.bars import Timeframe
 from crypto_platform.market.day_ranges import ONE_DAY, Range, days_in, ranges
 from crypto_platform.market.feed_spec import FeedSpec, feeds
 from crypto_platform.orchestration.asset_keys import GAPS
@@ -188,7 +189,7 @@ def _wanted(spec: FeedSpec, gaps: Iterable[Gap], today: date) -> Iterator[tuple[
     """The symbols and days of the gaps that are the feed's and over."""
     for gap in gaps:
         if gap.symbol in spec.symbols:
-            yield from ((gap.symbol, day) for day in _days(gap) if spec.start_date <= day < today)
+            yield from ((gap.symbol, day) for day in _days(gap, spec) if spec.start_date <= day < today)
 
 
 def _by_symbols(spec: FeedSpec, wanted: Iterable[tuple[str, date]]) -> dict[tuple[str, ...], list[date]]:
@@ -202,10 +203,10 @@ def _by_symbols(spec: FeedSpec, wanted: Iterable[tuple[str, date]]) -> dict[tupl
     return found
 
 
-def _days(gap: Gap) -> Iterable[date]:
-    """The UTC days that the gap lies in."""
-    last = gap.end.date() if gap.end.time() > datetime.min.time() else gap.end.date() - ONE_DAY
-    return days_in((gap.start.date(), last + ONE_DAY))
+def _days(gap: Gap, spec: FeedSpec) -> Iterable[date]:
+    """The UTC days that the gap's bars begin in."""
+    last = max(gap.start, gap.end - Timeframe.parse(spec.timeframe).delta)
+    return days_in((gap.start.date(), last.date() + ONE_DAY))
 
 
 def _cut(found: Iterable[Range]) -> Iterable[Range]:

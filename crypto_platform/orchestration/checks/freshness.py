@@ -14,9 +14,8 @@ import dagster as dg
 import orjson
 
 from crypto_platform.connectors.snowflake import ledger_checks
-from crypto_platform.connectors.snowflake.schema import bars_table
 from crypto_platform.market import freshness
-from crypto_platform.market.bars import Timeframe
+from crypto_platform.market.bars import BARS, Timeframe
 from crypto_platform.market.data_source import moves_on
 from crypto_platform.market.feed_spec import FeedSpec, feeds
 from crypto_platform.orchestration.asset_keys import FACTS, stage_key
@@ -63,7 +62,7 @@ class Watched:
         timeframe, days = Timeframe.parse(spec.timeframe), (day - freshness.LOOK_BACK, day + freshness.ONE_DAY)
         if self.asset == FACTS:
             return ledger_checks.newest_facts(connection, self.feed, timeframe, *days)
-        return ledger_checks.newest_bars(connection, bars_table(self.feed), timeframe, *days)
+        return ledger_checks.newest_bars(connection, BARS.ledger(self.feed), timeframe, *days)
 
 
 def watched() -> list[Watched]:

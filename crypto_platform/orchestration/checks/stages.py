@@ -14,10 +14,10 @@ import dagster as dg
 
 from crypto_platform.connectors.lake import Lake, LakeDayMissingError
 from crypto_platform.connectors.snowflake import ledger_checks
-from crypto_platform.connectors.snowflake.schema import REJECTED, bars_table
-from crypto_platform.market.bars import Timeframe
+from crypto_platform.market.bars import BARS, Timeframe
 from crypto_platform.market.completeness import shortfalls
 from crypto_platform.market.data_source import again
+from crypto_platform.market.dataset import Dataset
 from crypto_platform.market.feed_spec import FeedSpec
 from crypto_platform.market.outliers import LOOK_BACK, DayFigures, Suspect, odd_volumes, price_jumps
 from crypto_platform.orchestration.metadata import records, table
@@ -54,11 +54,11 @@ DAY_COMPLETENESS = Check(
     blocking=False,
 )
 PUBLISH_RECONCILIATION = Check(
-    "publish_reconciliation", "The brokers confirmed as many messages as the lake's files of these days have bars."
+    "publish_reconciliation", "The brokers confirmed as many messages as the lake's files of these days hold."
 )
 LOAD_RECONCILIATION = Check("load_reconciliation", "Messages drained = loaded + unchanged + rejected.")
 LEDGER_COMPLETENESS = Check(
-    "ledger_completeness", "Every bar of these days' lake files is in the ledger, but for the rejected."
+    "ledger_completeness", "Whatever these days' lake files hold is in the ledger, but for the rejected."
 )
 ROW_COUNT_RECONCILIATION = Check(
     "row_count_reconciliation",
@@ -82,6 +82,13 @@ VOLUME_OUTLIERS = Check(
 )
 
 ALPACA = (SCHEMA_CONTRACT, DAY_COMPLETENESS)
+ACTIONS = (
+    LOAD_RECONCILIATION,
+    LEDGER_COMPLETENESS,
+    ROW_COUNT_RECONCILIATION,
+    UNIQUE_OFFSETS,
+    NO_REJECTED_MESSAGES,
+)
 KAFKA = (PUBLISH_RECONCILIATION,)
 RAW = (
     LOAD_RECONCILIATION,
@@ -103,12 +110,18 @@ def specs(key: dg.AssetKey, checks: Sequence[Check]) -> list[dg.AssetCheckSpec]:
 
 @dataclass(frozen=True)
 class Subject:
-    """What a run's checks are about: an asset of a feed, and the run's days from the feed's start on."""
+    """What a run's checks are about: an asset of a feed, and the run's days."""
 
     key: dg.AssetKey
     feed: str
     spec: FeedSpec
     days: Sequence[date]
+    dataset: Dataset = BARS
+
+    @property
+    def ledger(self) -> str:
+        """The table that its records are in."""
+        return self.dataset.ledger(self.feed)
 
     @property
     def timeframe(self) -> Timeframe:
@@ -178,20 +191,18 @@ def of_answer(subject: Subject, report: "ExtractReport") -> list[dg.AssetCheckRe
     ]
 
 
-def nothing_asked(subject: Subject, checks: Sequence[Check]) -> list[dg.AssetCheckResult]:
-    """Results of a run that has no day of the feed."""
-    return [subject.result(check, True, "no day of the feed is in the run") for check in checks]
-
-
 def of_publication(subject: Subject, report: "PublishReport", read: int) -> list[dg.AssetCheckResult]:
     """Compare what the brokers confirmed with what the lake's files held."""
     return [
         subject.result(
             PUBLISH_RECONCILIATION,
             report.messages == read,
-            f"{report.messages:,} of {read:,} bars are confirmed",
+            f"{report.messages:,} of {read:,} messages are confirmed",
             subject.again(),
-            {"lake_bar_count": read, "acknowledged_messages": report.messages},
+            {
+                "lake_records": read,
+                "acknowledged_messages": report.messages,
+            },
         )
     ]
 
@@ -231,13 +242,35 @@ def of_load(subject: Subject, connection: "SnowflakeConnection", lake: Lake, rep
     return LoadProof(results, held, sample, balance.held)
 
 
+@dataclass(frozen=True)
+class ActionsProof:
+    """The results of a load of corporate actions, and how many the ledger holds by process date and symbol."""
+
+    results: list[dg.AssetCheckResult]
+    held: dict[date, dict[str, int]]
+
+
+def of_actions(subject: Subject, connection: "SnowflakeConnection", lake: Lake, report: "LoadReport") -> ActionsProof:
+    """Check a load of corporate actions against the ledger and the lake."""
+    held: dict[date, dict[str, int]] = {}
+    if subject.days:
+        start, end = min(subject.days), max(subject.days) + ONE_DAY
+        held = ledger_checks.actions_by_day(connection, subject.feed, start, end)
+    balance = ledger_checks.balance(connection, subject.feed, subject.dataset)
+    missing = _missing(subject, lake, held)
+    return ActionsProof([*_accounts(subject, connection, report, missing), _kept(subject, balance)], held)
+
+
 def _accounts(
     subject: Subject, connection: "SnowflakeConnection", report: "LoadReport", missing: Mapping[str, int]
 ) -> list[dg.AssetCheckResult]:
     """Whether nothing was lost or doubled between topic, lake and ledger."""
-    repeated = ledger_checks.repeated_messages(connection, subject.feed, report.load_id) if report.load_id else 0
+    repeated = 0
+    if report.load_id:
+        repeated = ledger_checks.repeated_messages(connection, subject.feed, report.load_id, subject.dataset)
     accounted = report.loaded + report.unchanged + report.rejected
     lacking = sum(missing.values())
+    what = subject.dataset.name.replace("_", " ")
     reasons = ", ".join(f"{reason} ({count:,})" for reason, count in report.rejected_by_reason.items())
     return [
         subject.result(
@@ -258,28 +291,28 @@ def _accounts(
         subject.result(
             LEDGER_COMPLETENESS,
             lacking <= report.rejected,
-            f"{lacking:,} bars of the lake are not in the ledger, {report.rejected:,} were rejected"
+            f"{lacking:,} {what} of the lake are not in the ledger, {report.rejected:,} were rejected"
             if lacking
-            else "every bar of the lake is in the ledger",
+            else f"all {what} of the lake are in the ledger",
             subject.again(),
             {
                 "missing": lacking,
                 "rejected": report.rejected,
-                "missing_by_day": table(missing, "day and symbol", "bars") if missing else None,
+                "missing_by_day": table(missing, "day and symbol", what) if missing else None,
             },
         ),
         subject.result(
             UNIQUE_OFFSETS,
             repeated == 0,
             f"{repeated:,} messages are in the ledger more than once" if repeated else "no message is in twice",
-            _rows_of_load(bars_table(subject.feed), report),
+            _rows_of_load(subject.ledger, report),
             {"repeated": repeated},
         ),
         subject.result(
             NO_REJECTED_MESSAGES,
             report.rejected == 0,
             f"{report.rejected:,} messages were rejected: {reasons}" if report.rejected else "no message was rejected",
-            _rows_of_load(REJECTED, report),
+            _rows_of_load(subject.dataset.rejects, report),
             {"rejected": report.rejected, "rejected_by_reason": report.rejected_by_reason},
         ),
     ]
@@ -291,7 +324,7 @@ def _rows_of_load(name: str, report: "LoadReport") -> str:
 
 def _kept(subject: Subject, balance: ledger_checks.Balance) -> dg.AssetCheckResult:
     """Whether what was loaded is still there, also of other days than the run's."""
-    ledger = bars_table(subject.feed)
+    ledger = subject.ledger
     return subject.result(
         ROW_COUNT_RECONCILIATION,
         not balance.lacking,
@@ -374,11 +407,12 @@ def _suspects(
 
 
 def _missing(subject: Subject, lake: Lake, held: Mapping[date, Mapping[str, int]]) -> dict[str, int]:
-    """Bars of the lake that the ledger lacks, by day and symbol."""
+    """What the ledger lacks of the lake, by day and symbol."""
     missing = {}
+    folder = subject.timeframe.name if subject.dataset is BARS else subject.dataset.name
     for day in subject.days:
         try:
-            counts = lake.counts(subject.feed, subject.timeframe.name, day)
+            counts = lake.counts(subject.feed, folder, day)
         except LakeDayMissingError:
             # Loaded from the topic alone: there is nothing to compare with.
             continue

@@ -10,7 +10,7 @@ from crypto_platform.market.feed_spec import feeds
 
 def shared_tables(manifest: Mapping[str, Any]) -> list[dg.AssetSpec]:
     """A spec for each source of the dbt project that is no feed's own ledger, downstream of every feed's load."""
-    ledgers = {f"{feed}_bars" for feed in feeds()}
+    ledgers = {f"{feed}_{dataset.name}" for feed, spec in feeds().items() for dataset in spec.datasets}
     return [
         dg.AssetSpec(
             ["raw", source["name"]],

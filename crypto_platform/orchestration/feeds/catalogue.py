@@ -4,8 +4,9 @@ from typing import Any
 
 import dagster as dg
 
-from crypto_platform.connectors.snowflake.schema import bars_table
-from crypto_platform.market.bars import FIELDS, topic
+from crypto_platform.market.bars import BARS
+from crypto_platform.market.corporate_actions import CORPORATE_ACTIONS
+from crypto_platform.market.dataset import Dataset
 from crypto_platform.market.feed_spec import FeedSpec
 from crypto_platform.settings import settings
 from crypto_platform.transform.project import owners
@@ -17,6 +18,14 @@ _DESCRIPTIONS = {
     "raw": "Every version of every bar in `{table}`, drained from the topic; nothing is overwritten.\n\n"
     'Look: `crypto-platform sql "select * from {table} order by bar_start desc limit 10"`',
 }
+_ACTIONS = {
+    "alpaca": "Corporate actions of {symbols} as Alpaca answered, a file a process date in the lake: "
+    "`<lake>/{feed}/corporate_actions/<day>.jsonl.zst`. Those of the last 30 days are asked for again: they come late "
+    "and are amended.",
+    "kafka": "The lake's corporate actions on topic `{topic}`, key = symbol.",
+    "raw": "Every version of every corporate action in `{table}`, drained from the topic; nothing is overwritten.\n\n"
+    'Look: `crypto-platform sql "select * from {table} order by process_date desc limit 10"`',
+}
 _DOCS = "\n\nWhat its metadata and checks mean: docs/reference/dagster.md. What to do when it fails: docs/runbooks."
 
 
@@ -26,7 +35,7 @@ def described(stage: str, feed: str, spec: FeedSpec) -> dict[str, Any]:
         feed=feed,
         symbols=", ".join(spec.symbols),
         timeframe=spec.timeframe,
-        topic=topic(feed),
+        topic=BARS.topic(feed),
         table=table_name(feed),
     )
     return {
@@ -37,13 +46,27 @@ def described(stage: str, feed: str, spec: FeedSpec) -> dict[str, Any]:
     }
 
 
-def table_name(feed: str) -> str:
+def described_actions(stage: str, feed: str, spec: FeedSpec) -> dict[str, Any]:
+    """The same of a stage of its corporate actions."""
+    description = _ACTIONS[stage].format(
+        feed=feed,
+        symbols=", ".join(spec.symbols),
+        topic=CORPORATE_ACTIONS.topic(feed),
+        table=table_name(feed, CORPORATE_ACTIONS),
+    )
+    return described(stage, feed, spec) | {
+        "description": description + _DOCS,
+        "metadata": _columns(stage, feed, CORPORATE_ACTIONS),
+    }
+
+
+def table_name(feed: str, dataset: Dataset = BARS) -> str:
     """The ledger's name in Snowflake, with its database."""
-    return f"{settings().snowflake_database}.{bars_table(feed)}"
+    return f"{settings().snowflake_database}.{dataset.ledger(feed)}"
 
 
-def _columns(stage: str, feed: str) -> dict[str, Any]:
-    """The bar's columns as Alpaca and the topic call them, or as Snowflake does."""
+def _columns(stage: str, feed: str, dataset: Dataset = BARS) -> dict[str, Any]:
+    """The records' columns as Alpaca and the topic call them, or as Snowflake does."""
     wire = stage != "raw"
     columns = [
         dg.TableColumn(
@@ -52,7 +75,7 @@ def _columns(stage: str, feed: str) -> dict[str, Any]:
             description=f.column if wire else None,
             constraints=dg.TableColumnConstraints(nullable=not f.required),
         )
-        for f in FIELDS
+        for f in dataset.fields
     ]
     schema: dict[str, Any] = {"dagster/column_schema": dg.TableSchema(columns)}
-    return schema if wire else schema | {"dagster/table_name": table_name(feed)}
+    return schema if wire else schema | {"dagster/table_name": table_name(feed, dataset)}

@@ -8,16 +8,21 @@ from typing import Any
 import dagster as dg
 from pydantic import BaseModel
 
+from crypto_platform.dagster_instance.internals import add_partition_metadata
 from crypto_platform.dagster_instance.time_limit import FEED_TAG
 from crypto_platform.ingestion.progress import reporter
-from crypto_platform.market.bars import Timeframe, check_feed, topic
+from crypto_platform.market.bars import BARS, Timeframe
+from crypto_platform.market.corporate_actions import CORPORATE_ACTIONS
+from crypto_platform.market.dataset import check_feed
 from crypto_platform.market.feed_spec import FeedSpec, check_selection, feeds
 from crypto_platform.market.sessions import reason_without_bars
 from crypto_platform.orchestration.asset_keys import stage_key
 from crypto_platform.orchestration.automation.follow import after_stages
 from crypto_platform.orchestration.checks import stages
 from crypto_platform.orchestration.checks.freshness import policy, watched
+from crypto_platform.orchestration.feeds import corporate_actions
 from crypto_platform.orchestration.feeds.catalogue import described
+from crypto_platform.orchestration.feeds.job import FeedJob
 from crypto_platform.orchestration.metadata import records, table
 from crypto_platform.orchestration.partitions import daily, days
 from crypto_platform.orchestration.resources import (
@@ -50,7 +55,9 @@ class BarFeed(dg.Component):
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         assets = [self._alpaca(), self._kafka(), self._raw()]
-        job = dg.define_asset_job(
+        if CORPORATE_ACTIONS in self.spec.datasets:
+            assets += corporate_actions.assets(self.name, self.spec, self._shared())
+        job = FeedJob(
             self.name,
             # All of dbt: its models join the feeds, so each feed's run brings them up to date. A sensor looks at
             # freshness; as steps of their own its checks would cost each run a login.
@@ -64,36 +71,33 @@ class BarFeed(dg.Component):
     def _key(self, stage: str) -> dg.AssetKey:
         return stage_key(self.name, stage)
 
-    def _options(self, system: str) -> dict[str, Any]:
+    def _shared(self) -> dict[str, Any]:
+        """The arguments of `dg.asset` that all of the feed's assets share."""
         return {
-            "key": self._key(system),
             "group_name": self.name,
-            "partitions_def": daily(),
+            "partitions_def": daily(self.spec),
             "backfill_policy": dg.BackfillPolicy.single_run(),
             "freshness_policy": policy([self.spec]),
+        }
+
+    def _options(self, system: str) -> dict[str, Any]:
+        return self._shared() | {
+            "key": self._key(system),
             # Two runs on one topic would race for its offsets: one would win, the other fail.
-            "pool": topic(self.name),
+            "pool": BARS.topic(self.name),
             "automation_condition": after_stages(self.name, system),
             **described(system, self.name, self.spec),
         }
 
-    def _tracked(self, context: dg.AssetExecutionContext) -> list[date]:
-        """The run's days from the feed's start date on."""
-        return [day for day in days(context) if day >= self.spec.start_date]
-
     def _subject(self, context: dg.AssetExecutionContext, key: dg.AssetKey) -> stages.Subject:
-        return stages.Subject(key, self.name, self.spec, self._tracked(context))
-
-    def _reason_without_bars(self, day: date) -> str:
-        if day < self.spec.start_date:
-            return f"before the feed's start date, {self.spec.start_date}"
-        return reason_without_bars(self.spec.asset_class, day)
+        return stages.Subject(key, self.name, self.spec, days(context))
 
     def _report_days(
         self, context: dg.AssetExecutionContext, key: dg.AssetKey, bars: dict[date, dict[str, int]]
     ) -> None:
         """Give every partition of the run its own counts, and a day without bars the reason."""
         now = datetime.now(UTC)
+        found: dict[str, dict[str, Any]] = {}
         for day in days(context):
             symbols = bars.get(day, {})
             count = sum(symbols.values())
@@ -105,8 +109,9 @@ class BarFeed(dg.Component):
                 "dagster/partition_row_count": count,
             }
             if not any(symbols.values()):
-                metadata["empty_reason"] = self._reason_without_bars(day)
-            context.add_asset_metadata(metadata, key, partition_key=day.isoformat())
+                metadata["empty_reason"] = reason_without_bars(self.spec.asset_class, day)
+            found[day.isoformat()] = metadata
+        add_partition_metadata(context, key, found)
 
     def _alpaca(self) -> dg.AssetsDefinition:
         key = self._key("alpaca")
@@ -124,21 +129,15 @@ class BarFeed(dg.Component):
         ) -> dg.MaterializeResult:
             from crypto_platform.ingestion.extract import BarsRequest, extract
 
-            tracked = self._tracked(context)
+            asked = days(context)
             symbols = check_selection(self.name, self.spec, selection.symbols)
-            if not tracked:
-                self._report_days(context, key, {})
-                return dg.MaterializeResult(
-                    metadata={"days": len(days(context)), "bars": 0},
-                    check_results=stages.nothing_asked(self._subject(context, key), stages.ALPACA),
-                )
             request = BarsRequest(
                 feed=self.name,
                 asset_class=self.spec.asset_class,
                 symbols=symbols,
                 timeframe=self.timeframe,
-                start=tracked[0],
-                end=tracked[-1] + timedelta(days=1),
+                start=asked[0],
+                end=asked[-1] + timedelta(days=1),
                 alpaca_feed=self.spec.alpaca_feed,
                 adjustment=self.spec.adjustment,
             )
@@ -147,7 +146,7 @@ class BarFeed(dg.Component):
             self._report_days(context, key, report.days)
             return dg.MaterializeResult(
                 metadata={
-                    "days": len(days(context)),
+                    "days": len(asked),
                     "bars": report.bars,
                     "origin": report.origin,
                     "complete_until": report.complete_until.isoformat(),
@@ -181,26 +180,26 @@ class BarFeed(dg.Component):
             from crypto_platform.connectors.kafka.producer import publish
 
             symbols = check_selection(self.name, self.spec, selection.symbols)
-            tracked = self._tracked(context)
+            published = days(context)
             store = lake.open()
             read = 0
             tell = reporter("publish", context.log)
 
             def lake_days() -> Iterator[Any]:
                 nonlocal read
-                for done, day in enumerate(tracked):
+                for done, day in enumerate(published):
                     stored = store.read_day(self.name, self.timeframe.name, day)
                     chosen = {s: section for s, section in stored.sections.items() if s in symbols}
-                    tell(done, len(tracked), read)
+                    tell(done, len(published), read)
                     read += sum(len(section.lines) for section in chosen.values())
                     yield replace(stored, sections=chosen)
-                tell(len(tracked), len(tracked), read)
+                tell(len(published), len(published), read)
 
             report = publish(kafka.settings, self.name, lake_days(), context.run.run_id)
             self._report_days(context, key, report.by_day)
             return dg.MaterializeResult(
                 metadata={
-                    "days": len(days(context)),
+                    "days": len(published),
                     "messages": report.messages,
                     "offsets": {str(p): f"{first}..{last}" for p, (first, last) in report.offsets.items()},
                     "seconds": round(report.seconds, 3),
@@ -234,8 +233,9 @@ class BarFeed(dg.Component):
             connect = sessions(snowflake)
             with connect() as connection:
                 # The models join all feeds, also those that were never loaded.
-                for feed in feeds():
-                    ensure_schema(connection, feed)
+                for feed, spec in feeds().items():
+                    for dataset in spec.datasets:
+                        ensure_schema(connection, feed, dataset)
             report = topic_load.load(
                 kafka.settings,
                 self.name,
@@ -246,9 +246,7 @@ class BarFeed(dg.Component):
             )
             with connect() as connection:
                 proof = stages.of_load(self._subject(context, key), connection, lake.open(), report)
-                answered = requested_partitions(
-                    lake.open(), self.name, self.timeframe, self._tracked(context), proof.held
-                )
+                answered = requested_partitions(lake.open(), self.name, self.timeframe, days(context), proof.held)
                 record(connection, self.name, self.timeframe.name, answered, context.run.run_id)
             self._report_days(context, key, proof.held)
             found = report.metadata()

@@ -9,7 +9,7 @@ import time
 import dagster as dg
 
 from crypto_platform.dagster_instance.internals import NOT_FINISHED_STATUSES as UNFINISHED
-from crypto_platform.market.bars import topic
+from crypto_platform.market.bars import BARS
 from crypto_platform.orchestration.asset_keys import stage_key
 from crypto_platform.orchestration.feeds.component import FEED_TAG
 from crypto_platform.orchestration.resources import KafkaResource, SparkConnectResource
@@ -24,7 +24,9 @@ def drain_job(feed: str) -> dg.JobDefinition:
     """The job `<feed>_topic_load`: one load, told as an observation of the feed's raw asset."""
 
     @dg.op(
-        name=f"load_{feed}_topic", pool=topic(feed), description=f"Loads what {topic(feed)} holds beyond the ledger."
+        name=f"load_{feed}_topic",
+        pool=BARS.topic(feed),
+        description=f"Loads what {BARS.topic(feed)} holds beyond the ledger.",
     )
     def drain(context: dg.OpExecutionContext, kafka: KafkaResource, pyspark: SparkConnectResource) -> None:
         from crypto_platform.ingestion import topic_load
@@ -36,7 +38,7 @@ def drain_job(feed: str) -> dg.JobDefinition:
 
     @dg.job(
         name=f"{feed}_topic_load",
-        description=f"Drain {topic(feed)} into RAW.{feed.upper()}_BARS, whatever days are in it.",
+        description=f"Drain {BARS.topic(feed)} into RAW.{feed.upper()}_BARS, whatever days are in it.",
         tags={FEED_TAG: feed},
     )
     def job() -> None:
@@ -53,7 +55,8 @@ def offsets_sensor(feed: str, job: dg.JobDefinition) -> dg.SensorDefinition:
         job=job,
         minimum_interval_seconds=EVERY_SECONDS,
         default_status=dg.DefaultSensorStatus.STOPPED,
-        description=f"Starts {job.name} when {topic(feed)} holds what the ledger does not and no loader follows it.",
+        description=f"Starts {job.name} when {BARS.topic(feed)} holds what the ledger does not and no loader "
+        "follows it.",
     )
     def new_offsets(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         unfinished = dg.RunsFilter(job_name=job.name, statuses=UNFINISHED)
@@ -80,17 +83,17 @@ def evaluate(settings: Settings, feed: str, cursor: str | None) -> dg.SensorResu
     told = json.dumps(ends, sort_keys=True)
     if told == cursor:
         return dg.SkipReason("nothing new on the topic")
-    if is_followed(settings, feed):
+    if is_followed(settings, BARS.topic(feed)):
         return dg.SkipReason("a loader follows the topic")
     with connect(settings) as connection:
         schema.ensure_schema(connection, feed)
-        recorded = offsets.recorded(connection, topic(feed)).next_offsets
+        recorded = offsets.recorded(connection, BARS.topic(feed)).next_offsets
     ranges = {p: (recorded.get(p, 0), end) for p, end in ends.items() if end != recorded.get(p, 0)}
     if not ranges:
         return dg.SensorResult(skip_reason="everything is in the ledger", cursor=told)
     span = ",".join(f"{p}:{first}-{end}" for p, (first, end) in sorted(ranges.items()))
     lag = sum(end - first for first, end in ranges.values())
     request = dg.RunRequest(
-        run_key=f"{topic(feed)}:{span}:{int(time.time() // AGAIN_SECONDS)}", tags={"lag_messages": str(lag)}
+        run_key=f"{BARS.topic(feed)}:{span}:{int(time.time() // AGAIN_SECONDS)}", tags={"lag_messages": str(lag)}
     )
     return dg.SensorResult(run_requests=[request], cursor=cursor)

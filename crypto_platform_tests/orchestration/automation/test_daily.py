@@ -1,5 +1,6 @@
 from datetime import UTC, date, datetime, timedelta
 from itertools import takewhile
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pytest
@@ -16,6 +17,13 @@ from crypto_platform.orchestration.automation import daily
 from crypto_platform.orchestration.history import last_stage
 from crypto_platform.settings import Settings
 
+NEW_YORK = ZoneInfo("America/New_York")
+FEEDS = {
+    "crypto": feeds()["crypto"],
+    "us_equity": feeds()["us_equity"],
+    "daily stocks": feeds()["us_equity"].model_copy(update={"timeframe": "1Day"}),
+    "daily coins": feeds()["crypto"].model_copy(update={"timeframe": "1Day"}),
+}
 LIVE = Settings(daily_schedules_enabled=True)
 DAY = timedelta(days=1)
 
@@ -23,14 +31,15 @@ DAY = timedelta(days=1)
 def ticks(feed: str, start: date, end: date) -> list[datetime]:
     """When Dagster's daemon ticks between two UTC midnights."""
     from_, to = (datetime.combine(day, datetime.min.time(), UTC).timestamp() for day in (start, end))
-    times = schedule_execution_time_iterator(from_, daily.cron(feeds()[feed]), "UTC", ascending=True)
+    spec = FEEDS[feed]
+    times = schedule_execution_time_iterator(from_, daily.cron(spec), daily.timezone(spec), ascending=True)
     return [t.astimezone(UTC) for t in takewhile(lambda t: t.timestamp() < to, times)]
 
 
-@pytest.mark.parametrize("feed", ["crypto", "us_equity"])
+@pytest.mark.parametrize("feed", FEEDS)
 def test_over_a_year_every_day_is_asked_for_once_after_its_end(feed: str) -> None:
     """Weekends, holidays, early closes and both changes of the clocks."""
-    spec = feeds()[feed]
+    spec = FEEDS[feed]
     there = {date(2025, 12, 31)}
     asked = {}
     for tick in ticks(feed, date(2026, 1, 2), date(2027, 1, 1)):
@@ -48,10 +57,11 @@ def test_over_a_year_every_day_is_asked_for_once_after_its_end(feed: str) -> Non
 
     for day, tick in asked.items():
         # Never before the vendor's answer is final, never when the freshness check calls the day late.
-        assert tick - datetime.combine(day + DAY, datetime.min.time(), UTC) > spec.vendor_delay
+        over = datetime.combine(day + DAY, datetime.min.time(), NEW_YORK if feed == "daily stocks" else UTC)
+        assert tick - over > spec.vendor_delay
         if trading_hours(spec.asset_class, day):
             assert tick < freshness.due(spec, day)
-    if feed == "us_equity":
+    if spec.asset_class == "us_equity":
         calendar = get_calendar("XNYS")
         sessions = [s.date() for s in calendar.sessions_in_range("2026-01-01", "2026-12-30")]
         assert sorted({tick.date() - DAY for tick in asked.values()}) == sessions
@@ -138,6 +148,10 @@ def test_a_first_tick_asks_for_yesterday_and_says_how_to_get_the_past() -> None:
 
 def test_each_feed_has_a_running_schedule_of_its_market() -> None:
     found = {s.name: s for s in schedules().schedules or ()}
-    assert set(found) == {"crypto_daily", "us_equity_daily"}
+    assert set(found) == {"crypto_schedule", "us_equity_schedule", "us_equity_daily_schedule"}
     assert {s.default_status for s in found.values()} == {dg.DefaultScheduleStatus.RUNNING}
-    assert {s.cron_schedule for s in found.values()} == {"5 0 * * *", "20 0 * * *"}
+    assert {(s.cron_schedule, s.execution_timezone) for s in found.values()} == {
+        ("5 0 * * *", "UTC"),
+        ("20 0 * * *", "UTC"),
+        ("20 0 * * *", "America/New_York"),
+    }

@@ -82,11 +82,28 @@ def alone(ticks: Ticks, key: dg.AssetKey) -> None:
     ticks.end(run)
 
 
-def test_an_old_day_of_the_first_stage_is_followed_by_all_the_others_at_once(ticks: Ticks) -> None:
+def test_an_old_day_of_the_first_stage_is_followed_by_the_others_and_then_by_dbt(ticks: Ticks) -> None:
     alone(ticks, stage_key("crypto", "alpaca"))
-    wanted = {"kafka/crypto_bars_topic", "raw/crypto_bars", *dbt_assets(ticks.definitions)}
-    # All days and all assets in the one tick, though the other feed has none of these days.
-    assert ticks.tick() == dict.fromkeys(wanted, days())
+    stages = [stage_key("crypto", stage) for stage in ("kafka", "raw")]
+    # All days in the one tick; dbt has other partitions, so that its run is another, which waits for this one.
+    assert ticks.tick() == {key.to_user_string(): days() for key in stages}
+    run = ticks.run(stages, OLD)
+    ticks.materialise(run, stages[0], OLD)
+    assert ticks.tick() == {}
+    ticks.materialise(run, stages[1], OLD)
+    ticks.end(run)
+    # All models, though the other feeds have none of these days.
+    assert ticks.tick() == dict.fromkeys(dbt_assets(ticks.definitions), days())
+    assert ticks.tick() == {}
+
+
+def test_days_before_other_feeds_began_are_followed_as_well(ticks: Ticks) -> None:
+    of_1998 = (date(1998, 1, 2), date(1998, 1, 5))
+    raw = stage_key("us_equity_daily", "raw")
+    run = ticks.run([stage_key("us_equity_daily", stage) for stage in ("alpaca", "kafka", "raw")], of_1998)
+    ticks.materialise(run, raw, of_1998)
+    ticks.end(run)
+    assert ticks.tick() == dict.fromkeys(dbt_assets(ticks.definitions), days(of_1998))
     assert ticks.tick() == {}
 
 
@@ -123,5 +140,5 @@ def test_while_a_stage_is_busy_what_follows_waits(ticks: Ticks) -> None:
     assert ticks.tick() == {}
     ticks.materialise(run, kafka, OLD)
     ticks.end(run)
-    assert ticks.tick() == dict.fromkeys({"raw/crypto_bars", *dbt_assets(ticks.definitions)}, days())
+    assert ticks.tick() == {"raw/crypto_bars": days()}
     assert ticks.tick() == {}

@@ -49,6 +49,22 @@ def test_a_gap_over_midnight_is_of_both_days_and_one_up_to_it_of_one() -> None:
     assert asked(gap("SPY", "2026-05-04 23:00", "2026-05-05 00:15"))[0].days == (D("2026-05-04"), D("2026-05-06"))
 
 
+def test_a_missing_session_of_daily_bars_is_of_its_own_day_alone() -> None:
+    """Its bar covers [midnight, midnight) in New York, which ends in the UTC day after."""
+    daily = SPEC.model_copy(update={"timeframe": "1Day"})
+    gaps = [
+        gap("SPY", "2026-03-06 05:00", "2026-03-07 05:00"),
+        gap("NVDA", "2026-03-09 04:00", "2026-03-11 04:00"),  # two sessions
+        gap("AAPL", "2025-10-31 04:00", "2025-11-01 04:00"),
+    ]
+    found, _, _ = repair.repairs("us_equity", daily, gaps, {}, [], TODAY)
+    assert [(one.days, one.symbols) for one in found] == [
+        ((D("2025-10-31"), D("2025-11-01")), ("AAPL",)),
+        ((D("2026-03-06"), D("2026-03-07")), ("SPY",)),
+        ((D("2026-03-09"), D("2026-03-11")), ("NVDA",)),
+    ]
+
+
 def test_today_other_symbols_and_days_at_work_are_left_alone() -> None:
     assert asked(gap("SPY", "2026-05-20 14:00", "2026-05-20 15:00")) == []
     assert asked(gap("GONE", "2026-05-04 14:00", "2026-05-04 15:00")) == []

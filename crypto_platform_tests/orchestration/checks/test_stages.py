@@ -13,9 +13,10 @@ from snowflake.connector import SnowflakeConnection
 from crypto_platform.connectors.alpaca.contract import Drift
 from crypto_platform.connectors.lake import Lake, Section
 from crypto_platform.connectors.snowflake.connection import connect
-from crypto_platform.connectors.snowflake.schema import LOADS, bars_table, ensure_schema
+from crypto_platform.connectors.snowflake.schema import LOADS, ensure_schema
 from crypto_platform.ingestion.extract import ExtractReport
 from crypto_platform.ingestion.topic_load import LoadReport
+from crypto_platform.market.bars import BARS
 from crypto_platform.market.feed_spec import FeedSpec
 from crypto_platform.orchestration.checks import stages
 from crypto_platform.orchestration.checks.stages import Subject
@@ -42,7 +43,7 @@ def feed(connection: SnowflakeConnection) -> Iterator[str]:
     ensure_schema(connection, name)
     with closing(connection.cursor()) as cursor:
         cursor.execute(
-            f"INSERT INTO {bars_table(name)} SELECT 'BTC/USD', '1Hour', dateadd('hour', n, '{FIRST}'::timestamp_ntz), "
+            f"INSERT INTO {BARS.ledger(name)} SELECT 'BTC/USD', '1Hour', dateadd('hour', n, '{FIRST}'::timestamp_ntz), "
             "price, price * 1.01, price * 0.99, price * 1.005, 10 + mod(n, 7), 5, price, 'rest', "
             "'2026-04-01'::timestamp_ntz, 'topic', 0, n, 'load', '2026-04-01'::timestamp_ntz "
             "FROM (SELECT n, 100 + mod(n * 37, 11) / 5 AS price "
@@ -50,12 +51,12 @@ def feed(connection: SnowflakeConnection) -> Iterator[str]:
         )
     yield name
     with closing(connection.cursor()) as cursor:
-        cursor.execute(f"DROP TABLE {bars_table(name)}")
+        cursor.execute(f"DROP TABLE {BARS.ledger(name)}")
 
 
 def change(connection: SnowflakeConnection, feed: str, what: str, at: str = NOON) -> None:
     with closing(connection.cursor()) as cursor:
-        cursor.execute(f"UPDATE {bars_table(feed)} SET {what} WHERE bar_start = '{at}'")
+        cursor.execute(f"UPDATE {BARS.ledger(feed)} SET {what} WHERE bar_start = '{at}'")
 
 
 def subject(feed: str) -> Subject:
@@ -123,8 +124,8 @@ def test_a_corrected_bar_is_wrong_no_more(connection: SnowflakeConnection, feed:
     change(connection, feed, "close = 1000, high = 1000, volume = 1e9")
     with closing(connection.cursor()) as cursor:
         cursor.execute(
-            f"INSERT INTO {bars_table(feed)} SELECT * REPLACE (100 AS close, 101 AS high, 10 AS volume, 9999 AS "
-            f"kafka_offset, '2026-04-02'::timestamp_ntz AS observed_at) FROM {bars_table(feed)} "
+            f"INSERT INTO {BARS.ledger(feed)} SELECT * REPLACE (100 AS close, 101 AS high, 10 AS volume, 9999 AS "
+            f"kafka_offset, '2026-04-02'::timestamp_ntz AS observed_at) FROM {BARS.ledger(feed)} "
             f"WHERE bar_start = '{NOON}'"
         )
     assert failed(of_load(connection, feed, lake)) == []
@@ -133,7 +134,7 @@ def test_a_corrected_bar_is_wrong_no_more(connection: SnowflakeConnection, feed:
 def test_a_shifted_level_is_told_without_bars(connection: SnowflakeConnection, feed: str, lake: Lake) -> None:
     with closing(connection.cursor()) as cursor:
         cursor.execute(
-            f"UPDATE {bars_table(feed)} SET open = open / 4, high = high / 4, low = low / 4, close = close / 4, "
+            f"UPDATE {BARS.ledger(feed)} SET open = open / 4, high = high / 4, low = low / 4, close = close / 4, "
             f"vwap = vwap / 4 WHERE bar_start >= '{LAST}'"
         )
     results = of_load(connection, feed, lake)
@@ -156,8 +157,8 @@ def loads(connection: SnowflakeConnection, feed: str, *loaded: int) -> None:
     with closing(connection.cursor()) as cursor:
         for number, versions in enumerate(loaded):
             cursor.execute(
-                f"INSERT INTO {LOADS} SELECT 'load_{number}', '{feed}', 'topic', 'id', 'run', '{{}}', '{{}}', 0, "
-                f"{versions}, 0, 0, 0, NULL, SYSDATE(), SYSDATE()"
+                f"INSERT INTO {LOADS} SELECT 'load_{number}', '{feed}', '{BARS.topic(feed)}', 'id', 'run', '{{}}', "
+                f"'{{}}', 0, {versions}, 0, 0, 0, NULL, SYSDATE(), SYSDATE()"
             )
 
 
@@ -178,7 +179,7 @@ def test_what_was_loaded_and_is_gone_is_counted(
 ) -> None:
     loads(connection, feed, 400, 80)
     with closing(connection.cursor()) as cursor:
-        cursor.execute(statement.format(bars_table(feed)))
+        cursor.execute(statement.format(BARS.ledger(feed)))
     # As every load does first.
     ensure_schema(connection, feed)
     results = of_load(connection, feed, lake)

@@ -6,6 +6,7 @@ import pytest
 from crypto_platform.connectors.kafka.producer import publish
 from crypto_platform.ingestion import topic_load
 from crypto_platform.ingestion.locks import following
+from crypto_platform.market.bars import BARS
 from crypto_platform.orchestration.feeds import drain
 from crypto_platform.orchestration.feeds.drain import drain_job, evaluate, offsets_sensor
 from crypto_platform.settings import Settings
@@ -50,7 +51,7 @@ def test_what_lies_on_a_topic_is_asked_for_until_it_is_drained(sandbox: Settings
     assert request.run_key.startswith(f"market.{feed}.bars:")
     assert ":0-5:" in request.run_key
     assert request.tags["lag_messages"] == "5"
-    with following(sandbox, feed):
+    with following(sandbox, BARS.topic(feed)):
         beside = evaluate(sandbox, feed, asked.cursor)
     assert isinstance(beside, dg.SkipReason)
     assert topic_load.load(sandbox, feed, "run").loaded == 5
