@@ -88,8 +88,7 @@ def prepare(settings: "Settings") -> None:
 
     with connect(settings) as connection:
         for feed, spec in feeds().items():
-            for dataset in spec.datasets:
-                ensure_schema(connection, feed, dataset)
+            ensure_schema(connection, feed, *spec.datasets)
     ensure_live_views(settings)
 
 

@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+
+if TYPE_CHECKING:
+    from crypto_platform.ingestion.topic_load import LoadReport
 
 _TYPES = {bool: "bool", int: "int", float: "float"}
 
@@ -19,6 +22,13 @@ def records(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:
     shown = [{name: _shown(value) for name, value in row.items()} for row in rows]
     columns = [dg.TableColumn(name, _TYPES.get(type(value), "string")) for name, value in (shown or [{}])[0].items()]
     return dg.MetadataValue.table([dg.TableRecord(row) for row in shown], dg.TableSchema(columns))
+
+
+def of_load(report: "LoadReport") -> dict[str, Any]:
+    """What a load did, its hops as a table."""
+    found = report.metadata()
+    hops = table(found.pop("duration_by_step"), "hop", "seconds")
+    return {**found, "seconds": round(sum(report.seconds.values()), 3), "duration_by_step": hops}
 
 
 def _shown(value: Any) -> str | float | bool | None:

@@ -23,7 +23,7 @@ from crypto_platform.orchestration.checks.freshness import policy, watched
 from crypto_platform.orchestration.feeds import corporate_actions
 from crypto_platform.orchestration.feeds.catalogue import described
 from crypto_platform.orchestration.feeds.job import FeedJob
-from crypto_platform.orchestration.metadata import records, table
+from crypto_platform.orchestration.metadata import of_load, records
 from crypto_platform.orchestration.partitions import daily, days
 from crypto_platform.orchestration.resources import (
     AlpacaResource,
@@ -234,8 +234,7 @@ class BarFeed(dg.Component):
             with connect() as connection:
                 # The models join all feeds, also those that were never loaded.
                 for feed, spec in feeds().items():
-                    for dataset in spec.datasets:
-                        ensure_schema(connection, feed, dataset)
+                    ensure_schema(connection, feed, *spec.datasets)
             report = topic_load.load(
                 kafka.settings,
                 self.name,
@@ -249,13 +248,9 @@ class BarFeed(dg.Component):
                 answered = requested_partitions(lake.open(), self.name, self.timeframe, days(context), proof.held)
                 record(connection, self.name, self.timeframe.name, answered, context.run.run_id)
             self._report_days(context, key, proof.held)
-            found = report.metadata()
-            hops = table(found.pop("duration_by_step"), "hop", "seconds")
             return dg.MaterializeResult(
                 metadata={
-                    **found,
-                    "seconds": round(sum(report.seconds.values()), 3),
-                    "duration_by_step": hops,
+                    **of_load(report),
                     "sample_bars": records(proof.sample),
                     "dagster/row_count": proof.rows,
                 },

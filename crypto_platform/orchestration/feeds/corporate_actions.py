@@ -15,7 +15,7 @@ from crypto_platform.orchestration.asset_keys import action_key
 from crypto_platform.orchestration.automation.follow import after_stages
 from crypto_platform.orchestration.checks import stages
 from crypto_platform.orchestration.feeds.catalogue import described_actions
-from crypto_platform.orchestration.metadata import table
+from crypto_platform.orchestration.metadata import of_load
 from crypto_platform.orchestration.partitions import days
 from crypto_platform.orchestration.resources import (
     AlpacaResource,
@@ -46,8 +46,7 @@ def _tracked(context: dg.AssetExecutionContext, spec: FeedSpec) -> list[date]:
     """The process dates that the run asks for."""
     from crypto_platform.ingestion.corporate_actions import days_to_ask
 
-    own = [day for day in days(context) if day >= spec.start_date]
-    return days_to_ask(own, spec.start_date, datetime.now(UTC).date())
+    return days_to_ask(days(context), spec.start_date, datetime.now(UTC).date())
 
 
 def _subject(feed: str, spec: FeedSpec, key: dg.AssetKey, asked: list[date]) -> stages.Subject:
@@ -78,9 +77,6 @@ def _alpaca(feed: str, spec: FeedSpec, shared: dict[str, Any]) -> dg.AssetsDefin
         from crypto_platform.ingestion.corporate_actions import extract_actions
 
         tracked = _tracked(context, spec)
-        if not tracked:
-            _report_days(context, key, {})
-            return dg.MaterializeResult(metadata={"days": len(days(context)), "actions": 0})
         symbols = check_selection(feed, spec, selection.symbols)
         with alpaca.client() as client:
             report = extract_actions(client, lake.open(), feed, symbols, tracked, context.run.run_id)
@@ -181,11 +177,6 @@ def _raw(feed: str, spec: FeedSpec, shared: dict[str, Any]) -> dg.AssetsDefiniti
             answered = requested_actions(lake.open(), feed, tracked)
             record(connection, feed, CORPORATE_ACTIONS.name, answered, context.run.run_id)
         _report_days(context, key, proof.held)
-        found = report.metadata()
-        hops = table(found.pop("duration_by_step"), "hop", "seconds")
-        return dg.MaterializeResult(
-            metadata={**found, "seconds": round(sum(report.seconds.values()), 3), "duration_by_step": hops},
-            check_results=proof.results,
-        )
+        return dg.MaterializeResult(metadata=of_load(report), check_results=proof.results)
 
     return actions
