@@ -209,6 +209,8 @@ def test_the_command_ends_cleanly_on_sigterm(fresh_settings: Settings, alpaca: S
                 lines.append(line)
                 if "connected" in line:
                     break
+            # Connected is not yet published: the day so far is still to be asked for.
+            wait_for(lambda: published(settings, "crypto"))
             process.send_signal(signal.SIGTERM)
             lines += process.stdout.readlines()
         assert process.returncode == 0, "".join(lines)
