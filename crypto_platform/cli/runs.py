@@ -1,8 +1,9 @@
 """Materialise a feed from the command line: one Dagster run, recorded in the instance that the UI shows."""
 
+import time
 from collections.abc import Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from io import StringIO
 from typing import TYPE_CHECKING, Any
@@ -13,9 +14,7 @@ from crypto_platform.market.feed_spec import FeedSpec, check_selection, feeds
 from crypto_platform.settings import settings
 
 if TYPE_CHECKING:
-    from dagster import Definitions, ExecuteInProcessResult
-
-# Asset stages of a feed's job in order; everything else of it is dbt's.
+    from dagster import AssetCheckEvaluation, DagsterEvent, Definitions
 
 
 def feed_named(name: str) -> FeedSpec:
@@ -94,7 +93,7 @@ def materialize(
     # Dagster and dbt's part of it are seconds of imports that `--help` should not pay.
     import dagster as dg
 
-    from crypto_platform.dagster_instance.internals import MAX_RETRIES_TAG
+    from crypto_platform.dagster_instance.internals import MAX_RETRIES_TAG, execute_in_process
     from crypto_platform.dagster_instance.run_days import range_tags
     from crypto_platform.definitions import defs
     from crypto_platform.orchestration.asset_keys import STAGES, action_key, stage_key
@@ -112,10 +111,9 @@ def materialize(
     with dg.DagsterInstance.get() as instance, redirect_stdout(StringIO()):
         end_abandoned(instance)
         with limited(instance, own, longest):
-            result = job.execute_in_process(
-                instance=instance,
-                raise_on_error=False,
-                asset_selection=selected,
+            run_id, events = execute_in_process(
+                job,
+                instance,
                 run_config={
                     "resources": {"selection": {"config": {"symbols": list(order.symbols)}}},
                     "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
@@ -128,46 +126,70 @@ def materialize(
                     MAX_RETRIES_TAG: "0",
                     **(tags or {}),
                 },
+                selection=selected,
             )
-        seconds = {
-            s.step_key: (s.end_time or 0) - (s.start_time or 0) for s in instance.get_run_step_stats(result.run_id)
-        }
-    interrupted = [] if result.success else [f"The run was interrupted; it may take {longest:.0f} s."]
+            told = _Told()
+            for event in events:
+                told.take(event)
+    interrupted = [] if told.succeeded else [f"The run was interrupted; it may take {longest:.0f} s."]
     return Run(
-        run_id=result.run_id,
+        run_id=run_id,
         order=order,
-        stages=_stages(result, seconds, order.feed),
-        errors=_errors(result) or interrupted,
+        stages=_stages(told, order.feed),
+        errors=told.errors + told.failed_checks or interrupted,
         seconds=(datetime.now(UTC) - started).total_seconds(),
     )
 
 
-def _stages(result: "ExecuteInProcessResult", seconds: dict[str, float], feed: str) -> list[Stage]:
+@dataclass
+class _Told:
+    """What is kept of a run's events: of a long range there are too many to keep.
+
+    `metadata`: of each step's first materialisation. `seconds`: of each step that ended.
+    """
+
+    succeeded: bool = False
+    metadata: dict[str, dict[str, Any]] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+    # Dagster's own error gives no more than the checks' names.
+    failed_checks: list[str] = field(default_factory=list)
+    _began: dict[str, float] = field(default_factory=dict)
+
+    def take(self, event: "DagsterEvent") -> None:
+        step = event.step_key or ""
+        if event.is_step_start:
+            self._began[step] = time.monotonic()
+        elif event.is_step_success or event.is_step_failure:
+            self.seconds[step] = time.monotonic() - self._began.get(step, time.monotonic())
+        elif event.is_step_materialization and step not in self.metadata:
+            found = event.step_materialization_data.materialization.metadata
+            self.metadata[step] = {name: value.value for name, value in found.items()}
+        elif event.event_type_value == "ASSET_CHECK_EVALUATION":
+            self._take_check(event.asset_check_evaluation_data)
+        self.succeeded |= event.is_job_success
+        if event.is_failure:
+            self.errors.append(_error(event))
+
+    def _take_check(self, check: "AssetCheckEvaluation") -> None:
+        if check.blocking and not check.passed and check.description and check.severity.value == "ERROR":
+            remediation = check.metadata.get("remediation")
+            told = f" ({remediation.value})" if remediation else ""
+            self.failed_checks.append(f"{check.check_name}: {check.description}{told}")
+
+
+def _error(event: "DagsterEvent") -> str:
+    error = getattr(event.event_specific_data, "error", None)
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return error.message.strip() if error is not None else event.message or event.event_type_value
+
+
+def _stages(told: _Told, feed: str) -> list[Stage]:
     from crypto_platform.orchestration.asset_keys import STAGES, action_key, stage_key
 
-    metadata: dict[str, dict[str, Any]] = {}
-    for event in result.get_asset_materialization_events():
-        found = event.step_materialization_data.materialization.metadata
-        metadata.setdefault(event.step_key or "", {k: v.value for k, v in found.items()})
     names = {stage_key(feed, stage).to_python_identifier(): stage for stage in STAGES}
     names |= {action_key(feed, stage).to_python_identifier(): f"{stage} (corporate actions)" for stage in STAGES}
-    return [Stage(names.get(step, "dbt"), seconds.get(step, 0.0), metadata[step]) for step in metadata]
-
-
-def _errors(result: "ExecuteInProcessResult") -> list[str]:
-    import dagster as dg
-
-    errors = []
-    for event in result.filter_events(lambda e: e.is_failure):
-        data = event.event_specific_data
-        error = getattr(data, "error", None)
-        while error is not None and error.cause is not None:
-            error = error.cause
-        errors.append(error.message.strip() if error is not None else event.message or event.event_type_value)
-    # Dagster's own error gives no more than the checks' names.
-    for check in result.get_asset_check_evaluations():
-        error_severity = check.severity == dg.AssetCheckSeverity.ERROR
-        if check.blocking and not check.passed and check.description and error_severity:
-            remediation = check.metadata.get("remediation")
-            errors.append(f"{check.check_name}: {check.description}{f' ({remediation.value})' if remediation else ''}")
-    return errors
+    return [
+        Stage(names.get(step, "dbt"), told.seconds.get(step, 0.0), metadata) for step, metadata in told.metadata.items()
+    ]

@@ -1,21 +1,22 @@
 """Dagster's SQLite event log, with its connections kept open and its events written in batches.
 
 Dagster's own opens and closes a database for every event, and closing the last connection checkpoints the whole
-write-ahead log: about 20 ms an event. It also looks up the tables' columns for each, and commits each. A run over a
-year of partitions writes over ten thousand.
+write-ahead log: about 20 ms an event. It also looks up the tables' columns for each, and commits each. A run over 23
+years of days materialises half a million partitions, and Dagster's own would first plan each of them, and each of
+them for every check.
 """
 
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from sqlalchemy import Connection, Engine, StaticPool, create_engine, event, inspect
+from sqlalchemy import Connection, Engine, StaticPool, create_engine, event, inspect, select
 
 from crypto_platform.dagster_instance.internals import (
     ASSET_CHECK_EVENTS,
@@ -23,9 +24,19 @@ from crypto_platform.dagster_instance.internals import (
     INDEX_SHARD_NAME,
     SQLITE_BUSY_TIMEOUT_SECONDS,
     ConfigurableClassData,
+    PlannedMaterializationInfo,
     SqlEventLogStorage,
     SqlEventLogStorageTable,
     SqliteEventLogStorage,
+)
+from crypto_platform.dagster_instance.partition_events import (
+    PlannedRange,
+    alike,
+    of_partitions,
+    partition_rows,
+    partitions_planned,
+    planned_of_asset,
+    planned_of_one,
 )
 
 # Events of one kind, such as an asset's materialisations, that Dagster hands over together.
@@ -56,66 +67,105 @@ class KeptSqliteEventLogStorage(SqliteEventLogStorage):
         return cls(inst_data=inst_data, **config_value)
 
     def store_event(self, event: dg.EventLogEntry) -> None:
-        """Store one event; one about many partitions as a batch is."""
-        if _is_of_many_partitions(event):
+        """Store one event; one about an asset by the rules of a batch."""
+        if event.dagster_event_type in ASSET_EVENTS:
             self.store_event_batch([event])
         else:
-            super().store_event(event)
+            super().store_event(planned_of_asset(event))
 
     def store_event_batch(self, events: Sequence[dg.EventLogEntry]) -> None:
-        """Store the events in one transaction a database; when one cannot be stored, none of it is.
-
-        An event about many partitions is one of its own: other processes wait for the index meanwhile.
-        """
-        for of_many, alike in groupby(events, key=_is_of_many_partitions):
-            for batch in ([one] for one in alike) if of_many else [list(alike)]:
-                self._store_at_once(batch)
-
-    def _store_at_once(self, events: Sequence[dg.EventLogEntry]) -> None:
+        """Store the events in one transaction a database; when one cannot be stored, none of it is."""
         with self._db_lock:
             try:
                 with self.index_connection() as index, self._connect(events[0].run_id) as run:
                     self._in_batch = {INDEX_SHARD_NAME: index, events[0].run_id: run}
-                    for of_assets, alike in groupby(events, key=lambda event: event.dagster_event_type in ASSET_EVENTS):
+                    for of_assets, of_kind in groupby(events, key=lambda e: e.dagster_event_type in ASSET_EVENTS):
                         if of_assets:
-                            self._store_asset_events(run, index, list(alike))
+                            self._store_asset_events(run, index, [planned_of_one(entry) for entry in of_kind])
                         else:
-                            super().store_event_batch(list(alike))
+                            super().store_event_batch(list(of_kind))
             finally:
                 self._in_batch = {}
 
     def _store_asset_events(self, run: Connection, index: Connection, events: Sequence[dg.EventLogEntry]) -> None:
-        """Store events of assets with a statement for all of them, and note only the last one of each as its newest."""
-        rows = [self._event_to_row(entry) for entry in events]
-        run.execute(SqlEventLogStorageTable.insert(), rows)
-        # The index is asked by partition: of an event of many it has a row each, without the others in it.
-        expanded = [one for entry, row in zip(events, rows, strict=True) for one in self._index_rows(entry, row)]
-        ids_in_order = SqlEventLogStorageTable.insert().returning(
-            SqlEventLogStorageTable.c.id, sort_by_parameter_order=True
-        )
-        ids: list[int] = list(index.execute(ids_in_order, [row for _, row in expanded]).scalars())
-        self._store_asset_event_tags(index, [entry for entry, _ in expanded], ids)
-        newest = {row["asset_key"]: (entry, id_) for (entry, row), id_ in zip(expanded, ids, strict=True)}
-        for last, id_ in newest.values():
-            self._store_asset_event(index, last, id_)
+        """Store events of assets with a statement for all of them, and note only the last one of each as its newest.
 
-    def _index_rows(
-        self, event: dg.EventLogEntry, row: dict[str, Any]
-    ) -> Iterator[tuple[dg.EventLogEntry, dict[str, Any]]]:
-        dagster_event = event.get_dagster_event()
-        if dagster_event.partitions_subset is None:
-            yield event, row
-            return
-        planned = dagster_event.asset_materialization_planned_data._replace(partitions_subset=None)
-        alone = event._replace(dagster_event=dagster_event._replace(event_specific_data=planned))
-        row = self._event_to_row(alone)
-        for partition in dagster_event.partitions_subset.get_partition_keys():
-            yield alone, {**row, "partition": partition}
+        The index has a row for each partition; the run's log has one event for partitions that differ in nothing else.
+        """
+        of_run: list[dict[str, Any]] = []
+        rows: list[dict[str, Any]] = []
+        for group in alike(events):
+            if len(group) == 1:
+                found = [self._event_to_row(group[0])]
+                of_run += found
+            else:
+                of_run.append(self._event_to_row(of_partitions(group)))
+                found = partition_rows(group, self._event_to_row)
+            rows += found
+        run.execute(SqlEventLogStorageTable.insert(), of_run)
+        index.execute(SqlEventLogStorageTable.insert(), rows)
+        # Nobody else writes within the transaction: the ids follow one another.
+        last: int = index.exec_driver_sql("SELECT last_insert_rowid()").scalar_one()
+        ids = range(last - len(rows) + 1, last + 1)
+        self._store_asset_event_tags(index, events, ids)
+        newest = {row["asset_key"]: (entry, id_) for entry, row, id_ in zip(events, rows, ids, strict=True)}
+        for last_event, last_id in newest.values():
+            self._store_asset_event(index, last_event, last_id)
 
     @property
     def supports_partition_subset_in_asset_materialization_planned_events(self) -> bool:
         """Whether a run says in one event an asset which of its partitions it will materialise, and not in one each."""
         return True
+
+    def get_latest_asset_partition_materialization_attempts_without_materializations(
+        self, asset_key: dg.AssetKey, after_storage_id: int | None = None
+    ) -> Mapping[str, tuple[str, int]]:
+        """As Dagster's own, with the partitions that runs over many of them have planned."""
+        attempts = dict(
+            super().get_latest_asset_partition_materialization_attempts_without_materializations(
+                asset_key, after_storage_id
+            )
+        )
+        planned = self._planned_ranges(asset_key, after_storage_id)
+        if not planned:
+            return attempts
+        materialised = self.get_latest_storage_id_by_partition(
+            asset_key, dg.DagsterEventType.ASSET_MATERIALIZATION, after_cursor=planned[0].storage_id
+        )
+        for plan in planned:
+            for partition in plan.partitions:
+                newer = max(materialised.get(partition, 0), attempts.get(partition, ("", 0))[1])
+                if newer < plan.storage_id:
+                    attempts[partition] = (plan.run_id, plan.storage_id)
+        return attempts
+
+    def get_latest_planned_materialization_info(
+        self, asset_key: dg.AssetKey, partition: str | None = None
+    ) -> PlannedMaterializationInfo | None:
+        """As Dagster's own, with the partitions that runs over many of them have planned."""
+        found = super().get_latest_planned_materialization_info(asset_key, partition)
+        if partition is not None:
+            for plan in self._planned_ranges(asset_key, found.storage_id if found else None):
+                if partition in plan.partitions:
+                    found = PlannedMaterializationInfo(storage_id=plan.storage_id, run_id=plan.run_id)
+        return found
+
+    def _planned_ranges(self, asset_key: dg.AssetKey, after_storage_id: int | None) -> list[PlannedRange]:
+        """What runs over many partitions have planned of the asset, ascending by storage id."""
+        table = SqlEventLogStorageTable.c
+        query = self._add_assets_wipe_filter_to_query(
+            select(table.id, table.run_id, table.event).where(
+                table.asset_key == asset_key.to_string(),
+                table.dagster_event_type == dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED.value,
+                table.partition.is_(None),
+                table.id > (after_storage_id or 0),
+            ),
+            self._get_assets_details([asset_key]),
+            [asset_key],
+        )
+        with self.index_connection() as connection:
+            found: Sequence[Any] = connection.execute(query.order_by(table.id)).all()
+        return [PlannedRange(id_, run_id, partitions_planned(stored)) for id_, run_id, stored in found]
 
     def get_event_records(
         self, event_records_filter: dg.EventRecordsFilter, limit: int | None = None, ascending: bool = False
@@ -167,6 +217,8 @@ class KeptSqliteEventLogStorage(SqliteEventLogStorage):
         @event.listens_for(engine, "connect")
         def _relax(connection: Any, _record: Any) -> None:
             connection.execute("PRAGMA synchronous=NORMAL")
+            # Of a database that is made now: a page of 4 KiB holds one event.
+            connection.execute("PRAGMA page_size=16384")
             # In KiB; pages that do not fit are written and read again within a transaction.
             connection.execute("PRAGMA cache_size=-65536")
 
@@ -190,7 +242,3 @@ class KeptSqliteEventLogStorage(SqliteEventLogStorage):
         for shard in list(self._engines):
             self._close(shard)
         super().dispose()
-
-
-def _is_of_many_partitions(event: dg.EventLogEntry) -> bool:
-    return event.dagster_event is not None and event.dagster_event.partitions_subset is not None

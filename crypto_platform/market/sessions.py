@@ -78,7 +78,12 @@ def reason_without_bars(asset_class: AssetClass, day: date) -> str:
         return "Alpaca has no bars for this session"
     if day.weekday() >= 5:
         return f"no session: {_WEEKDAYS[day.weekday()]}"
-    span = (day - timedelta(days=1)).isoformat(), (day + timedelta(days=1)).isoformat()
-    names = calendar.regular_holidays.holidays(*span, return_name=True)
-    name = next((n for when, n in names.items() if when.date() == day), None)
-    return f"no session: {name or 'the exchange was closed'}"
+    return f"no session: {_holidays().get(day, 'the exchange was closed')}"
+
+
+@lru_cache(maxsize=1)
+def _holidays() -> dict[date, str]:
+    """The exchange's regular holidays by day; pandas makes them of rules, which takes a while for each request."""
+    calendar = nyse()
+    names = calendar.regular_holidays.holidays(calendar.first_session, calendar.last_session, return_name=True)
+    return {when.date(): name for when, name in names.items()}

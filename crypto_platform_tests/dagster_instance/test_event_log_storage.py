@@ -1,3 +1,4 @@
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -6,6 +7,7 @@ import dagster as dg
 import psutil
 import pytest
 from dagster._core.events.log import EventLogEntry
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus as Evaluated
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from sqlalchemy import Connection, Engine, event
 
@@ -37,6 +39,11 @@ def bars(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     return dg.MaterializeResult(check_results=[dg.AssetCheckResult(passed=True, check_name="holds")])
 
 
+@dg.asset(partitions_def=PARTITIONS, backfill_policy=dg.BackfillPolicy.single_run(), deps=[bars])
+def returns() -> dg.MaterializeResult:
+    return dg.MaterializeResult(metadata={"model": "returns"})
+
+
 @contextmanager
 def instance(folder: Path, kept: bool) -> Iterator[dg.DagsterInstance]:
     folder.mkdir()
@@ -53,7 +60,7 @@ def instance(folder: Path, kept: bool) -> Iterator[dg.DagsterInstance]:
 def materialize(opened: dg.DagsterInstance) -> str:
     last = PARTITIONS.get_partition_keys()[DAYS - 1]
     tags = {"dagster/asset_partition_range_start": "2026-01-01", "dagster/asset_partition_range_end": last}
-    result = dg.materialize([bars], instance=opened, tags=tags)
+    result = dg.materialize([bars, returns], instance=opened, tags=tags)
     assert result.success
     return result.run_id
 
@@ -63,18 +70,28 @@ def stored(opened: dg.DagsterInstance) -> dict[str, object]:
     run_id = materialize(opened)
     records = opened.get_records_for_run(run_id, limit=10_000).records
     (check,) = bars.check_keys
-    index = opened.fetch_materializations(dg.AssetKey("bars"), limit=10_000).records
+    evaluated = opened.event_log_storage.get_asset_check_execution_history(check, limit=9, status={Evaluated.SUCCEEDED})
     return {
         "run": sorted(
-            kind.value
+            (kind.value, entry.dagster_event.asset_key.to_string() if entry.dagster_event.asset_key else "")
             for r in records
+            if (entry := r.event_log_entry).dagster_event
+            and (kind := entry.dagster_event_type)
             # One for all partitions of an asset, where Dagster's own has one each.
-            if (kind := r.event_log_entry.dagster_event_type)
-            and kind != dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED
+            and (kind != dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED)
+            and (kind != dg.DagsterEventType.ASSET_MATERIALIZATION or entry.dagster_event.asset_key != returns.key)
         ),
-        "index": [(r.partition_key, r.asset_materialization.metadata) for r in index],  # type: ignore[union-attr]
+        "index": {
+            key.to_string(): [
+                (r.partition_key, materialization.metadata, materialization.tags.keys())
+                for r in opened.fetch_materializations(key, limit=10_000).records
+                if (materialization := r.asset_materialization)
+            ]
+            for key in (bars.key, returns.key)
+        },
         "partitions": opened.get_materialized_partitions(dg.AssetKey("bars")),
-        "checks": len(opened.event_log_storage.get_asset_check_execution_history(check, limit=9)),
+        "newest": opened.get_latest_materialization_event(returns.key).dagster_event.partition,  # type: ignore[union-attr]
+        "checks": len(evaluated),
     }
 
 
@@ -86,26 +103,63 @@ def test_it_stores_what_dagsters_own_does(tmp_path: Path) -> None:
     assert len(expected["partitions"]) == DAYS  # type: ignore[arg-type]
 
 
+def test_partitions_that_differ_in_nothing_else_are_one_event_of_the_run(tmp_path: Path) -> None:
+    with instance(tmp_path / "kept", kept=True) as kept:
+        run_id = materialize(kept)
+        told = kept.get_records_for_run(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION).records
+        check_rows = kept.event_log_storage.get_asset_check_execution_history(next(iter(bars.check_keys)), limit=9)
+    entries = [r.event_log_entry for r in told]
+    by_key = Counter(entry.dagster_event.asset_key.to_string() for entry in entries)  # type: ignore[union-attr]
+    assert by_key == {'["bars"]': DAYS, '["returns"]': 1}
+    assert entries[-1].user_message == "Materialized 50 partitions of returns, 2026-01-01 to 2026-02-19."
+    # Nothing stays planned for ever.
+    assert [row.status for row in check_rows] == [Evaluated.SUCCEEDED]
+
+
 def planned(opened: dg.DagsterInstance) -> tuple[object, ...]:
     """What the UI and automation ask about a run that has not begun: which partitions it will make."""
     job = dg.define_asset_job("job").resolve(asset_graph=dg.Definitions([bars]).resolve_asset_graph())
-    days = {"dagster/asset_partition_range_start": "2026-01-03", "dagster/asset_partition_range_end": "2026-01-07"}
-    run = opened.create_run_for_job(job, tags=days)
     key, storage = dg.AssetKey("bars"), opened.event_log_storage
-    attempts = storage.get_latest_asset_partition_materialization_attempts_without_materializations(key)
-    newest = [storage.get_latest_planned_materialization_info(key, day) for day in ("2026-01-02", "2026-01-07", None)]
-    (record,) = opened.get_asset_records([key])
-    return (
-        {partition: run_id == run.run_id for partition, (run_id, _) in attempts.items()},
-        [found and found.run_id == run.run_id for found in newest],
-        record.asset_entry.last_run_id == run.run_id,
-    )
+    runs: list[str] = []
+
+    def plan(first: int, last: int) -> None:
+        days = {
+            "dagster/asset_partition_range_start": f"2026-01-{first:02d}",
+            "dagster/asset_partition_range_end": f"2026-01-{last:02d}",
+        }
+        runs.append(opened.create_run_for_job(job, tags=days).run_id)
+
+    def known() -> tuple[object, ...]:
+        attempts = storage.get_latest_asset_partition_materialization_attempts_without_materializations(key)
+        asked = [None, *(f"2026-01-{day:02d}" for day in range(2, 10))]
+        newest = [storage.get_latest_planned_materialization_info(key, day) for day in asked]
+        (record,) = opened.get_asset_records([key])
+        return (
+            {partition: runs.index(run_id) for partition, (run_id, _) in attempts.items()},
+            [runs.index(found.run_id) if found else None for found in newest],
+            record.asset_entry.last_run_id == runs[-1],
+        )
+
+    found = []
+    # A range, one that overlaps it, a day within, and a day that is made meanwhile; then all is wiped.
+    for first, last in ((3, 7), (6, 9), (4, 4)):
+        plan(first, last)
+        found.append(known())
+    opened.report_runless_asset_event(dg.AssetMaterialization(key, partition="2026-01-05"))
+    found.append(known())
+    plan(5, 6)
+    found.append(known())
+    opened.wipe_assets([key])
+    plan(8, 9)
+    found.append(known())
+    return tuple(found)
 
 
 def test_what_is_planned_is_known_by_partition(tmp_path: Path) -> None:
     with instance(tmp_path / "own", kept=False) as own:
         expected = planned(own)
-    assert expected == ({f"2026-01-0{n}": True for n in range(3, 8)}, [None, True, True], True)
+    # The day that was made is planned no more.
+    assert [len(attempts) for attempts, *_ in expected] == [5, 7, 7, 6, 7, 2]  # type: ignore[misc,arg-type]
     with instance(tmp_path / "kept", kept=True) as kept:
         assert planned(kept) == expected
 
@@ -123,8 +177,8 @@ def test_the_events_of_many_partitions_share_a_commit(tmp_path: Path) -> None:
             materialize(kept)
     finally:
         event.remove(Engine, "commit", count)
-    # A commit an event would be three a partition: planned, materialised, and that in the index.
-    assert 0 < commits < 2 * DAYS
+    # A commit an event would be three a partition of each asset: planned, materialised, and that in the index.
+    assert 0 < commits < 2 * 2 * DAYS
 
 
 def test_a_batch_that_fails_leaves_nothing_and_can_be_stored_event_by_event(
