@@ -288,6 +288,7 @@ def demo() -> None:
             runs.show(runs.run(order, source, console), console)
         shown = {
             "MARTS.FCT_BARS_1D, the last days of each symbol": tour.LAST_DAYS,
+            "MARTS.FCT_BARS_1D_ADJUSTED, the closes around splits, raw and adjusted": tour.SPLITS_ADJUSTED,
             "MARTS.MARKET_OVERVIEW": tour.OVERVIEW,
         }
         for title, statement in shown.items():

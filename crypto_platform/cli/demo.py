@@ -1,17 +1,48 @@
 """The tour: what the recordings hold of the feeds, and the tables to show in the end."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from crypto_platform.cli.runs import Order
 from crypto_platform.market.bars import Timeframe
-from crypto_platform.market.feed_spec import feeds
+from crypto_platform.market.day_ranges import ONE_DAY, ranges
+from crypto_platform.market.feed_spec import FeedSpec, feeds
+
+if TYPE_CHECKING:
+    from crypto_platform.sandbox.alpaca.corporate_actions import RecordedActions
+
+# Daily bars are recorded of decades: the demo takes these weeks before and after each of the last splits.
+SPLITS = 2
+AROUND_A_SPLIT = timedelta(weeks=3)
 
 LAST_DAYS = """
 select symbol, bar_date, open, high, low, close, volume, trade_count, round(vwap, 4) as vwap
 from market.marts.fct_bars_1d
 qualify row_number() over (partition by symbol order by bar_date desc) <= 3
 order by symbol, bar_date
+"""
+
+SPLITS_ADJUSTED = """
+select
+    bars.symbol,
+    bars.bar_date,
+    bars.close,
+    round(bars.close_split, 4) as close_split,
+    round(bars.close_total_return, 4) as close_total_return,
+    iff(
+        bars.bar_date = actions.ex_date,
+        regexp_replace(actions.new_rate || ' for ' || actions.old_rate || ' split', '[.]0( |$)', '\\\\1'),
+        ''
+    ) as action
+from market.marts.fct_bars_1d_adjusted as bars
+inner join market.marts.fct_corporate_actions as actions
+    on bars.feed = actions.feed and bars.symbol = actions.symbol
+where
+    actions.status = 'applied'
+    and actions.new_rate is not null
+    and abs(datediff('day', bars.bar_date, actions.ex_date)) <= 4
+order by bars.symbol, bars.bar_date
 """
 
 OVERVIEW = """
@@ -34,18 +65,17 @@ order by symbol
 def orders(recordings: Path) -> list[Order]:
     """For each feed the days that a folder of recordings has of it, as far as they are partitions.
 
-    Feeds of daily bars, whose recordings are of decades, are left to a range that somebody chooses.
+    Of daily bars, which are recorded of decades, the weeks around the last splits.
 
     Raises:
         ValueError: the folder has no bars of any feed.
     """
+    from crypto_platform.sandbox.alpaca.corporate_actions import RecordedActions
     from crypto_platform.sandbox.alpaca.recordings import read_folder
 
     found = []
-    recorded = read_folder(recordings)
+    recorded, actions = read_folder(recordings), RecordedActions(recordings)
     for name, spec in feeds().items():
-        if Timeframe.parse(spec.timeframe).is_daily:
-            continue
         times = [
             int(time)
             for (symbol, timeframe), recording in recorded.items()
@@ -54,7 +84,24 @@ def orders(recordings: Path) -> list[Order]:
         ]
         if times:
             first, last = (datetime.fromtimestamp(t // 10**9, UTC).date() for t in (min(times), max(times)))
-            found.append(Order(name, max(first, spec.start_date), last + timedelta(days=1)))
+            held = max(first, spec.start_date), last + ONE_DAY
+            shown = _around_splits(spec, actions, held) if Timeframe.parse(spec.timeframe).is_daily else [held]
+            found += [Order(name, *days) for days in shown]
     if not found:
         raise ValueError(f"{recordings} has no bars of the feeds {', '.join(feeds())}")
     return found
+
+
+def _around_splits(spec: FeedSpec, actions: "RecordedActions", held: tuple[date, date]) -> list[tuple[date, date]]:
+    """The days around the last splits of the feed's symbols, as far as bars are held of them."""
+    splits = sorted(
+        date.fromisoformat(action.body["ex_date"])
+        for action in actions.between(spec.symbols, *held)
+        if action.plural in ("forward_splits", "reverse_splits")
+    )
+    days = {
+        ex_date + timedelta(days=n)
+        for ex_date in splits[-SPLITS:]
+        for n in range(-AROUND_A_SPLIT.days, AROUND_A_SPLIT.days)
+    }
+    return ranges(sorted(day for day in days if held[0] <= day < held[1]))

@@ -1,6 +1,7 @@
+import sqlite3
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import dagster as dg
@@ -114,6 +115,15 @@ def test_partitions_that_differ_in_nothing_else_are_one_event_of_the_run(tmp_pat
     assert entries[-1].user_message == "Materialized 50 partitions of returns, 2026-01-01 to 2026-02-19."
     # Nothing stays planned for ever.
     assert [row.status for row in check_rows] == [Evaluated.SUCCEEDED]
+
+
+def test_a_page_holds_several_events(tmp_path: Path) -> None:
+    with instance(tmp_path / "kept", kept=True) as kept:
+        run_id = materialize(kept)
+    for name in ("index", run_id):
+        with closing(sqlite3.connect(tmp_path / "kept" / "history" / f"{name}.db")) as database:
+            assert database.execute("PRAGMA page_size").fetchone() == (16384,)
+            assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 def planned(opened: dg.DagsterInstance) -> tuple[object, ...]:

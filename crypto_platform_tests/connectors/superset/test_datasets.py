@@ -117,6 +117,89 @@ def test_an_axis_tells_its_prices_apart_and_lines_are_not_rounded(
     assert [float(point.split(",")[1]) for point in line.split()] == pytest.approx(list(macd), rel=1e-6)
 
 
+@pytest.fixture
+def split_stock(recorded: Warehouse) -> Iterator[str]:
+    """A stock that split 4 for 1 before its newest session, and whose next split Alpaca has the wrong way round."""
+
+    def aapl(table: str) -> str:
+        return f"(select * replace ('SPLT' as symbol) from MARTS.{table} where feed = 'us_equity' and symbol = 'AAPL')"
+
+    (newest,) = recorded.query(f"select max(bar_date) as day from {aapl('fct_bars_1d')}").day
+    day, time = f"cast('{newest}' as date)", f"cast('{newest}' as timestamp_ntz)"
+    factors = f"iff(bar_date < {day}, 0.25, 1) as split_factor, 0.9 as dividend_factor"
+
+    def action(action_id: str, new_rate: float, status: str, reason: str) -> str:
+        return (
+            f"select 'us_equity' as feed, 'SPLT' as symbol, '{action_id}' as action_id, "
+            f"'forward_split' as action_type, {new_rate} as new_rate, 1 as old_rate, '{status}' as status, "
+            f"{reason} as reason, {day} as process_date, {day} as ex_date, 1 as versions, "
+            f"{time} as first_known_at, {time} as known_at, {time} as loaded_at"
+        )
+
+    split, wrong = action("a", 4, "applied", "null"), action("b", 0.5, "doubtful", "'the wrong way round'")
+    tables = {
+        "dim_symbols": f"select * from {aapl('dim_symbols')}",
+        "fct_bars_1d": f"select * from {aapl('fct_bars_1d')}",
+        "fct_day_factors": f"select * replace ({factors}) from {aapl('fct_day_factors')}",
+        "fct_corporate_actions": f"{split} union all {wrong}",
+    }
+    for table, query in tables.items():
+        recorded.query(f"insert into MARTS.{table} by name {query}")
+    try:
+        yield str(newest)
+    finally:
+        for table in tables:
+            recorded.query(f"delete from MARTS.{table} where symbol = 'SPLT'")
+
+
+@pytest.mark.parametrize(
+    ("basis", "suffix"), [("Raw", ""), ("Split-adjusted", "_split"), ("Total-return", "_total_return")]
+)
+def test_a_stock_is_drawn_in_the_chosen_prices_with_its_actions(
+    recorded: Warehouse, ask: Asked, split_stock: str, basis: str, suffix: str
+) -> None:
+    drawn = ask("adjusted_candles", symbol="SPLT", price_basis=basis, candles="50")
+    volume = "volume" if basis == "Raw" else "volume_split"
+    expected = recorded.query(
+        f"select bar_date, low{suffix} as low, high{suffix} as high, {volume} as volume, "
+        f"least(open{suffix}, close{suffix}) as body from MARTS.fct_bars_1d_adjusted "
+        "where symbol = 'SPLT' order by bar_date desc limit 50"
+    )[::-1]
+    bars = part(drawn, "bar")
+    assert [bar["label"][:10] for bar in bars] == [f"{day:%Y-%m-%d}" for day in expected.bar_date]
+    assert [bar["x"] for bar in bars] == list(range(50))
+    expected["volume_percent"] = 100 * expected.volume / expected.volume.max()
+    for name in ("low", "high", "volume_percent"):
+        assert [bar[name] for bar in bars] == pytest.approx(list(expected[name]), rel=1e-12)
+    assert [float(bar["points"]) for bar in bars] == pytest.approx(list(expected.body), rel=1e-9)
+    marks = {mark["price_basis"]: (mark["x"], mark["name"], mark["label"]) for mark in part(drawn, "action")}
+    assert marks == {
+        "applied": (49, "S", f"{split_stock}: forward split 4 for 1"),
+        "left_out": (49, "S", f"{split_stock}: forward split 0.50000000 for 1\ndoubtful: the wrong way round"),
+    }
+
+
+def test_the_actions_of_a_stock_say_what_is_done_of_them(ask: Asked, split_stock: str) -> None:
+    told = [row for row in ask("corporate_actions", symbol="SPLT") if row["ex_date"]]
+    assert {(row["terms"], row["status"], row["reason"]) for row in told} == {
+        ("4 for 1", "applied", None),
+        ("0.50000000 for 1", "doubtful", "the wrong way round"),
+    }
+    (nothing,) = ask("corporate_actions", "2001-01-01 : 2001-02-01", symbol="SPLT")
+    assert nothing["message"] == "No corporate action is known of the chosen stock and time."
+
+
+def test_closes_are_told_in_each_kind_of_prices(recorded: Warehouse, ask: Asked, split_stock: str) -> None:
+    told = {
+        row["price_basis"]: row["close"]
+        for row in ask("adjusted_closes", f"{split_stock} : {split_stock[:4]}-12-31", symbol="SPLT")
+    }
+    (close,) = recorded.query(
+        "select close from MARTS.fct_bars_1d_adjusted where symbol = 'SPLT' order by bar_date desc limit 1"
+    ).close
+    assert told == pytest.approx({"Raw": close, "Split-adjusted": close, "Total-return": 0.9 * close})
+
+
 @pytest.fixture(scope="module")
 def number() -> Callable[..., str]:
     """`number` of `dashboards/superset_config.py`, which only Superset's own Python can import otherwise."""

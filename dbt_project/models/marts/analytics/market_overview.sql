@@ -16,4 +16,8 @@ select
     iff(
         realised_volatility_30d is null, null, rank() over (order by realised_volatility_30d desc nulls last)
     ) as volatility_rank
-from {{ ref('int_market_state') }}
+from (
+    select * from {{ ref('int_market_state') }}
+    -- Of a symbol that several feeds bring, the newest price.
+    qualify row_number() over (partition by asset_class, symbol order by last_bar_end desc, feed asc) = 1
+) as newest

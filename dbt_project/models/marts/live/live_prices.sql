@@ -30,10 +30,11 @@ bars as (
 
 newest as (
     select * from bars
+    -- Of a symbol that several feeds bring, the newest.
     qualify
         row_number() over (
-            partition by feed, symbol
-            order by bar_end desc, timeframe_seconds asc nulls last
+            partition by asset_class, symbol
+            order by bar_end desc, timeframe_seconds asc nulls last, feed asc
         ) = 1
 ),
 
