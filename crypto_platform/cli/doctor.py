@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib import metadata
 from threading import Event
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import psutil
@@ -16,6 +17,9 @@ import psutil
 from crypto_platform.sandbox import jars, java, ports, supervise
 from crypto_platform.sandbox.services import SERVICES
 from crypto_platform.settings import Settings
+
+if TYPE_CHECKING:
+    from crypto_platform.connectors.alpaca.client import AlpacaClient
 
 GIB = 2**30
 NEEDED_MEMORY = 4 * GIB
@@ -190,10 +194,25 @@ def _alpaca(settings: Settings) -> str:
     try:
         with AlpacaClient(hasty) as client:
             next(client.pages(request, symbols, start, end, Traffic(), Event()))
+            plan = _plan(client) if settings.apca_api_key_id else "without a key: crypto only"
     except AlpacaError as error:
         raise CheckFailedError(str(error), "see APCA_API_DATA_URL, APCA_API_KEY_ID and APCA_API_SECRET_KEY") from None
-    keys = "with the keys" if settings.apca_api_key_id else "without a key: crypto only"
-    return f"{settings.alpaca_url} answers, {keys}"
+    return f"{settings.alpaca_url} answers, {plan}"
+
+
+def _plan(client: "AlpacaClient") -> str:
+    """What the key's plan gives of stocks; an error where a feed streams what it does not give."""
+    from crypto_platform.connectors.alpaca.entitlement import has_sip_in_real_time
+    from crypto_platform.market.feed_spec import feeds
+
+    if has_sip_in_real_time(client, "doctor"):
+        return "with the keys: stocks in real time from SIP (all exchanges)"
+    plan = "with the keys: stocks in real time from IEX alone, from SIP (all exchanges) 15 minutes late"
+    if beyond := [name for name, spec in feeds().items() if spec.is_streamed and spec.alpaca_feed == "sip"]:
+        raise CheckFailedError(
+            f"{plan}; {', '.join(beyond)} would stream SIP", f"set alpaca_feed: iex in {beyond[0]}, or change the plan"
+        )
+    return plan
 
 
 def _kafka(settings: Settings) -> str:

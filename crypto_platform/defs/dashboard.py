@@ -30,8 +30,8 @@ CHECK = "every_chart_answers"
             description="Superset runs the query of each chart on Snowflake without an error.",
         )
     ],
-    description="Market, Equities, Risk and returns, Data health: the code in `dashboards/` imported into Superset, and "
-    "every chart queried. Superset has to be up: `crypto-platform up --dashboard`.",
+    description="Market, Equities, Risk and returns, Data health: the code in `dashboards/` imported into Superset, "
+    "and every chart queried. Superset has to be up: `crypto-platform up --dashboard`.",
 )
 def market_dashboard() -> dg.MaterializeResult:
     report = materialisation.bring_in(settings())

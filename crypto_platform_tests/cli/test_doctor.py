@@ -3,9 +3,13 @@ import socket
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from crypto_platform.cli.doctor import Finding, examine
+from crypto_platform.market.feed_spec import feeds
+from crypto_platform.sandbox.alpaca import running
 from crypto_platform.settings import Settings
+from crypto_platform_tests.connectors.alpaca.conftest import KEY, SECRET
 
 
 def findings(settings: Settings) -> dict[str, Finding]:
@@ -72,3 +76,26 @@ def test_systems_that_answer_are_well(sandbox: Settings) -> None:
     )
     logins = findings(external)
     assert [name for name in ("alpaca", "kafka", "spark") if not logins[name].ok] == []
+
+
+@pytest.mark.parametrize(("options", "told"), [((), "from SIP (all exchanges)"), (("--basic-plan",), "from IEX alone")])
+def test_it_says_what_the_keys_plan_gives_of_stocks(
+    fresh_settings: Settings, options: tuple[str, ...], told: str
+) -> None:
+    with running(None, True, *options) as url:
+        keys = {"apca_api_data_url": url, "apca_api_key_id": SecretStr(KEY), "apca_api_secret_key": SecretStr(SECRET)}
+        found = findings(fresh_settings.model_copy(update=keys))["alpaca"]
+    assert found.ok, found
+    assert told in found.found
+
+
+def test_a_feed_that_streams_more_than_the_plan_gives_is_named(
+    fresh_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = feeds()["us_equity"].model_copy(update={"alpaca_feed": "sip"})
+    monkeypatch.setattr("crypto_platform.market.feed_spec.feeds", lambda: {"stocks": spec})
+    with running(None, True, "--basic-plan") as url:
+        keys = {"apca_api_data_url": url, "apca_api_key_id": SecretStr(KEY), "apca_api_secret_key": SecretStr(SECRET)}
+        found = findings(fresh_settings.model_copy(update=keys))["alpaca"]
+    assert "stocks would stream SIP" in found.found
+    assert found.remediation == "set alpaca_feed: iex in stocks, or change the plan"

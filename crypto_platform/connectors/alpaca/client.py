@@ -30,6 +30,7 @@ from crypto_platform.connectors.alpaca.errors import (
     AlpacaError,
     AlpacaUnavailableError,
     CancelledError,
+    NotEntitledError,
     TransientError,
     UnknownSymbolError,
 )
@@ -259,7 +260,8 @@ class AlpacaClient:
                 f"crypto_platform/defs/{query.feed}/defs.yaml",
             )
         if status in (401, 403):
-            return AlpacaConfigError(
+            refusal = NotEntitledError if "subscription" in said else AlpacaConfigError
+            return refusal(
                 f"Alpaca refuses {what} with HTTP {status}: {said!r}. Check APCA_API_KEY_ID and "
                 f"APCA_API_SECRET_KEY, and that their plan includes the feed's alpaca_feed and range"
             )

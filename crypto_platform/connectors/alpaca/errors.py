@@ -9,6 +9,10 @@ class AlpacaConfigError(AlpacaError):
     """The address or the keys are not fit to be used: a setting is to be corrected."""
 
 
+class NotEntitledError(AlpacaConfigError):
+    """The key's plan does not include the data."""
+
+
 class UnknownSymbolError(AlpacaError):
     """Alpaca does not know `symbol`."""
 
