@@ -22,6 +22,7 @@ from rich.text import Text
 from crypto_platform.cli.runs import Order, Run
 from crypto_platform.connectors.snowflake.query import Result, text
 from crypto_platform.ingestion import progress
+from crypto_platform.market.feed_spec import named
 from crypto_platform.orchestration.automation.backfill import Plan
 
 WIDTH_OF_A_FILE = 160
@@ -74,7 +75,7 @@ def plan_table(order: Order, symbols: Sequence[str], plan: Plan, source: str) ->
     shown = [f"[{first}, {after})" for first, after in plan.ranges]
     more = [f"and {len(shown) - RANGES_SHOWN} more"] if len(shown) > RANGES_SHOWN else []
     table.add_row("runs", "\n".join(Text(line).plain for line in [str(len(shown)), *shown[:RANGES_SHOWN], *more]))
-    table.add_row("symbols", ", ".join(symbols))
+    table.add_row("symbols", named(symbols))
     table.add_row("bars", f"about {plan.bars:,}")
     table.add_row("source", source)
     table.add_row("requests", f"{plan.requests:,} at the least")

@@ -74,16 +74,17 @@ def backfill(
     from crypto_platform.cli.console import plan_table, stdout
     from crypto_platform.cli.runs import Order, feed_named
     from crypto_platform.cli.source_option import Source
+    from crypto_platform.connectors.lake import Lake
+    from crypto_platform.ingestion.universe import union
     from crypto_platform.market.data_source import market
     from crypto_platform.market.day_ranges import days_in
-    from crypto_platform.market.feed_spec import check_selection
     from crypto_platform.orchestration.automation import backfill as planning
     from crypto_platform.settings import settings
 
     with usage():
         chosen = _names(symbols)
         order, spec = Order(feed, start.date(), end.date(), chosen), feed_named(feed)
-        requested = check_selection(feed, spec, chosen)
+        requested = union(order.chosen(Lake(settings().lake)))
         days, busy = (
             _missing_days(order, requested) if missing_only else (list(days_in((start.date(), end.date()))), [])
         )

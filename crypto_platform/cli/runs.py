@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from crypto_platform.dagster_instance.orphaned_runs import end_abandoned, tags_of_this_process
 from crypto_platform.dagster_instance.time_limit import limit_tags, limited
-from crypto_platform.market.feed_spec import FeedSpec, check_selection, feeds
+from crypto_platform.market.day_ranges import days_in
+from crypto_platform.market.feed_spec import FeedSpec, feeds
 from crypto_platform.settings import settings
 
 if TYPE_CHECKING:
     from dagster import AssetCheckEvaluation, DagsterEvent, Definitions
+
+    from crypto_platform.connectors.lake import Lake
+    from crypto_platform.ingestion.universe import Members
 
 
 def feed_named(name: str) -> FeedSpec:
@@ -53,7 +57,22 @@ class Order:
             )
         if self.end > today:
             raise ValueError(f"{self.end} is too late: the last whole UTC day is {today - timedelta(days=1)}")
-        check_selection(self.feed, spec, self.symbols)
+        # Of some symbols alone: what a run asks for is read when it asks.
+        if self.symbols:
+            from crypto_platform.connectors.lake import Lake
+
+            self.chosen(Lake(settings().lake))
+
+    def chosen(self, lake: "Lake") -> "Members":
+        """Each day's symbols that are to be asked for.
+
+        Raises:
+            ValueError, LakeDayDamagedError: see `Universe.members` and `select`.
+        """
+        from crypto_platform.ingestion.universe import Universe, select
+
+        universe = Universe(lake, self.feed, feed_named(self.feed))
+        return select(self.feed, universe.members(days_in((self.start, self.end))), self.symbols)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,7 +32,7 @@ def stream(feed: Feeds = None) -> None:
     from crypto_platform.settings import settings
     from crypto_platform.streaming.service import AlreadyRunningError, run
 
-    feeds = _streamed(_chosen(feed), named=bool(feed))
+    feeds = _as_of_today(settings(), _streamed(_chosen(feed), named=bool(feed)))
     _log()
     try:
         flushed = run(_effective(settings()), feeds)
@@ -120,6 +121,22 @@ def _streamed(chosen: "Mapping[str, FeedSpec]", named: bool) -> "Mapping[str, Fe
         )
         raise typer.Exit(USAGE)
     return {name: spec for name, spec in chosen.items() if spec.is_streamed}
+
+
+def _as_of_today(settings: "Settings", chosen: "Mapping[str, FeedSpec]") -> "Mapping[str, FeedSpec]":
+    """The feeds with today's members; a universe that cannot be read is an error of its own feed alone."""
+    from crypto_platform.connectors.lake import Lake, LakeDayDamagedError
+    from crypto_platform.ingestion.universe import Universe
+
+    found, today = {}, datetime.now(UTC).date()
+    for name, spec in chosen.items():
+        try:
+            found[name] = Universe(Lake(settings.lake), name, spec).as_of(today)
+        except (ValueError, LakeDayDamagedError) as error:
+            typer.echo(f"{name} is not streamed: {error}", err=True)
+    if not found:
+        raise typer.Exit(FAILURE)
+    return found
 
 
 def _log() -> None:

@@ -4,6 +4,8 @@
 sorted by symbol, then time. Corporate actions lie beside them, under `corporate_actions` for a timeframe. The header
 says how many bars each symbol has (zero is said, not left out), when they were observed, and a SHA-256 over itself and
 the lines, so that a cut or damaged file is never read as a shorter day.
+
+``<lake>/<feed>/universe/<YYYY-MM-DD>.json``: the members of the feed's universe on that day.
 """
 
 import hashlib
@@ -57,6 +59,17 @@ class LakeDay:
     @property
     def bars(self) -> int:
         return sum(len(section.lines) for section in self.sections.values())
+
+
+@dataclass(frozen=True)
+class UniverseDay:
+    """The members of a feed's universe on a UTC day, as `source` named them at `observed_at` (UTC)."""
+
+    feed: str
+    day: date
+    symbols: tuple[str, ...]
+    source: str
+    observed_at: datetime
 
 
 class Lake:
@@ -153,6 +166,45 @@ class Lake:
         merged = LakeDay(feed, timeframe, day, dict(sorted({**kept, **sections}.items())), run_id)
         self._put(path, _encode(merged))
         return merged
+
+    def universe_day(self, feed: str, day: date) -> UniverseDay:
+        """The day's members as they were recorded.
+
+        Raises:
+            LakeDayMissingError: nothing is recorded of that day.
+            LakeDayDamagedError: the file is cut or altered.
+        """
+        path = self._universe_path(feed, day)
+        try:
+            packed = self._fs.cat_file(path)
+        except FileNotFoundError:
+            raise _missing(path, feed, day) from None
+        try:
+            found = orjson.loads(packed)
+            if found.pop("sha256") != _digest(found, b""):
+                raise ValueError("its checksum does not match")
+            observed_at = datetime.fromisoformat(found["observed_at"])
+            return UniverseDay(feed, day, tuple(found["symbols"]), found["source"], observed_at)
+        except (ValueError, KeyError, TypeError, AttributeError) as exc:
+            raise LakeDayDamagedError(
+                f"{path} is damaged ({str(exc)[:100]}): bring it back from a backup; without it the day's members are "
+                "taken from the universe as it is now"
+            ) from exc
+
+    def record_universe_day(self, found: UniverseDay) -> None:
+        """Record a day's members; a record of that day is replaced as a whole."""
+        content = {
+            "feed": found.feed,
+            "day": found.day.isoformat(),
+            "source": found.source,
+            "observed_at": format_time(found.observed_at),
+            "symbols": found.symbols,
+        }
+        packed = orjson.dumps({**content, "sha256": _digest(content, b"")})
+        self._put(self._universe_path(found.feed, found.day), packed)
+
+    def _universe_path(self, feed: str, day: date) -> str:
+        return f"{self._root}/{check_feed(feed)}/universe/{day.isoformat()}.json"
 
     def _folder(self, feed: str, timeframe: str) -> str:
         name = timeframe if timeframe == CORPORATE_ACTIONS.name else Timeframe.parse(timeframe).name

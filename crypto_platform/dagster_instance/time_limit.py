@@ -55,7 +55,7 @@ def longest_seconds(settings: Settings, bars: int) -> float:
 
 def _bars(spec: FeedSpec, span: timedelta) -> int:
     """At the most: as if every market were always open."""
-    return len(spec.symbols) * int(span / Timeframe.parse(spec.timeframe).delta)
+    return spec.most_symbols * int(span / Timeframe.parse(spec.timeframe).delta)
 
 
 def end_process(process: psutil.Process, grace: float = GRACE_SECONDS) -> None:

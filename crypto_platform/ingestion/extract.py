@@ -4,7 +4,7 @@ import threading
 import time
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as clock
@@ -13,19 +13,21 @@ from operator import itemgetter
 from crypto_platform.connectors.alpaca import RECORDED
 from crypto_platform.connectors.alpaca.client import AlpacaClient, Traffic
 from crypto_platform.connectors.alpaca.contract import Drift, FieldsSeen
-from crypto_platform.connectors.alpaca.errors import AlpacaError, NothingRecordedError
+from crypto_platform.connectors.alpaca.errors import AlpacaError, NothingRecordedError, UnknownSymbolError
 from crypto_platform.connectors.alpaca.page import Page
 from crypto_platform.connectors.alpaca.plan import Plan, plan
 from crypto_platform.connectors.alpaca.request import BarsRequest
 from crypto_platform.connectors.lake import Lake, Section
 from crypto_platform.market.bars import encode, line_prefix
+from crypto_platform.market.feed_spec import named
 from crypto_platform.market.market_days import running_bar
 from crypto_platform.market.sessions import trading_hours
 
-__all__ = ["BarsRequest", "ExtractReport", "Progress", "extract"]
+__all__ = ["BarsRequest", "ExtractReport", "Members", "Progress", "extract"]
 
 # (days written, days of the range, bars written)
 Progress = Callable[[int, int, int], None]
+Members = Mapping[date, Collection[str]]
 
 ONE_DAY = timedelta(days=1)
 # Recordings that an error names at most.
@@ -40,6 +42,7 @@ class ExtractReport:
     `complete_until` (UTC): every bar that begins before it was over and asked for, no later one was; it lies in the
     last day of the range or before when that day was not over yet, else at the range's end.
     `drift`: how the bars' fields differ from what was agreed on.
+    `unknown`: members of a universe that Alpaca does not know.
     """
 
     feed: str
@@ -52,6 +55,7 @@ class ExtractReport:
     seconds: float
     seconds_throttled: float
     drift: Drift
+    unknown: tuple[str, ...] = ()
 
     @property
     def bars(self) -> int:
@@ -63,13 +67,21 @@ class ExtractReport:
 
 
 def extract(
-    client: AlpacaClient, lake: Lake, request: BarsRequest, run_id: str, progress: Progress | None = None
+    client: AlpacaClient,
+    lake: Lake,
+    request: BarsRequest,
+    run_id: str,
+    progress: Progress | None = None,
+    members: Members | None = None,
 ) -> ExtractReport:
     """Write every day of the request's range to the lake, each as soon as all its symbols are there.
 
     Streams of symbols are fetched side by side and kept close to one another: memory does not grow with the
     range. A bar that has not ended yet is left out (`ExtractReport.complete_until`). After an error the days
     already written are whole and the others are as before: the same call again completes them.
+
+    `members`: the symbols to keep of each day, where they are not the request's on all; one of them that Alpaca does
+    not know is left out (`ExtractReport.unknown`) and the others go on.
 
     Recordings that have no bar at all of a range with a session are refused, and the lake is as before.
 
@@ -88,14 +100,18 @@ def extract(
     chosen = plan(request, client.concurrency)
     traffic = Traffic()
     fields = FieldsSeen()
-    streams = [_Stream(client, request, group, chosen, complete_until, traffic, fields) for group in chosen.groups]
+    streams = [
+        _Stream(client, request, group, chosen, complete_until, traffic, fields, may_lack=members is not None)
+        for group in chosen.groups
+    ]
     days: dict[date, dict[str, int]] = {}
     bars = 0
     total = (request.end - request.start).days
     # Recorded days without a bar: whether they are empty or the recordings are others, the first bar tells.
     waiting: dict[date, dict[str, Section]] = {}
     with _Fetching(streams, client.concurrency, request, chosen.ahead_days) as fetching:
-        for day, sections in fetching.days():
+        for day, fetched in fetching.days():
+            sections = fetched if members is None else {s: fetched[s] for s in members[day] if s in fetched}
             days[day] = {symbol: len(section.lines) for symbol, section in sorted(sections.items())}
             bars += sum(days[day].values())
             waiting[day] = sections
@@ -117,6 +133,7 @@ def extract(
         seconds=time.monotonic() - began,
         seconds_throttled=traffic.seconds_throttled,
         drift=fields.drift(),
+        unknown=tuple(sorted(symbol for stream in streams for symbol in stream.unknown)),
     )
 
 
@@ -140,7 +157,7 @@ def _has_session(request: BarsRequest, until: datetime) -> bool:
 def _nothing(request: BarsRequest, held: list[str]) -> str:
     more = f"; and {len(held) - LISTED} more" if len(held) > LISTED else ""
     return (
-        f"the recordings have no {request.timeframe.name} bar of {', '.join(request.symbols)} in "
+        f"the recordings have no {request.timeframe.name} bar of {named(request.symbols)} in "
         f"[{request.start}, {request.end}). They hold {'; '.join(held[:LISTED]) or 'nothing that is known'}{more}. "
         "Choose days of theirs, or a timeframe that the feed's is a multiple of. `crypto-platform materialize` takes "
         "other bars with --recordings, simulated ones with --simulated, and Alpaca's with --live"
@@ -159,8 +176,11 @@ class _Stream:
         until: datetime,
         traffic: Traffic,
         fields: FieldsSeen,
+        may_lack: bool,
     ) -> None:
         self.symbols = symbols
+        self.unknown: set[str] = set()
+        self._may_lack = may_lack
         self.past = request.start
         self.stop = threading.Event()
         self._client, self._request, self._plan = client, request, chosen
@@ -185,7 +205,7 @@ class _Stream:
                 self._count_zeros(past, end, datetime.now(UTC))
                 yield end
                 continue
-            for page in self._client.pages(self._request, self.symbols, first, until, self._traffic, self.stop):
+            for page in self._pages(first, until):
                 newest = self._take(page)
                 if page.last:
                     reached = end
@@ -196,6 +216,19 @@ class _Stream:
                 self._count_zeros(past, reached, page.observed_at)
                 past = reached
                 yield past
+
+    def _pages(self, first: datetime, until: datetime) -> Iterator[Page]:
+        while self.symbols:
+            try:
+                yield from self._client.pages(self._request, self.symbols, first, until, self._traffic, self.stop)
+                return
+            except UnknownSymbolError as error:
+                # Said of a request before its first page.
+                if not self._may_lack or error.symbol not in self.symbols:
+                    raise
+                self.unknown.add(error.symbol)
+                self.symbols = tuple(symbol for symbol in self.symbols if symbol != error.symbol)
+        yield Page({}, datetime.now(UTC), last=True)
 
     def _take(self, page: Page) -> date | None:
         """Keep the page's bars as wire lines by day; returns the newest day."""

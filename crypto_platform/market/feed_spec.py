@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from crypto_platform.market.bars import BARS, AssetClass, Timeframe, check_symbol
 from crypto_platform.market.corporate_actions import CORPORATE_ACTIONS
 from crypto_platform.market.dataset import Dataset, check_feed
+from crypto_platform.market.universe import UniverseSpec, read_universe
 
 COMPONENT_TYPE = "crypto_platform.orchestration.feeds.BarFeed"
 # What 0.1.0 called them.
@@ -21,6 +22,8 @@ RENAMED = {
     "mute_seconds": "stream_idle_timeout_seconds",
 }
 RENAMED_TYPE = "crypto_platform.feeds.BarFeed"
+# Symbols that a message names at most.
+LISTED = 20
 DEFS = Path(__file__).resolve().parents[1] / "defs"
 
 
@@ -30,7 +33,8 @@ class FeedSpec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     asset_class: AssetClass = Field(description="crypto or us_equity")
-    symbols: tuple[str, ...] = Field(min_length=1, description="Symbols as Alpaca writes them: BTC/USD, AAPL")
+    symbols: tuple[str, ...] = Field((), min_length=1, description="Symbols as Alpaca writes them: BTC/USD, AAPL")
+    universe: UniverseSpec | None = Field(None, description="In place of symbols: who is a member, day by day")
     timeframe: str = Field("1Min", description="Length of the base bars: 1Min, 5Min, 15Min, 1Hour, 1Day, …")
     start_date: date = Field(description="First UTC day to fetch")
     alpaca_feed: Literal["sip", "iex", "boats", "otc"] | None = Field(
@@ -97,6 +101,36 @@ class FeedSpec(BaseModel):
         """The kinds of records that it has: bars, and of stocks corporate actions."""
         return (BARS,) if self.asset_class == "crypto" else (BARS, CORPORATE_ACTIONS)
 
+    @property
+    def what(self) -> str:
+        """Its symbols in words."""
+        return f"the members of {self.universe.file.name}" if self.universe else named(self.symbols)
+
+    @property
+    def most_symbols(self) -> int:
+        """How many symbols it may have at once; 0 while its universe cannot be read."""
+        if not self.universe:
+            return len(self.symbols)
+        try:
+            return len(read_universe(self.universe.file, self.asset_class).symbols)
+        except ValueError:
+            return 0
+
+    def within(self, folder: Path) -> "FeedSpec":
+        """The same, the paths in it taken from the feed's folder."""
+        return self.model_copy(update={"universe": self.universe.within(folder)}) if self.universe else self
+
+    def of(self, symbols: tuple[str, ...]) -> "FeedSpec":
+        """The same with just these symbols, in place of its universe."""
+        return self.model_copy(update={"symbols": symbols, "universe": None})
+
+    @model_validator(mode="after")
+    def _symbols_or_universe(self) -> "FeedSpec":
+        if bool(self.symbols) == bool(self.universe):
+            both = "both symbols and universe" if self.symbols else "neither symbols nor a universe"
+            raise ValueError(f"the feed has {both}: give it one of the two")
+        return self
+
     @model_validator(mode="after")
     def _stocks_only(self) -> "FeedSpec":
         if self.asset_class == "crypto" and (self.alpaca_feed or self.adjustment):
@@ -104,18 +138,24 @@ class FeedSpec(BaseModel):
         return self
 
 
-def check_selection(name: str, spec: FeedSpec, symbols: Sequence[str]) -> tuple[str, ...]:
-    """The symbols chosen of a feed's, in the feed's order; all of them when none is named.
+def named(symbols: Sequence[str]) -> str:
+    """The symbols in words, the first `LISTED` of them by name."""
+    return ", ".join(symbols[:LISTED]) + (f" and {len(symbols) - LISTED:,} more" if len(symbols) > LISTED else "")
+
+
+def check_selection(name: str, known: Sequence[str], symbols: Sequence[str]) -> tuple[str, ...]:
+    """The symbols chosen of those that a feed has, in the feed's order; all of them when none is named.
 
     Raises:
         ValueError: a symbol is not the feed's; says which are and where to add it.
     """
-    if unknown := sorted(set(symbols) - set(spec.symbols)):
+    if unknown := sorted(set(symbols) - set(known)):
         raise ValueError(
-            f"{', '.join(unknown)} is not among the symbols of feed {name} ({', '.join(spec.symbols)}): "
-            f"add it to crypto_platform/defs/{name}/defs.yaml"
+            f"{named(unknown)} is not among the symbols of feed {name} ({named(known)}): "
+            f"add it to crypto_platform/defs/{name}/defs.yaml, or to the universe's file"
         )
-    return tuple(s for s in spec.symbols if s in symbols) if symbols else spec.symbols
+    chosen = set(symbols or known)
+    return tuple(s for s in known if s in chosen)
 
 
 @lru_cache(maxsize=1)
@@ -132,7 +172,8 @@ def feeds(defs: Path = DEFS) -> dict[str, FeedSpec]:
             raise ValueError(f"{path}: the type {RENAMED_TYPE} is now called {COMPONENT_TYPE}: rename it")
         if isinstance(content, dict) and content.get("type") == COMPONENT_TYPE:
             try:
-                found[check_feed(path.parent.name)] = FeedSpec.model_validate(content["attributes"])
+                spec = FeedSpec.model_validate(content["attributes"])
+                found[check_feed(path.parent.name)] = spec.within(path.parent)
             except (ValueError, KeyError) as error:
                 raise ValueError(f"{path}: {error}") from error
     return found

@@ -8,11 +8,12 @@ that a run may take have passed after it; a day on which the market was closed i
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from itertools import islice
 from typing import Literal
 
 from crypto_platform.market.bars import Timeframe
 from crypto_platform.market.data_source import again
-from crypto_platform.market.feed_spec import FeedSpec
+from crypto_platform.market.feed_spec import LISTED, FeedSpec
 from crypto_platform.market.market_days import day_ends, midnight
 from crypto_platform.market.sessions import trading_hours
 
@@ -129,7 +130,8 @@ def judge(
     late = {s: newest_bars.get(s) for s in spec.symbols if _before(newest_bars.get(s), wanted.bar_start)}
     if not late:
         return Verdict("fresh", f"{wanted.day} is there, every symbol up to {wanted.bar_start:%H:%M} UTC", wanted)
-    behind = ", ".join(f"{s} ends at {b:%Y-%m-%d %H:%M}" if b else f"{s} has none" for s, b in late.items())
+    named = [f"{s} ends at {b:%Y-%m-%d %H:%M}" if b else f"{s} has none" for s, b in islice(late.items(), LISTED)]
+    behind = ", ".join(named) + (f" and {len(late) - LISTED:,} more" if len(late) > LISTED else "")
     says = f"{wanted.day} is materialised, but its bars do not reach {wanted.bar_start:%H:%M} UTC: {behind}; {since}"
     return Verdict("late" if len(late) == len(spec.symbols) else "partly late", says, wanted, late, remediation)
 

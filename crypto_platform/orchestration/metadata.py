@@ -9,6 +9,8 @@ import dagster as dg
 if TYPE_CHECKING:
     from crypto_platform.ingestion.topic_load import LoadReport
 
+# Symbols that a day's metadata names: of a universe of thousands it would be most of the event log.
+NAMED = 100
 _TYPES = {bool: "bool", int: "int", float: "float"}
 
 
@@ -22,6 +24,14 @@ def records(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:
     shown = [{name: _shown(value) for name, value in row.items()} for row in rows]
     columns = [dg.TableColumn(name, _TYPES.get(type(value), "string")) for name, value in (shown or [{}])[0].items()]
     return dg.MetadataValue.table([dg.TableRecord(row) for row in shown], dg.TableSchema(columns))
+
+
+def by_symbol(what: str, counts: Mapping[str, int]) -> dict[str, Any]:
+    """Counts a symbol, `<what>_by_symbol`; of more than `NAMED` how many have some and how many have none."""
+    if len(counts) <= NAMED:
+        return {f"{what}_by_symbol": dict(counts)}
+    some = sum(count > 0 for count in counts.values())
+    return {f"symbols_with_{what}": some, f"symbols_without_{what}": len(counts) - some}
 
 
 def of_load(report: "LoadReport") -> dict[str, Any]:

@@ -23,7 +23,9 @@ _MEANINGS = {
     403: _Meaning("already authenticated", "nothing: the connection is made again"),
     404: _Meaning("auth timeout", "nothing: the key came too late, the connection is made again"),
     405: _Meaning(
-        "symbol limit exceeded", "the plan allows fewer symbols: take some out of the feed, or change the plan", _MEND
+        "symbol limit exceeded",
+        "the plan allows fewer symbols: take some out of the feed or its universe, or change the plan",
+        _MEND,
     ),
     406: _Meaning(
         "connection limit exceeded",

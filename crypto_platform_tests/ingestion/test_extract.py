@@ -194,6 +194,27 @@ def test_nan_reaches_the_lake_as_no_number(server: Server, new_lake: NewLake, un
     assert lines[1:] == undisturbed[START]["BTC/USD"][1:]
 
 
+def test_of_a_universe_an_unknown_symbol_is_left_out_and_each_day_has_its_members(
+    new_lake: NewLake, tmp_path: Path
+) -> None:
+    recordings = tmp_path / "recordings"
+    recordings.mkdir()
+    days = [date(2026, 3, 2), date(2026, 3, 3)]
+    for symbol in ("AAPL", "NVDA", "TWTR"):
+        lines = [f"{symbol},{day}T14:30:00Z,1,2,1,2,10" for day in days]
+        header = "symbol,timestamp,open,high,low,close,volume"
+        (recordings / f"{symbol}_15Min.csv").write_text("\n".join([header, *lines]))
+    lake = new_lake()
+    members = {days[0]: ("AAPL", "TWTR", "WHO"), days[1]: ("AAPL", "NOBODY", "NVDA")}
+    request = stocks(days[0], days[1] + timedelta(days=1), ("AAPL", "NOBODY", "NVDA", "TWTR", "WHO"))
+    with launch.running(recordings) as url, AlpacaClient(settings_for(url)) as client:
+        report = extract(client, lake, request, "run", members=members)
+    assert report.unknown == ("NOBODY", "WHO")
+    expected = {days[0]: {"AAPL": 1, "TWTR": 1}, days[1]: {"AAPL": 1, "NVDA": 1}}
+    assert report.days == expected
+    assert {day: lake.counts("us_equity", "15Min", day) for day in days} == expected
+
+
 def test_one_unknown_symbol_fails_by_name_before_any_day_is_written(new_lake: NewLake, tmp_path: Path) -> None:
     recordings = tmp_path / "recordings"
     recordings.mkdir()

@@ -6,7 +6,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from crypto_platform.market.feed_spec import DEFS, FeedSpec, check_selection, feeds
+from crypto_platform.market.feed_spec import COMPONENT_TYPE, DEFS, FeedSpec, check_selection, feeds
 
 CRYPTO = FeedSpec(asset_class="crypto", symbols=("BTC/USD", "ETH/USD"), start_date="2025-01-01")
 
@@ -28,6 +28,7 @@ def test_the_two_feeds_of_the_project() -> None:
         ({"timeframe": "7Min"}, "is not a base timeframe"),
         ({"adjustment": "all"}, "are for us_equity"),
         ({"start_date": "someday"}, "valid date"),
+        ({"universe": {"file": "universe.csv"}}, "both symbols and universe"),
         ({"colour": "red"}, "Extra inputs are not permitted"),
         ({"run_minutes": 5}, "run_minutes is now called max_run_minutes"),
     ],
@@ -36,6 +37,26 @@ def test_a_bad_attribute_is_refused_in_words(attributes: dict, words: str) -> No
     good = {"asset_class": "crypto", "symbols": ["BTC/USD"], "start_date": "2025-01-01"}
     with pytest.raises(ValueError, match=words.replace("/", ".")):
         FeedSpec.model_validate(good | attributes)
+
+
+def test_a_feed_has_symbols_or_a_universe_whose_file_is_beside_its_yaml(tmp_path: Path) -> None:
+    attributes = {"asset_class": "us_equity", "start_date": "2025-01-01"}
+    with pytest.raises(ValueError, match="neither symbols nor a universe: give it one of the two"):
+        FeedSpec.model_validate(attributes)
+    (tmp_path / "large_caps").mkdir()
+    path = tmp_path / "large_caps" / "defs.yaml"
+    universe = "universe: {file: members.csv}"
+    path.write_text(
+        f"type: {COMPONENT_TYPE}\nattributes: {{asset_class: us_equity, start_date: 2025-01-01, {universe}}}\n"
+    )
+    # Not read before a run needs it: a file that is missing stops its own feed alone.
+    spec = feeds.__wrapped__(tmp_path)["large_caps"]
+    assert spec.universe
+    assert spec.universe.file == tmp_path / "large_caps" / "members.csv"
+    assert spec.most_symbols == 0
+    spec.universe.file.write_text("AAPL\nMSFT\n")
+    assert spec.most_symbols == 2
+    assert spec.what == "the members of members.csv"
 
 
 def test_a_bad_feed_file_is_named(tmp_path: Path) -> None:
@@ -80,8 +101,8 @@ def test_dagster_refuses_a_bad_symbol_at_load_with_its_line(symbol: str, tmp_pat
 
 
 def test_a_selection_keeps_the_feeds_order_and_names_strangers() -> None:
-    assert check_selection("crypto", CRYPTO, []) == ("BTC/USD", "ETH/USD")
-    assert check_selection("crypto", CRYPTO, ["ETH/USD"]) == ("ETH/USD",)
-    assert check_selection("crypto", CRYPTO, ["ETH/USD", "BTC/USD"]) == ("BTC/USD", "ETH/USD")
+    assert check_selection("crypto", CRYPTO.symbols, []) == ("BTC/USD", "ETH/USD")
+    assert check_selection("crypto", CRYPTO.symbols, ["ETH/USD"]) == ("ETH/USD",)
+    assert check_selection("crypto", CRYPTO.symbols, ["ETH/USD", "BTC/USD"]) == ("BTC/USD", "ETH/USD")
     with pytest.raises(ValueError, match="DOGE/USD is not among the symbols of feed crypto"):
-        check_selection("crypto", CRYPTO, ["DOGE/USD"])
+        check_selection("crypto", CRYPTO.symbols, ["DOGE/USD"])

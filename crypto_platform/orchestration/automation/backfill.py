@@ -8,6 +8,7 @@ from math import ceil
 from crypto_platform.connectors.alpaca.plan import plan as plan_requests
 from crypto_platform.connectors.alpaca.request import PAGE_BARS, BarsRequest
 from crypto_platform.connectors.lake import Lake, LakeDayMissingError
+from crypto_platform.ingestion.universe import Universe
 from crypto_platform.market.bars import Timeframe
 from crypto_platform.market.completeness import expected_bars
 from crypto_platform.market.day_ranges import ONE_DAY, Range, days_in, ranges
@@ -66,12 +67,14 @@ def lacking(
     spec: FeedSpec, feed: str, symbols: Sequence[str], wanted: Range, materialised: set[date], lake: Lake
 ) -> list[date]:
     """The wanted days that were never loaded, or, of some symbols only, that the lake has without one of them."""
-    return [
-        day
-        for day in days_in(wanted)
-        if day not in materialised
-        or (len(symbols) < len(spec.symbols) and not set(symbols) <= _kept(lake, feed, spec.timeframe, day))
-    ]
+    chosen = set(symbols)
+
+    def lacks(day: date, members: Sequence[str]) -> bool:
+        own = chosen.intersection(members)
+        return len(own) < len(members) and not own <= _kept(lake, feed, spec.timeframe, day)
+
+    everyone = Universe(lake, feed, spec).members(days_in(wanted))
+    return [day for day, members in everyone.items() if day not in materialised or lacks(day, members)]
 
 
 def _kept(lake: Lake, feed: str, timeframe: str, day: date) -> set[str]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 
 from crypto_platform.connectors.lake import Lake
+from crypto_platform.ingestion.universe import Universe, union
 from crypto_platform.market.day_ranges import ONE_DAY, days_in
 from crypto_platform.market.feed_spec import FeedSpec
 from crypto_platform.orchestration.automation.backfill import lacking, plan
@@ -46,11 +47,13 @@ def _backfill(
 ) -> str:
     """The command, and what it will ask for."""
     wanted = min(days), max(days) + ONE_DAY
-    chosen = lacking(spec, feed, symbols, wanted, materialised, Lake(settings.lake))
+    lake = Lake(settings.lake)
+    chosen = lacking(spec, feed, symbols, wanted, materialised, lake)
     # Days that were loaded without being asked for, such as from the topic alone, count as there.
     missing_only = set(days) <= set(chosen)
     found = plan(settings, feed, spec, symbols, chosen if missing_only else list(days_in(wanted)))
-    named = "" if len(symbols) == len(spec.symbols) else f" --symbols {','.join(symbols)}"
+    everyone = union(Universe(lake, feed, spec).members(days))
+    named = "" if len(symbols) == len(everyone) else f" --symbols {','.join(symbols)}"
     return (
         f"`crypto-platform backfill --feed {feed} --from {wanted[0]} --to {wanted[1]}{named}"
         f"{' --missing-only' if missing_only else ''}` ({found.days:,} days, {found.requests:,} requests, "

@@ -11,14 +11,16 @@ Days without a bar that nobody ever asked for are `never_requested`: how far to 
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from crypto_platform.connectors.lake import Lake
 from crypto_platform.dagster_instance.run_days import range_tags
+from crypto_platform.ingestion.universe import Universe
 from crypto_platform.market.bars import Timeframe
 from crypto_platform.market.day_ranges import ONE_DAY, Range, days_in, ranges
 from crypto_platform.market.feed_spec import FeedSpec, feeds
@@ -122,9 +124,9 @@ def tick(
         said = ["dbt has judged no gaps since the last look", state.left_alone]
         return Tick([], "; ".join(filter(None, said)), state)
     spec, today, judged = feeds()[feed], now.astimezone(UTC).date(), list(gaps())
+    universe = Universe(Lake(settings.lake), feed, spec)
     found, attempts, given_up = repairs(
-        feed,
-        spec,
+        universe,
         [gap for gap in judged if gap.requested or all_days],
         state.attempts,
         in_flight(instance, feed),
@@ -132,7 +134,7 @@ def tick(
     )
     left_alone = ""
     if not all_days:
-        never = _by_symbols(spec, _wanted(spec, (gap for gap in judged if not gap.requested), today))
+        never = _by_symbols(universe, _wanted(universe, (gap for gap in judged if not gap.requested), today))
         left_alone = advice(settings, feed, spec, never, materialised(instance, feed))
     said = [f"{len(found)} runs" if found else "no gap to ask for"]
     if given_up:
@@ -143,8 +145,7 @@ def tick(
 
 
 def repairs(
-    feed: str,
-    spec: FeedSpec,
+    universe: Universe,
     gaps: Iterable[Gap],
     attempts: Mapping[str, int],
     busy: Collection[Range],
@@ -152,20 +153,22 @@ def repairs(
 ) -> tuple[list[Repair], dict[str, int], set[str]]:
     """The runs to ask for, the attempts with them counted, and the `symbol day`s that are given up.
 
-    Left out: today, which is not over, days that a run works on, symbols that the feed has no more.
+    Left out: today, which is not over, days that a run works on, symbols that the feed does not have on the day.
     """
     at_work = {day for days in busy for day in days_in(days)}
     wanted = []
     still, given_up = {}, set()
-    for symbol, day in _wanted(spec, gaps, today):
+    for symbol, day in _wanted(universe, gaps, today):
         name = f"{symbol} {day}"
         still[name] = attempts.get(name, 0)
         if still[name] >= MOST_ATTEMPTS:
             given_up.add(name)
         elif day not in at_work:
             wanted.append((symbol, day))
-    by_symbols = _by_symbols(spec, wanted)
-    found = [Repair(feed, days, symbols) for symbols, chosen in by_symbols.items() for days in _cut(ranges(chosen))]
+    by_symbols = _by_symbols(universe, wanted)
+    found = [
+        Repair(universe.feed, days, symbols) for symbols, chosen in by_symbols.items() for days in _cut(ranges(chosen))
+    ]
     found = sorted(found, key=lambda repair: repair.days)[:RUNS_A_TICK]
     for repair in found:
         for day in days_in(repair.days):
@@ -185,21 +188,22 @@ def gaps_of_ours(connection: "SnowflakeConnection", feed: str) -> list[Gap]:
     return [Gap(*row) for row in cursor.fetchall()]
 
 
-def _wanted(spec: FeedSpec, gaps: Iterable[Gap], today: date) -> Iterator[tuple[str, date]]:
+def _wanted(universe: Universe, gaps: Iterable[Gap], today: date) -> list[tuple[str, date]]:
     """The symbols and days of the gaps that are the feed's and over."""
-    for gap in gaps:
-        if gap.symbol in spec.symbols:
-            yield from ((gap.symbol, day) for day in _days(gap, spec) if spec.start_date <= day < today)
+    spec = universe.spec
+    found = [(gap.symbol, day) for gap in gaps for day in _days(gap, spec) if spec.start_date <= day < today]
+    members = {day: set(symbols) for day, symbols in universe.members({day for _, day in found}).items()}
+    return [(symbol, day) for symbol, day in found if symbol in members[day]]
 
 
-def _by_symbols(spec: FeedSpec, wanted: Iterable[tuple[str, date]]) -> dict[tuple[str, ...], list[date]]:
+def _by_symbols(universe: Universe, wanted: Iterable[tuple[str, date]]) -> dict[tuple[str, ...], list[date]]:
     """The days by their symbols, in the feed's order."""
     by_day: dict[date, set[str]] = defaultdict(set)
     for symbol, day in wanted:
         by_day[day].add(symbol)
     found: dict[tuple[str, ...], list[date]] = defaultdict(list)
-    for day, symbols in by_day.items():
-        found[tuple(s for s in spec.symbols if s in symbols)].append(day)
+    for day, members in universe.members(by_day).items():
+        found[tuple(s for s in members if s in by_day[day])].append(day)
     return found
 
 

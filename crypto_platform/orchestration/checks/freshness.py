@@ -8,17 +8,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from itertools import islice
 from typing import Any
 
 import dagster as dg
 import orjson
 
+from crypto_platform.connectors.lake import Lake, LakeDayDamagedError
 from crypto_platform.connectors.snowflake import ledger_checks
+from crypto_platform.ingestion.universe import Universe
 from crypto_platform.market import freshness
 from crypto_platform.market.bars import BARS, Timeframe
 from crypto_platform.market.data_source import moves_on
 from crypto_platform.market.feed_spec import FeedSpec, feeds
 from crypto_platform.orchestration.asset_keys import FACTS, stage_key
+from crypto_platform.orchestration.metadata import NAMED
 from crypto_platform.settings import settings
 
 # From a session to the next: over a weekend with a holiday before or after it.
@@ -111,9 +115,15 @@ def judge(
     bars, problem = _newest_bars({w: e.day for w, e in wanted.items() if e and there[w]})
     found = {}
     for watch, expectation in wanted.items():
-        if problem and there[watch]:
+        spec, why_not = specs[watch.feed], problem if there[watch] else None
+        if there[watch] and expectation and not why_not:
+            try:
+                spec = Universe(Lake(settings().lake), watch.feed, spec).as_of(expectation.day)
+            except (ValueError, LakeDayDamagedError) as error:
+                why_not = str(error)
+        if why_not:
             found[watch] = _evaluation(
-                watch, False, f"cannot be judged: {problem}", {"judged": False}, dg.AssetCheckSeverity.WARN
+                watch, False, f"cannot be judged: {why_not}", {"judged": False}, dg.AssetCheckSeverity.WARN
             )
             continue
         newest = None
@@ -121,7 +131,7 @@ def judge(
             # Of the facts, which all feeds share, another feed's day may be the newest.
             days = [_newest_day(instance, asset) for asset in {watch.asset, stage_key(watch.feed, "raw")}]
             newest = min((day for day in days if day), default=None)
-        verdict = freshness.judge(watch.feed, specs[watch.feed], at, newest, there[watch], bars.get(watch, {}))
+        verdict = freshness.judge(watch.feed, spec, at, newest, there[watch], bars.get(watch, {}))
         found[watch] = _of_verdict(watch, verdict)
     return found
 
@@ -135,7 +145,8 @@ def _of_verdict(watch: Watched, verdict: freshness.Verdict) -> dg.AssetCheckEval
             "due_since": dg.MetadataValue.timestamp(wanted.due),
         }
     if verdict.late:
-        metadata["newest bar"] = {s: b.isoformat() if b else "none" for s, b in verdict.late.items()}
+        named = islice(verdict.late.items(), NAMED)
+        metadata["newest bar"] = {s: b.isoformat() if b else "none" for s, b in named}
     if verdict.remediation:
         metadata["remediation"] = verdict.remediation
     severity = dg.AssetCheckSeverity.ERROR if verdict.state == "late" else dg.AssetCheckSeverity.WARN

@@ -8,6 +8,7 @@ the days are in its metadata.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -81,6 +82,10 @@ VOLUME_OUTLIERS = Check(
     "volume_outliers", "Each day's volume is of the size that up to 30 days before it let expect.", blocking=False
 )
 
+UNIVERSE_MEMBERS = Check(
+    "universe_members", "Every line of the universe can be used, and Alpaca knows every member.", blocking=False
+)
+
 ALPACA = (SCHEMA_CONTRACT, DAY_COMPLETENESS)
 ACTIONS = (
     LOAD_RECONCILIATION,
@@ -101,6 +106,11 @@ RAW = (
     PRICE_OUTLIERS,
     VOLUME_OUTLIERS,
 )
+
+
+def of_alpaca(spec: FeedSpec) -> tuple[Check, ...]:
+    """The checks of a feed's answers."""
+    return (*ALPACA, UNIVERSE_MEMBERS) if spec.universe else ALPACA
 
 
 def specs(key: dg.AssetKey, checks: Sequence[Check]) -> list[dg.AssetCheckSpec]:
@@ -157,8 +167,8 @@ class Subject:
         )
 
 
-def of_answer(subject: Subject, report: "ExtractReport") -> list[dg.AssetCheckResult]:
-    """Compare what Alpaca answered with the bar's fields and the calendar."""
+def of_answer(subject: Subject, report: "ExtractReport", rejected: Sequence[str] = ()) -> list[dg.AssetCheckResult]:
+    """Compare what Alpaca answered with the bar's fields and the calendar; `rejected`: the universe's bad lines."""
     drift = report.drift
     stops = f"; most bars lack {', '.join(drift.gone)}" if drift.gone else ""
     short = shortfalls(subject.spec, report.days, report.complete_until)
@@ -188,7 +198,21 @@ def of_answer(subject: Subject, report: "ExtractReport") -> list[dg.AssetCheckRe
             subject.again([s.day for s in short]),
             {"missing_bars": missing, "incomplete_days": records([vars(s) for s in short[:LISTED]]) if short else None},
         ),
+        *([_universe(subject, report.unknown, rejected)] if subject.spec.universe else []),
     ]
+
+
+def _universe(subject: Subject, unknown: Sequence[str], rejected: Sequence[str]) -> dg.AssetCheckResult:
+    says = [f"Alpaca does not know {', '.join(unknown[:LISTED])}"] if unknown else []
+    if rejected:
+        says.append(f"{len(rejected):,} lines are left out: {'; '.join(rejected[:3])}")
+    return subject.result(
+        UNIVERSE_MEMBERS,
+        not says,
+        "; ".join(says) or "every line is a member that Alpaca knows",
+        f"correct {subject.spec.what}; the others are loaded",
+        {"unknown_symbols": len(unknown), "rejected_lines": len(rejected)},
+    )
 
 
 def of_publication(subject: Subject, report: "PublishReport", read: int) -> list[dg.AssetCheckResult]:
@@ -298,7 +322,7 @@ def _accounts(
             {
                 "missing": lacking,
                 "rejected": report.rejected,
-                "missing_by_day": table(missing, "day and symbol", what) if missing else None,
+                "missing_by_day": table(_first(missing), "day and symbol", what) if missing else None,
             },
         ),
         subject.result(
@@ -368,7 +392,7 @@ def _plausibility(
             subject.again(),
             {
                 "misaligned_bars": sum(off_grid.values()),
-                "misaligned_by_day": table(off_grid, "day and symbol", "versions") if off_grid else None,
+                "misaligned_by_day": table(_first(off_grid), "day and symbol", "versions") if off_grid else None,
             },
         ),
         subject.result(
@@ -404,6 +428,10 @@ def _suspects(
             "outlier_bars": records(bars) if bars else None,
         },
     )
+
+
+def _first(counts: Mapping[str, int]) -> dict[str, int]:
+    return dict(islice(counts.items(), LISTED))
 
 
 def _missing(subject: Subject, lake: Lake, held: Mapping[date, Mapping[str, int]]) -> dict[str, int]:

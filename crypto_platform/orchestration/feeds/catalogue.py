@@ -33,7 +33,7 @@ def described(stage: str, feed: str, spec: FeedSpec) -> dict[str, Any]:
     """The arguments of `dg.asset` that describe a stage of a feed."""
     description = _DESCRIPTIONS[stage].format(
         feed=feed,
-        symbols=", ".join(spec.symbols),
+        symbols=spec.what,
         timeframe=spec.timeframe,
         topic=BARS.topic(feed),
         table=table_name(feed),
@@ -50,7 +50,7 @@ def described_actions(stage: str, feed: str, spec: FeedSpec) -> dict[str, Any]:
     """The same of a stage of its corporate actions."""
     description = _ACTIONS[stage].format(
         feed=feed,
-        symbols=", ".join(spec.symbols),
+        symbols=spec.what,
         topic=CORPORATE_ACTIONS.topic(feed),
         table=table_name(feed, CORPORATE_ACTIONS),
     )

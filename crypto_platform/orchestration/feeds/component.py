@@ -11,10 +11,11 @@ from pydantic import BaseModel
 from crypto_platform.dagster_instance.internals import add_partition_metadata
 from crypto_platform.dagster_instance.time_limit import FEED_TAG
 from crypto_platform.ingestion.progress import reporter
+from crypto_platform.ingestion.universe import Universe, select, union
 from crypto_platform.market.bars import BARS, Timeframe
 from crypto_platform.market.corporate_actions import CORPORATE_ACTIONS
 from crypto_platform.market.dataset import check_feed
-from crypto_platform.market.feed_spec import FeedSpec, check_selection, feeds
+from crypto_platform.market.feed_spec import FeedSpec, feeds
 from crypto_platform.market.sessions import reason_without_bars
 from crypto_platform.orchestration.asset_keys import stage_key
 from crypto_platform.orchestration.automation.follow import after_stages
@@ -23,7 +24,7 @@ from crypto_platform.orchestration.checks.freshness import policy, watched
 from crypto_platform.orchestration.feeds import corporate_actions
 from crypto_platform.orchestration.feeds.catalogue import described
 from crypto_platform.orchestration.feeds.job import FeedJob
-from crypto_platform.orchestration.metadata import of_load, records
+from crypto_platform.orchestration.metadata import by_symbol, of_load, records
 from crypto_platform.orchestration.partitions import daily, days
 from crypto_platform.orchestration.resources import (
     AlpacaResource,
@@ -51,7 +52,7 @@ class BarFeed(dg.Component):
     def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> "BarFeed":
         if not isinstance(attributes, FeedSpec):
             raise dg.DagsterInvalidDefinitionError(f"{context.path}: a feed needs its attributes")
-        return cls(context.path.name, attributes)
+        return cls(context.path.name, attributes.within(context.path))
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         assets = [self._alpaca(), self._kafka(), self._raw()]
@@ -104,7 +105,7 @@ class BarFeed(dg.Component):
             lag = now - datetime.combine(day + timedelta(days=1), time.min, UTC)
             metadata: dict[str, Any] = {
                 "bar_count": count,
-                "bars_by_symbol": symbols,
+                **by_symbol("bars", symbols),
                 "ingestion_delay_hours": round(lag.total_seconds() / 3600, 2),
                 "dagster/partition_row_count": count,
             }
@@ -119,7 +120,7 @@ class BarFeed(dg.Component):
         @dg.asset(
             **self._options("alpaca"),
             kinds={"alpaca", "python"},
-            check_specs=stages.specs(key, stages.ALPACA),
+            check_specs=stages.specs(key, stages.of_alpaca(self.spec)),
         )
         def bars(
             context: dg.AssetExecutionContext,
@@ -130,11 +131,13 @@ class BarFeed(dg.Component):
             from crypto_platform.ingestion.extract import BarsRequest, extract
 
             asked = days(context)
-            symbols = check_selection(self.name, self.spec, selection.symbols)
+            universe = Universe(lake.open(), self.name, self.spec)
+            rejected = universe.record(asked)
+            members = select(self.name, universe.members(asked), selection.symbols)
             request = BarsRequest(
                 feed=self.name,
                 asset_class=self.spec.asset_class,
-                symbols=symbols,
+                symbols=union(members),
                 timeframe=self.timeframe,
                 start=asked[0],
                 end=asked[-1] + timedelta(days=1),
@@ -142,7 +145,14 @@ class BarFeed(dg.Component):
                 adjustment=self.spec.adjustment,
             )
             with alpaca.client() as client:
-                report = extract(client, lake.open(), request, context.run.run_id, reporter("extract", context.log))
+                report = extract(
+                    client,
+                    lake.open(),
+                    request,
+                    context.run.run_id,
+                    reporter("extract", context.log),
+                    members if self.spec.universe else None,
+                )
             self._report_days(context, key, report.days)
             return dg.MaterializeResult(
                 metadata={
@@ -157,7 +167,7 @@ class BarFeed(dg.Component):
                     "throttled_seconds": round(report.seconds_throttled, 3),
                     "bars_per_second": round(report.bars_per_second),
                 },
-                check_results=stages.of_answer(self._subject(context, key), report),
+                check_results=stages.of_answer(self._subject(context, key), report, rejected),
             )
 
         return bars
@@ -179,9 +189,9 @@ class BarFeed(dg.Component):
         ) -> dg.MaterializeResult:
             from crypto_platform.connectors.kafka.producer import publish
 
-            symbols = check_selection(self.name, self.spec, selection.symbols)
             published = days(context)
             store = lake.open()
+            members = select(self.name, Universe(store, self.name, self.spec).members(published), selection.symbols)
             read = 0
             tell = reporter("publish", context.log)
 
@@ -189,7 +199,7 @@ class BarFeed(dg.Component):
                 nonlocal read
                 for done, day in enumerate(published):
                     stored = store.read_day(self.name, self.timeframe.name, day)
-                    chosen = {s: section for s, section in stored.sections.items() if s in symbols}
+                    chosen = {s: stored.sections[s] for s in members[day] if s in stored.sections}
                     tell(done, len(published), read)
                     read += sum(len(section.lines) for section in chosen.values())
                     yield replace(stored, sections=chosen)

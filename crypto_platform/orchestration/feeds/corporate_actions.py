@@ -9,13 +9,14 @@ import dagster as dg
 
 from crypto_platform.dagster_instance.internals import add_partition_metadata
 from crypto_platform.ingestion.progress import reporter
+from crypto_platform.ingestion.universe import Universe, select, union
 from crypto_platform.market.corporate_actions import CORPORATE_ACTIONS
-from crypto_platform.market.feed_spec import FeedSpec, check_selection
+from crypto_platform.market.feed_spec import FeedSpec
 from crypto_platform.orchestration.asset_keys import action_key
 from crypto_platform.orchestration.automation.follow import after_stages
 from crypto_platform.orchestration.checks import stages
 from crypto_platform.orchestration.feeds.catalogue import described_actions
-from crypto_platform.orchestration.metadata import of_load
+from crypto_platform.orchestration.metadata import by_symbol, of_load
 from crypto_platform.orchestration.partitions import days
 from crypto_platform.orchestration.resources import (
     AlpacaResource,
@@ -59,7 +60,7 @@ def _report_days(context: dg.AssetExecutionContext, key: dg.AssetKey, actions: d
     found = {
         day.isoformat(): {
             "action_count": sum(symbols.values()),
-            "actions_by_symbol": symbols,
+            **by_symbol("actions", symbols),
             "dagster/partition_row_count": sum(symbols.values()),
         }
         for day, symbols in by_day.items()
@@ -77,9 +78,10 @@ def _alpaca(feed: str, spec: FeedSpec, shared: dict[str, Any]) -> dg.AssetsDefin
         from crypto_platform.ingestion.corporate_actions import extract_actions
 
         tracked = _tracked(context, spec)
-        symbols = check_selection(feed, spec, selection.symbols)
+        store = lake.open()
+        symbols = union(select(feed, Universe(store, feed, spec).members(tracked), selection.symbols))
         with alpaca.client() as client:
-            report = extract_actions(client, lake.open(), feed, symbols, tracked, context.run.run_id)
+            report = extract_actions(client, store, feed, symbols, tracked, context.run.run_id)
         _report_days(context, key, report.days)
         return dg.MaterializeResult(
             metadata={
@@ -111,9 +113,9 @@ def _kafka(feed: str, spec: FeedSpec, shared: dict[str, Any]) -> dg.AssetsDefini
     ) -> dg.MaterializeResult:
         from crypto_platform.connectors.kafka.producer import publish
 
-        symbols = check_selection(feed, spec, selection.symbols)
         store = lake.open()
         tracked = _tracked(context, spec)
+        symbols = set(union(select(feed, Universe(store, feed, spec).members(tracked), selection.symbols)))
         # A lake from before there were actions has days of bars alone.
         there = set(store.days(feed, CORPORATE_ACTIONS.name))
         read = 0

@@ -6,7 +6,9 @@ import dagster as dg
 
 from crypto_platform.cli.runs import Order, materialize
 from crypto_platform.cli.source_option import Source
+from crypto_platform.connectors.lake import Lake
 from crypto_platform.connectors.snowflake.connection import connect
+from crypto_platform.ingestion.universe import Universe
 from crypto_platform.market.feed_spec import feeds
 from crypto_platform.orchestration.asset_keys import GAPS
 from crypto_platform.orchestration.automation import repair
@@ -16,6 +18,8 @@ from crypto_platform.settings import Settings, use
 
 D, T = date.fromisoformat, datetime.fromisoformat
 SPEC = feeds()["us_equity"]
+LAKE = Lake("memory://no-lake")
+UNIVERSE = Universe(LAKE, "us_equity", SPEC)
 TODAY = D("2026-05-20")
 SETTINGS = Settings()
 
@@ -25,7 +29,7 @@ def gap(symbol: str, start: str, end: str) -> Gap:
 
 
 def asked(*gaps: Gap, attempts: dict[str, int] | None = None, busy: list | None = None) -> list[Repair]:
-    return repair.repairs("us_equity", SPEC, gaps, attempts or {}, busy or [], TODAY)[0]
+    return repair.repairs(UNIVERSE, gaps, attempts or {}, busy or [], TODAY)[0]
 
 
 def test_days_with_the_same_symbols_share_a_run() -> None:
@@ -57,7 +61,7 @@ def test_a_missing_session_of_daily_bars_is_of_its_own_day_alone() -> None:
         gap("NVDA", "2026-03-09 04:00", "2026-03-11 04:00"),  # two sessions
         gap("AAPL", "2025-10-31 04:00", "2025-11-01 04:00"),
     ]
-    found, _, _ = repair.repairs("us_equity", daily, gaps, {}, [], TODAY)
+    found, _, _ = repair.repairs(Universe(LAKE, "us_equity", daily), gaps, {}, [], TODAY)
     assert [(one.days, one.symbols) for one in found] == [
         ((D("2025-10-31"), D("2025-11-01")), ("AAPL",)),
         ((D("2026-03-06"), D("2026-03-07")), ("SPY",)),
@@ -78,7 +82,7 @@ def test_attempts_and_runs_are_bounded() -> None:
     attempts: dict[str, int] = {}
     asked_for: dict[date, int] = {}
     while True:
-        found, attempts, given_up = repair.repairs("us_equity", SPEC, gaps, attempts, [], TODAY)
+        found, attempts, given_up = repair.repairs(UNIVERSE, gaps, attempts, [], TODAY)
         assert len(found) <= repair.RUNS_A_TICK
         if not found:
             break
@@ -87,7 +91,7 @@ def test_attempts_and_runs_are_bounded() -> None:
     assert set(asked_for.values()) == {repair.MOST_ATTEMPTS}
     assert len(given_up) == len(gaps)
     # A gap that is closed is forgotten, so that a later one of its day is asked for.
-    assert repair.repairs("us_equity", SPEC, [], attempts, [], TODAY) == ([], {}, set())
+    assert repair.repairs(UNIVERSE, [], attempts, [], TODAY) == ([], {}, set())
 
 
 def test_a_look_is_taken_when_dbt_judged_anew_or_a_repair_failed() -> None:

@@ -1,0 +1,91 @@
+"""Who belongs to a feed on which UTC day: its YAML's symbols, or its universe's members as they were recorded.
+
+A day's members are recorded beside the lake's bars when the day is first asked for, and stay: what was delisted, or
+left the universe since, remains a member of the days on which it was one.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+from crypto_platform.connectors.lake import Lake, LakeDayMissingError, UniverseDay
+from crypto_platform.market.feed_spec import FeedSpec, check_selection
+from crypto_platform.market.universe import read_universe
+
+Members = Mapping[date, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Universe:
+    """The symbols of a feed by day; nothing is read before a day is asked for."""
+
+    lake: Lake
+    feed: str
+    spec: FeedSpec
+
+    def members(self, days: Iterable[date]) -> Members:
+        """Each day's symbols: the recorded ones, of a day without a record those that the file has now.
+
+        Raises:
+            ValueError: the universe's file, where it is needed, cannot be used.
+            LakeDayDamagedError: a record is damaged.
+        """
+        if self.spec.universe is None:
+            return dict.fromkeys(days, self.spec.symbols)
+        wanted = list(days)
+        known = self._recorded(wanted)
+        if len(known) < len(wanted):
+            now = read_universe(self.spec.universe.file, self.spec.asset_class)
+            known |= {day: now.members(day) for day in wanted if day not in known}
+        return {day: known[day] for day in wanted}
+
+    def as_of(self, day: date) -> FeedSpec:
+        """The feed with the day's members for its symbols.
+
+        Raises:
+            ValueError, LakeDayDamagedError: see `members` and `select`.
+        """
+        return self.spec.of(select(self.feed, self.members([day]), ())[day]) if self.spec.universe else self.spec
+
+    def record(self, days: Iterable[date]) -> tuple[str, ...]:
+        """Record the members of the days that have no record yet; returns the lines of the file that cannot be used.
+
+        Raises:
+            ValueError: the universe's file cannot be used; nothing is recorded.
+            LakeDayDamagedError: a record is damaged.
+        """
+        if self.spec.universe is None:
+            return ()
+        wanted = list(days)
+        there = self._recorded(wanted)
+        now = read_universe(self.spec.universe.file, self.spec.asset_class)
+        observed_at = datetime.now(UTC)
+        for day in (day for day in wanted if day not in there):
+            self.lake.record_universe_day(UniverseDay(self.feed, day, now.members(day), now.path.name, observed_at))
+        return now.rejected
+
+    def _recorded(self, days: Iterable[date]) -> dict[date, tuple[str, ...]]:
+        found = {}
+        for day in days:
+            try:
+                found[day] = self.lake.universe_day(self.feed, day).symbols
+            except LakeDayMissingError:
+                continue
+        return found
+
+
+def select(feed: str, members: Members, symbols: Sequence[str]) -> Members:
+    """Of each day's members those among `symbols`; all of them when none is named.
+
+    Raises:
+        ValueError: one of `symbols` is a member on none of the days, or no day has a member.
+    """
+    if not (known := union(members)):
+        raise ValueError(f"feed {feed} has no member on {min(members)} to {max(members)}: take other days")
+    chosen = set(check_selection(feed, known, symbols))
+    return {day: tuple(s for s in found if s in chosen) for day, found in members.items()}
+
+
+def union(members: Members) -> tuple[str, ...]:
+    """The members of any of the days, in the order of the first."""
+    return tuple(dict.fromkeys(symbol for found in members.values() for symbol in found))
