@@ -10,13 +10,23 @@ from typing import TYPE_CHECKING
 
 from crypto_platform.connectors.lake import Lake, LakeDayMissingError
 from crypto_platform.connectors.snowflake.schema import ASKED
+from crypto_platform.connectors.snowflake.statements import insert
 from crypto_platform.market.bars import Timeframe
 from crypto_platform.market.corporate_actions import CORPORATE_ACTIONS
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
 
-_ROWS = 1_000
+_COLUMNS = {
+    "feed": "VARCHAR",
+    "symbol": "VARCHAR",
+    "timeframe": "VARCHAR",
+    "day": "DATE",
+    "complete_until": "TIMESTAMP_NTZ",
+    "bars": "NUMBER(38, 0)",
+    "run_id": "VARCHAR",
+    "recorded_at": "TIMESTAMP_NTZ",
+}
 
 
 @dataclass(frozen=True)
@@ -62,18 +72,11 @@ def requested_actions(lake: Lake, feed: str, days: Iterable[date]) -> Iterator[A
 
 def record(connection: "SnowflakeConnection", feed: str, timeframe: str, asked: Iterable[Asked], run_id: str) -> None:
     """Add a row for each; what was known before stays."""
-    rows = [
-        (feed, a.symbol, timeframe, a.day.isoformat(), _naive(a.until), a.bars, run_id, _naive(datetime.now(UTC)))
-        for a in asked
-    ]
-    for first in range(0, len(rows), _ROWS):
-        # Sent as one statement of so many rows.
-        connection.cursor().executemany(
-            f"INSERT INTO {ASKED} (feed, symbol, timeframe, day, complete_until, bars, run_id, recorded_at) "
-            "VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
-            rows[first : first + _ROWS],
-        )
+    recorded_at = naive(datetime.now(UTC))
+    rows = [(feed, a.symbol, timeframe, a.day.isoformat(), naive(a.until), a.bars, run_id, recorded_at) for a in asked]
+    insert(connection.cursor(), ASKED, _COLUMNS, rows)
 
 
-def _naive(moment: datetime) -> str:
+def naive(moment: datetime) -> str:
+    """A time as TIMESTAMP_NTZ in UTC has it."""
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")

@@ -7,12 +7,27 @@ left the universe since, remains a member of the days on which it was one.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
 
 from crypto_platform.connectors.lake import Lake, LakeDayMissingError, UniverseDay
+from crypto_platform.connectors.snowflake.schema import MEMBERS
+from crypto_platform.connectors.snowflake.statements import insert, rows
+from crypto_platform.ingestion.requested_partitions import naive
 from crypto_platform.market.feed_spec import FeedSpec, check_selection
 from crypto_platform.market.universe import read_universe
 
+if TYPE_CHECKING:
+    from snowflake.connector import SnowflakeConnection
+
 Members = Mapping[date, tuple[str, ...]]
+
+_COLUMNS = {
+    "feed": "VARCHAR",
+    "day": "DATE",
+    "symbol": "VARCHAR",
+    "source": "VARCHAR",
+    "observed_at": "TIMESTAMP_NTZ",
+}
 
 
 @dataclass(frozen=True)
@@ -89,3 +104,29 @@ def select(feed: str, members: Members, symbols: Sequence[str]) -> Members:
 def union(members: Members) -> tuple[str, ...]:
     """The members of any of the days, in the order of the first."""
     return tuple(dict.fromkeys(symbol for found in members.values() for symbol in found))
+
+
+def load_members(connection: "SnowflakeConnection", universe: Universe, days: Sequence[date]) -> None:
+    """Add the days' recorded members to `RAW.UNIVERSE_MEMBERS`, all days that it lacks or none.
+
+    Raises:
+        LakeDayDamagedError: a record is damaged.
+    """
+    if universe.spec.universe is None:
+        return
+    cursor = connection.cursor()
+    statement = f"SELECT DISTINCT day FROM {MEMBERS} WHERE feed = %s AND day >= %s AND day <= %s"  # noqa: S608 - ours
+    there = {day for (day,) in rows(cursor, statement, (universe.feed, str(min(days)), str(max(days))))}
+    found = [universe.lake.universe_day(universe.feed, day) for day in days if day not in there]
+    members = [
+        (universe.feed, str(known.day), symbol, known.source, naive(known.observed_at))
+        for known in found
+        for symbol in known.symbols
+    ]
+    cursor.execute("BEGIN")
+    try:
+        insert(cursor, MEMBERS, _COLUMNS, members)
+    except BaseException:
+        cursor.execute("ROLLBACK")
+        raise
+    cursor.execute("COMMIT")

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from crypto_platform.dagster_instance.internals import add_partition_metadata
 from crypto_platform.dagster_instance.time_limit import FEED_TAG
 from crypto_platform.ingestion.progress import reporter
-from crypto_platform.ingestion.universe import Universe, select, union
+from crypto_platform.ingestion.universe import Universe, load_members, select, union
 from crypto_platform.market.bars import BARS, Timeframe
 from crypto_platform.market.corporate_actions import CORPORATE_ACTIONS
 from crypto_platform.market.dataset import check_feed
@@ -257,6 +257,7 @@ class BarFeed(dg.Component):
                 proof = stages.of_load(self._subject(context, key), connection, lake.open(), report)
                 answered = requested_partitions(lake.open(), self.name, self.timeframe, days(context), proof.held)
                 record(connection, self.name, self.timeframe.name, answered, context.run.run_id)
+                load_members(connection, Universe(lake.open(), self.name, self.spec), days(context))
             self._report_days(context, key, proof.held)
             return dg.MaterializeResult(
                 metadata={

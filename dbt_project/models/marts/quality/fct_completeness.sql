@@ -17,6 +17,13 @@ rejected as (
     group by feed, symbol, bar_date
 ),
 
+universe_days as (
+    select distinct
+        feed,
+        day
+    from {{ ref('stg_universe_members') }}
+),
+
 days as (
     select
         symbols.feed,
@@ -52,6 +59,13 @@ days as (
             symbols.feed = rejected.feed
             and symbols.symbol = rejected.symbol
             and sessions.session_date = rejected.bar_date
+    left join universe_days on symbols.feed = universe_days.feed and sessions.session_date = universe_days.day
+    left join {{ ref('stg_universe_members') }} as members
+        on
+            symbols.feed = members.feed
+            and symbols.symbol = members.symbol
+            and sessions.session_date = members.day
+    where universe_days.day is null or members.symbol is not null or bars.bar_date is not null
 )
 
 select

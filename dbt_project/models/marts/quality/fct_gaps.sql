@@ -20,7 +20,14 @@ timeframes as (
     from {{ ref('int_symbols') }}
 ),
 
--- Days without a single bar.
+universe_days as (
+    select distinct
+        feed,
+        day
+    from {{ ref('stg_universe_members') }}
+),
+
+-- Days without a single bar; of a universe those on which the symbol was a member.
 empty_days as (
     select
         symbols.feed,
@@ -45,7 +52,13 @@ empty_days as (
             and symbols.symbol = days.symbol
             and sessions.session_date = days.bar_date
             and days.gap_start is null
-    where days.bar_date is null
+    left join universe_days on symbols.feed = universe_days.feed and sessions.session_date = universe_days.day
+    left join {{ ref('stg_universe_members') }} as members
+        on
+            symbols.feed = members.feed
+            and symbols.symbol = members.symbol
+            and sessions.session_date = members.day
+    where days.bar_date is null and (universe_days.day is null or members.symbol is not null)
 ),
 
 pieces as (
