@@ -53,7 +53,7 @@ def test_a_split_is_told(new_warehouse: Callable[[str], Warehouse]) -> None:
         assert [result.node.name for result in warehouse.dbt(*build) if result.status == "warn"] == warns
 
 
-def test_correlations_of_every_pair(recorded: Warehouse) -> None:
+def test_correlations_of_every_pair_of_a_few_symbols(recorded: Warehouse) -> None:
     facts = recorded.table("MARTS.FCT_CORRELATIONS").set_index(["symbol_a", "symbol_b", "bar_date"])["correlation_30d"]
     assert set(facts.index.droplevel("bar_date")) == {
         *((("BTC/USD", stock)) for stock in ("AAPL", "NVDA", "SPY")),
@@ -67,6 +67,40 @@ def test_correlations_of_every_pair(recorded: Warehouse) -> None:
         actual = facts.loc[one, other].sort_index()
         assert actual.index.tolist() == expected.index.tolist()
         np.testing.assert_allclose(actual, expected, rtol=1e-9)
+
+
+def test_correlations_pair_the_largest_symbols_and_one_of_two_feeds_once(new_warehouse: Callable[[str], Warehouse]) -> None:
+    warehouse = new_warehouse("CORRELATED")
+    dollars = {}
+    for symbol in ("SPY", "AAPL", "NVDA"):
+        bars = recording(f"{symbol}_15Min").query("'2025-09-01' <= bar_start < '2025-11-15'")
+        warehouse.load("us_equity", bars, pd.Timestamp("2026-06-01"))
+        daily = bars.groupby(bars["bar_start"].dt.normalize())
+        dollars[symbol] = (daily["close"].last() * daily["volume"].sum()).sum()
+    day = pd.DatetimeIndex(daily.groups).tz_localize("America/New_York").tz_convert("UTC").tz_localize(None)
+    # NVDA's days, the last symbol's, as another feed's, of which a tenth was traded.
+    prices = {"open": daily["open"].first(), "high": daily["high"].max(), "low": daily["low"].min()}
+    columns = prices | {"close": daily["close"].last(), "volume": daily["volume"].sum() / 10}
+    frame = pd.DataFrame({**columns, "trade_count": 1, "vwap": None}).astype({"vwap": float})
+    frame = frame.assign(symbol="NVDA", timeframe="1Day", bar_start=day.astype("datetime64[us]"))
+    warehouse.load("us_equity_daily", frame.reset_index(drop=True), pd.Timestamp("2026-06-01"))
+    selected = ("--select", "+fct_correlations", "--exclude-resource-type", "unit_test")
+    warehouse.dbt("build", *selected, "--indirect-selection", "cautious")
+
+    def pairs(*variables: str) -> list[tuple[str, ...]]:
+        chosen = ("--select", "int_correlated_symbols", "fct_correlations", "--vars", *variables) if variables else ()
+        if chosen:
+            warehouse.dbt("run", *chosen)
+        query = "select distinct feed_a, symbol_a, feed_b, symbol_b from MARTS.FCT_CORRELATIONS order by 1, 2, 3, 4"
+        return [tuple(row) for row in warehouse.query(query).to_numpy()]
+
+    feed = "us_equity"
+    assert pairs() == [(feed, "AAPL", feed, "NVDA"), (feed, "AAPL", feed, "SPY"), (feed, "NVDA", feed, "SPY")]
+    largest = sorted(sorted(dollars, key=lambda symbol: -dollars[symbol])[:2])
+    assert pairs("{correlated_symbols_count: 2}") == [(feed, largest[0], feed, largest[1])]
+    assert pairs("{correlated_symbols: [SPY, AAPL]}") == [(feed, "AAPL", feed, "SPY")]
+    with pytest.raises(AssertionError, match="are at most 50"):
+        pairs("{correlated_symbols_count: 51}")
 
 
 def test_the_usual_week_of_a_stock_is_new_yorks(recorded: Warehouse) -> None:

@@ -9,6 +9,7 @@ closes as (
         bars.comparable_since,
         sessions.previous_session_date
     from {{ ref('fct_returns_1d') }} as bars
+    inner join {{ ref('int_correlated_symbols') }} as chosen on bars.feed = chosen.feed and bars.symbol = chosen.symbol
     inner join {{ ref('dim_sessions') }} as sessions
         on {{ feed_attribute('bars.feed', 'calendar') }} = sessions.calendar and bars.bar_date = sessions.session_date
 ),
