@@ -18,6 +18,7 @@ from bench.one_day import one_day
 from bench.other_tools import TOOLS, other_tool
 from bench.stream import burst, trickle
 from bench.systems import BenchError, systems
+from bench.universe import universe
 from crypto_platform.settings import Settings
 
 
@@ -31,6 +32,7 @@ class Section(StrEnum):
     MODELS = "models"
     STREAM = "stream"
     DASHBOARDS = "dashboards"
+    UNIVERSE = "universe"
 
 
 def main(
@@ -39,6 +41,7 @@ def main(
     symbols: Annotated[int, typer.Option(min=1, help="Symbols of the year.")] = 10,
     days: Annotated[int, typer.Option(min=1, max=365, help="Days of the year.")] = 365,
     slice_days: Annotated[int, typer.Option(min=1, max=365, help="Days that the other tools are given.")] = 35,
+    sessions: Annotated[int, typer.Option(min=1, max=250, help="Sessions of the universes.")] = 250,
     scale: Annotated[float, typer.Option(min=0.03, max=1, help="Part of the linearity's days.")] = 1,
     output: Annotated[Path | None, typer.Option(help="Where the JSON goes; else into CRYPTO_PLATFORM_HOME.")] = None,
 ) -> None:
@@ -59,7 +62,7 @@ def main(
         failed = False
         for section in chosen:
             try:
-                _measure(section, results, tell, runs, symbols, days, slice_days, scale)
+                _measure(section, results, tell, runs, symbols, days, slice_days, sessions, scale)
             except BenchError as error:
                 failed = True
                 console.print(str(error), markup=False, style="red")
@@ -80,6 +83,7 @@ def _measure(
     symbols: int,
     days: int,
     slice_days: int,
+    sessions: int,
     scale: float,
 ) -> None:
     with ExitStack() as stack:
@@ -88,6 +92,8 @@ def _measure(
             results["one_day"] = one_day(settings, runs, tell)
         elif section is Section.YEAR:
             results["year"] = year(settings, symbols, days, tell)
+        elif section is Section.UNIVERSE:
+            results["universe"] = universe(settings, sessions, tell)
         elif section is Section.DASHBOARDS:
             results["dashboards"] = dashboards(settings, symbols, days, runs, tell)
         elif section is Section.LINEARITY:

@@ -61,25 +61,32 @@ def long_range(settings: Settings, symbols: int, days: int, first: date, with_db
         BenchError: the run failed, or the lake or the ledger did not get every bar.
     """
     end = first + timedelta(days=days)
-    output = Path(settings.crypto_platform_home) / "long-range.log"
     options = [] if with_dbt else ["--without-dbt"]
     command = [sys.executable, "-m", "bench.many_symbols", str(symbols), first.isoformat(), end.isoformat()]
+    found = measured_run(settings, [*command, *options], symbols * days * BARS_A_DAY)
+    return {"symbols": symbols, "days": days, **found}
+
+
+def measured_run(settings: Settings, command: list[str], expected: int) -> dict[str, Any]:
+    """Run a command that materialises so many new bars once: seconds of its steps, memory of each program (bytes).
+
+    Raises:
+        BenchError: the run failed, or the lake or the ledger did not get every bar.
+    """
+    output = Path(settings.crypto_platform_home) / "long-range.log"
     began = time.monotonic()
-    process = start(settings, [*command, *options], output)
+    process = start(settings, command, output)
     with watching(processes(settings), {"run": process.pid}) as usage:
         finish(process, output)
         seconds = time.monotonic() - began
     run = last_run(settings)
-    expected = symbols * days * BARS_A_DAY
     if run.bars != expected or run.loaded != expected:
         raise BenchError(
-            f"{symbols} symbols over {days} days are {expected:,} bars; the run extracted {run.bars:,} and loaded "
+            f"{' '.join(command[2:])}: {expected:,} bars were expected; the run extracted {run.bars:,} and loaded "
             f"{run.loaded:,}"
         )
     to_raw = sum(taken for step, taken in run.steps.items() if step != "models")
     return {
-        "symbols": symbols,
-        "days": days,
         "bars": run.bars,
         "seconds": seconds,
         "seconds_to_raw": to_raw,

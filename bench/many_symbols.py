@@ -27,10 +27,19 @@ def definitions(count: int, with_dbt: bool = True) -> dg.Definitions:
     """The feed's assets and job for so many symbols, with the project's models and resources."""
     spec = FeedSpec(asset_class="crypto", symbols=symbols(count), start_date=feeds()[FEED].start_date)
     feed = BarFeed(FEED, spec).build_defs(dg.ComponentTree.for_test().load_context)
-    shared = [dg.Definitions(assets=[models])] if with_dbt else []
+    return with_models(feed) if with_dbt else with_resources(feed)
+
+
+def with_models(feed: dg.Definitions) -> dg.Definitions:
+    """A feed's assets and job with the project's models and resources."""
+    return with_resources(dg.Definitions.merge(feed, dg.Definitions(assets=[models])))
+
+
+def with_resources(feed: dg.Definitions) -> dg.Definitions:
+    """The same without the models."""
     # The feed's job names the checks that it leaves out.
     checks = dg.Definitions(asset_checks=asset_checks())
-    return dg.Definitions.merge(feed, *shared, checks, resources())
+    return dg.Definitions.merge(feed, checks, resources())
 
 
 def main() -> None:

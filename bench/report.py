@@ -26,6 +26,7 @@ def table(results: dict[str, Any]) -> Table:
         "models": _models,
         "stream": _stream,
         "dashboards": _dashboards,
+        "universe": _universe,
     }
     for section, add in sections.items():
         if section in results:
@@ -114,6 +115,19 @@ def _dashboards(rows: Table, results: dict[str, Any]) -> None:
     for chart, seconds in sorted(found["charts"].items(), key=lambda item: -item[1]):
         _at_most(rows, f"  {chart}", seconds, found["target_chart_seconds"], "s")
     _at_most(rows, "the Market page until all is drawn", found["page"], found["target_page_seconds"], "s")
+
+
+def _universe(rows: Table, results: dict[str, Any]) -> None:
+    found = results["universe"]
+    few, many = found["symbols"]
+    scale = f"{few:,} and {many:,} daily stocks[/bold] x {found['sessions']} sessions"
+    rows.add_row(f"[bold]Universes of {scale}, API to marts")
+    for step, (quick, slow) in found["steps"].items():
+        rows.add_row(f"  {step}", f"{quick:.1f} s, {slow:.1f} s  {slow / quick:>5.1f} x")
+    for name in sorted(found["each"][1]["processes"]):
+        used = [run["processes"].get(name, {"peak_rss": 0})["peak_rss"] / MIB for run in found["each"]]
+        rows.add_row(f"{name}: memory at most", f"{used[0]:,.0f} MiB, {used[1]:,.0f} MiB")
+    _at_most(rows, "cost of ten times the symbols", found["ratio"], found["target_ratio"], "x")
 
 
 def _at_most(rows: Table, what: str, value: float, limit: float, unit: str) -> None:

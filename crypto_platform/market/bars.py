@@ -131,8 +131,12 @@ VOLUME_RULES = (
 )
 VWAP_RULES = (
     Rule("vwap is not a number from zero up", "NOT (vwap >= 0 AND vwap < CAST('inf' AS DOUBLE))"),
-    # Without volume a vwap of 0 says that there is none.
-    Rule("vwap is outside of low and high", f"NOT (vwap = 0 AND volume = 0) AND {_outside('vwap')}"),
+    # Without volume a vwap of 0 says that there is none. A stock's day has the prices of regular hours alone, and its
+    # vwap is of all hours.
+    Rule(
+        "vwap is outside of low and high",
+        f"NOT (vwap = 0 AND volume = 0) AND (timeframe <> '1Day' OR contains(symbol, '/')) AND {_outside('vwap')}",
+    ),
 )
 VALUE_RULES = (*PRICE_RULES, *VOLUME_RULES, *VWAP_RULES)
 

@@ -69,7 +69,9 @@ def test_correlations_of_every_pair_of_a_few_symbols(recorded: Warehouse) -> Non
         np.testing.assert_allclose(actual, expected, rtol=1e-9)
 
 
-def test_correlations_pair_the_largest_symbols_and_one_of_two_feeds_once(new_warehouse: Callable[[str], Warehouse]) -> None:
+def test_correlations_pair_the_largest_and_one_of_two_feeds_once(
+    new_warehouse: Callable[[str], Warehouse],
+) -> None:
     warehouse = new_warehouse("CORRELATED")
     dollars = {}
     for symbol in ("SPY", "AAPL", "NVDA"):

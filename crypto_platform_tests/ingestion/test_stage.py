@@ -37,8 +37,8 @@ def raw(text: str) -> bytes:
     return changed(o=424242).replace(b"424242", text.encode())
 
 
-def daily(symbol: str, start: str) -> bytes:
-    return made.line(symbol, GOOD | {"t": start}, "1Day")
+def daily(symbol: str, start: str, **fields: Any) -> bytes:
+    return made.line(symbol, GOOD | {"t": start} | fields, "1Day")
 
 
 def tomorrow() -> str:
@@ -101,6 +101,7 @@ POISON: dict[str, tuple[bytes | None, str]] = {
     "vwap above high": (changed(vw=300), VWAP_OUTSIDE),
     "vwap below low": (changed(vw=1), VWAP_OUTSIDE),
     "vwap of 0 beside a volume": (changed(v=1, vw=0), VWAP_OUTSIDE),
+    "vwap above high of a coin's day": (daily(SYMBOL, "2026-01-02T00:00:00Z", vw=300), VWAP_OUTSIDE),
     "negative vwap": (changed(vw=-1), "vwap is not a number from zero up"),
     "text vwap": (changed(vw="x"), UNREADABLE),
     "off the grid": (changed(t="2026-01-02T00:03:30Z"), OFF_GRID),
@@ -146,6 +147,7 @@ SOUND: dict[str, bytes] = {
     "a stock's winter day": daily("AAPL", "2026-01-02T05:00:00Z"),
     "a stock's summer day": daily("AAPL", "2025-07-02T04:00:00Z"),
     "a stock's day on which the clocks go on": daily("AAPL", "2026-03-08T05:00:00Z"),
+    "a stock's day whose vwap is of more than regular hours": daily("AAPL", "2026-01-02T05:00:00Z", vw=300),
     "a stock's day of 1998": daily("AAPL", "1998-01-02T05:00:00Z"),
     "a share class": made.line("BRK.B", GOOD, "15Min").replace(b"00:03:00", b"00:15:00"),
 }

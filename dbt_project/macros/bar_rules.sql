@@ -24,6 +24,6 @@
 {% macro vwap_rules() %}
   {{ return({
     "vwap is not a number from zero up": "NOT (vwap >= 0 AND vwap < CAST('inf' AS DOUBLE))",
-    "vwap is outside of low and high": "NOT (vwap = 0 AND volume = 0) AND vwap NOT BETWEEN low * 0.999999999 AND high * 1.000000001"
+    "vwap is outside of low and high": "NOT (vwap = 0 AND volume = 0) AND (timeframe <> '1Day' OR contains(symbol, '/')) AND vwap NOT BETWEEN low * 0.999999999 AND high * 1.000000001"
 }) }}
 {% endmacro %}
