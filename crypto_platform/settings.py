@@ -23,6 +23,7 @@ from pydantic_settings import (
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 ALPACA_DATA_URL = "https://data.alpaca.markets"
+ALPACA_TRADING_URL = "https://api.alpaca.markets"
 # Where the embedded systems and the project's own servers listen.
 LOOPBACK = "127.0.0.1"
 # The name of the code location, in the workspace files and in the addresses of the UI.
@@ -110,6 +111,11 @@ class Settings(BaseSettings):
 
     # Alpaca
     apca_api_data_url: str | None = Field(None, description="Alpaca's data API; unset: the sandbox server")
+    apca_api_base_url: str | None = Field(
+        None,
+        description="Alpaca's trading API, for universes; https://paper-api.alpaca.markets for a paper account's keys; "
+        "unset: the one beside the data API",
+    )
     apca_api_key_id: SecretStr | None = Field(None, description="Alpaca's key, for stocks; crypto history needs none")
     apca_api_secret_key: SecretStr | None = Field(None, description="The secret of that key")
     alpaca_timeout_seconds: float = Field(30.0, gt=0, description="Timeout of a request")
@@ -351,6 +357,12 @@ class Settings(BaseSettings):
     @property
     def alpaca_url(self) -> str:
         return self.apca_api_data_url or f"http://127.0.0.1:{self.sandbox_alpaca_port}"
+
+    @property
+    def alpaca_trading_url(self) -> str:
+        if self.apca_api_base_url:
+            return self.apca_api_base_url
+        return ALPACA_TRADING_URL if self.alpaca_url.rstrip("/") == ALPACA_DATA_URL else self.alpaca_url
 
     @property
     def kafka_servers(self) -> str:

@@ -191,6 +191,14 @@ class Lake:
                 "taken from the universe as it is now"
             ) from exc
 
+    def universe_days(self, feed: str) -> list[date]:
+        """The days whose members are recorded, ascending."""
+        folder = self._universe_path(feed, date.min).rpartition("/")[0]
+        if not self._fs.exists(folder):
+            return []
+        names = (name.rpartition("/")[2] for name in self._fs.ls(folder, detail=False, refresh=True))
+        return sorted(date.fromisoformat(name[:10]) for name in names if re.fullmatch(r"\d{4}-\d\d-\d\d\.json", name))
+
     def record_universe_day(self, found: UniverseDay) -> None:
         """Record a day's members; a record of that day is replaced as a whole."""
         content = {

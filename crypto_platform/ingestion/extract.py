@@ -13,9 +13,9 @@ from operator import itemgetter
 from crypto_platform.connectors.alpaca import RECORDED
 from crypto_platform.connectors.alpaca.client import AlpacaClient, Traffic
 from crypto_platform.connectors.alpaca.contract import Drift, FieldsSeen
-from crypto_platform.connectors.alpaca.errors import AlpacaError, NothingRecordedError, UnknownSymbolError
+from crypto_platform.connectors.alpaca.errors import AlpacaError, NothingRecordedError
 from crypto_platform.connectors.alpaca.page import Page
-from crypto_platform.connectors.alpaca.plan import Plan, plan
+from crypto_platform.connectors.alpaca.plan import Plan, pages_of_known, plan
 from crypto_platform.connectors.alpaca.request import BarsRequest
 from crypto_platform.connectors.lake import Lake, Section
 from crypto_platform.market.bars import encode, line_prefix
@@ -218,17 +218,20 @@ class _Stream:
                 yield past
 
     def _pages(self, first: datetime, until: datetime) -> Iterator[Page]:
-        while self.symbols:
-            try:
-                yield from self._client.pages(self._request, self.symbols, first, until, self._traffic, self.stop)
-                return
-            except UnknownSymbolError as error:
-                # Said of a request before its first page.
-                if not self._may_lack or error.symbol not in self.symbols:
-                    raise
-                self.unknown.add(error.symbol)
-                self.symbols = tuple(symbol for symbol in self.symbols if symbol != error.symbol)
-        yield Page({}, datetime.now(UTC), last=True)
+        if not self._may_lack:
+            yield from self._client.pages(self._request, self.symbols, first, until, self._traffic, self.stop)
+            return
+        known = list(self.symbols)
+        for page in pages_of_known(self._client, self._request, known, first, until, self._traffic, self.stop):
+            self._know(known)
+            yield page
+        self._know(known)
+        if not known:
+            yield Page({}, datetime.now(UTC), last=True)
+
+    def _know(self, known: list[str]) -> None:
+        self.unknown.update(set(self.symbols) - set(known))
+        self.symbols = tuple(known)
 
     def _take(self, page: Page) -> date | None:
         """Keep the page's bars as wire lines by day; returns the newest day."""

@@ -19,6 +19,8 @@ from crypto_platform.market.universe import read_universe
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
 
+    from crypto_platform.connectors.alpaca.client import AlpacaClient
+
 Members = Mapping[date, tuple[str, ...]]
 
 _COLUMNS = {
@@ -39,20 +41,36 @@ class Universe:
     spec: FeedSpec
 
     def members(self, days: Iterable[date]) -> Members:
-        """Each day's symbols: the recorded ones, of a day without a record those that the file has now.
+        """Each day's symbols: the recorded ones.
+
+        A day without a record has those that the file has now; of a query, which is not asked here, those of the
+        nearest day that has one.
 
         Raises:
-            ValueError: the universe's file, where it is needed, cannot be used.
+            ValueError: the universe's file, where it is needed, cannot be used; of a query no day is recorded.
             LakeDayDamagedError: a record is damaged.
         """
         if self.spec.universe is None:
             return dict.fromkeys(days, self.spec.symbols)
         wanted = list(days)
         known = self._recorded(wanted)
-        if len(known) < len(wanted):
+        unknown = [day for day in wanted if day not in known]
+        if unknown and self.spec.universe.file:
             now = read_universe(self.spec.universe.file, self.spec.asset_class)
-            known |= {day: now.members(day) for day in wanted if day not in known}
+            known |= {day: now.members(day) for day in unknown}
+        elif unknown:
+            known |= self._nearest(unknown)
         return {day: known[day] for day in wanted}
+
+    def _nearest(self, days: Iterable[date]) -> dict[date, tuple[str, ...]]:
+        if not (recorded := self.lake.universe_days(self.feed)):
+            raise ValueError(
+                f"the members of feed {self.feed} are not known before a run has asked Alpaca for them: "
+                "materialize its newest day first, without --symbols"
+            )
+        nearest = {day: min(recorded, key=lambda other: abs(other - day)) for day in days}
+        known = self._recorded(set(nearest.values()))
+        return {day: known[other] for day, other in nearest.items()}
 
     def as_of(self, day: date) -> FeedSpec:
         """The feed with the day's members for its symbols.
@@ -62,22 +80,34 @@ class Universe:
         """
         return self.spec.of(select(self.feed, self.members([day]), ())[day]) if self.spec.universe else self.spec
 
-    def record(self, days: Iterable[date]) -> tuple[str, ...]:
-        """Record the members of the days that have no record yet; returns the lines of the file that cannot be used.
+    def record(self, days: Iterable[date], client: "AlpacaClient") -> tuple[str, ...]:
+        """Record the members of the days that have no record yet; returns what of the universe cannot be used, and why.
 
         Raises:
-            ValueError: the universe's file cannot be used; nothing is recorded.
+            ValueError: the universe's file cannot be used, or no asset answers its query; nothing is recorded.
+            AlpacaError: the query got no answer; nothing is recorded.
             LakeDayDamagedError: a record is damaged.
         """
         if self.spec.universe is None:
             return ()
         wanted = list(days)
         there = self._recorded(wanted)
-        now = read_universe(self.spec.universe.file, self.spec.asset_class)
-        observed_at = datetime.now(UTC)
-        for day in (day for day in wanted if day not in there):
-            self.lake.record_universe_day(UniverseDay(self.feed, day, now.members(day), now.path.name, observed_at))
-        return now.rejected
+        new = [day for day in wanted if day not in there]
+        if self.spec.universe.file:
+            now = read_universe(self.spec.universe.file, self.spec.asset_class)
+            observed_at, source = datetime.now(UTC), now.path.name
+            found = [UniverseDay(self.feed, day, now.members(day), source, observed_at) for day in new]
+            rejected = now.rejected
+        elif new:
+            from crypto_platform.ingestion.universe_query import query_members
+
+            answer = query_members(client, self.feed, self.spec, new)
+            found, rejected = answer.days, answer.rejected
+        else:
+            return ()
+        for known in found:
+            self.lake.record_universe_day(known)
+        return rejected
 
     def _recorded(self, days: Iterable[date]) -> dict[date, tuple[str, ...]]:
         found = {}

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from crypto_platform.market.bars import BARS, AssetClass, Timeframe, check_symbol
 from crypto_platform.market.corporate_actions import CORPORATE_ACTIONS
 from crypto_platform.market.dataset import Dataset, check_feed
-from crypto_platform.market.universe import UniverseSpec, read_universe
+from crypto_platform.market.universe import UniverseSpec
 
 COMPONENT_TYPE = "crypto_platform.orchestration.feeds.BarFeed"
 # What 0.1.0 called them.
@@ -104,17 +104,12 @@ class FeedSpec(BaseModel):
     @property
     def what(self) -> str:
         """Its symbols in words."""
-        return f"the members of {self.universe.file.name}" if self.universe else named(self.symbols)
+        return f"the members of {self.universe.what}" if self.universe else named(self.symbols)
 
     @property
     def most_symbols(self) -> int:
-        """How many symbols it may have at once; 0 while its universe cannot be read."""
-        if not self.universe:
-            return len(self.symbols)
-        try:
-            return len(read_universe(self.universe.file, self.asset_class).symbols)
-        except ValueError:
-            return 0
+        """How many symbols it may have at once; 0 while its universe's file cannot be read."""
+        return self.universe.most_symbols(self.asset_class) if self.universe else len(self.symbols)
 
     def within(self, folder: Path) -> "FeedSpec":
         """The same, the paths in it taken from the feed's folder."""
@@ -152,7 +147,7 @@ def check_selection(name: str, known: Sequence[str], symbols: Sequence[str]) -> 
     if unknown := sorted(set(symbols) - set(known)):
         raise ValueError(
             f"{named(unknown)} is not among the symbols of feed {name} ({named(known)}): "
-            f"add it to crypto_platform/defs/{name}/defs.yaml, or to the universe's file"
+            f"add it to crypto_platform/defs/{name}/defs.yaml, or to its universe"
         )
     chosen = set(symbols or known)
     return tuple(s for s in known if s in chosen)

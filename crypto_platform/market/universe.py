@@ -1,4 +1,4 @@
-"""A universe: which symbols belong to a feed on which days, as a file of them says."""
+"""A universe: which symbols belong to a feed on which days, as a file of them says or a query of Alpaca's assets."""
 
 import csv
 from collections import defaultdict
@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from crypto_platform.market.bars import AssetClass, check_symbol
 from crypto_platform.market.day_ranges import Range
 
+# About as many stocks as Alpaca lists.
+ASSETS = 12_000
 # Lines that an error names at most.
 NAMED = 3
 _ALWAYS = date.min, date.max
@@ -21,13 +23,44 @@ class UniverseSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    file: Path = Field(
-        description="A symbol a line, or CSV with the columns symbol and, where known, from and to: half-open UTC days"
+    file: Path | None = Field(
+        None,
+        description="A symbol a line, or CSV with the columns symbol and, where known, from and to: half-open UTC days",
     )
+
+    exchange: tuple[str, ...] = Field((), description="Query of Alpaca's assets: only those listed at NASDAQ, NYSE, …")
+    tradable: bool | None = Field(None, description="Query: only those that can, or cannot, be traded at Alpaca")
+    largest: int | None = Field(None, ge=1, description="Query: so many by dollar volume of the month before")
+
+    @model_validator(mode="after")
+    def _file_or_query(self) -> "UniverseSpec":
+        is_query = bool(self.exchange or self.tradable is not None or self.largest)
+        if is_query == bool(self.file):
+            both = "both a file and a query" if self.file else "neither a file nor a query"
+            raise ValueError(f"the universe has {both}: give it file, or some of exchange, tradable and largest")
+        return self
+
+    @property
+    def what(self) -> str:
+        """The universe in words."""
+        if self.file:
+            return self.file.name
+        tradable = {None: "", True: "tradable", False: "not tradable"}[self.tradable]
+        largest = f"{self.largest:,} largest" if self.largest else ""
+        return ", ".join(filter(None, (" ".join(self.exchange), tradable, largest)))
+
+    def most_symbols(self, asset_class: AssetClass) -> int:
+        """How many members it may have at once; 0 while its file cannot be read."""
+        if not self.file:
+            return self.largest or ASSETS
+        try:
+            return len(read_universe(self.file, asset_class).symbols)
+        except ValueError:
+            return 0
 
     def within(self, folder: Path) -> "UniverseSpec":
         """The same, its file's path taken from the feed's folder."""
-        return self.model_copy(update={"file": folder / self.file})
+        return self.model_copy(update={"file": folder / self.file}) if self.file else self
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from alpaca.data.historical import CryptoHistoricalDataClient, StockHistoricalDa
 from alpaca.data.historical.corporate_actions import CorporateActionsClient
 from alpaca.data.requests import BaseBarsRequest
 from alpaca.data.timeframe import TimeFrame, TimeFrameUnit
+from alpaca.trading.client import TradingClient
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 from tenacity.nap import sleep_using_event
 
@@ -45,12 +46,13 @@ from crypto_platform.settings import Settings
 LONGEST_TEXT = 300
 RUN_AGAIN = "days already written are whole: run the range again, or raise ALPACA_MAX_ATTEMPTS"
 
-Kind = Literal["crypto", "us_equity", "corporate_actions"]
-_Client = CryptoHistoricalDataClient | StockHistoricalDataClient | CorporateActionsClient
+Kind = Literal["crypto", "us_equity", "corporate_actions", "assets"]
+_Client = CryptoHistoricalDataClient | StockHistoricalDataClient | CorporateActionsClient | TradingClient
 _CLIENTS: dict[Kind, type[_Client]] = {
     "crypto": CryptoHistoricalDataClient,
     "us_equity": StockHistoricalDataClient,
     "corporate_actions": CorporateActionsClient,
+    "assets": TradingClient,
 }
 _Answer = tuple[Rows, str | None, datetime]
 
@@ -99,6 +101,7 @@ class AlpacaClient:
     def __init__(self, settings: Settings) -> None:
         self.concurrency = settings.alpaca_concurrency
         self._url = settings.alpaca_url.rstrip("/")
+        self._trading_url = settings.alpaca_trading_url.rstrip("/")
         self._max_attempts = settings.alpaca_max_attempts
         self._backoff = settings.alpaca_backoff_seconds
         self._max_pages = settings.alpaca_max_pages
@@ -296,11 +299,16 @@ class AlpacaClient:
 
     def _new_client(self, query: Query) -> _Client:
         if query.kind != "crypto" and not self._keys:
+            what = "assets" if query.kind == "assets" else "stock data"
             raise AlpacaConfigError(
-                f"feed {query.feed}: Alpaca's stock data need a key: set APCA_API_KEY_ID and APCA_API_SECRET_KEY"
+                f"feed {query.feed}: Alpaca's {what} need a key: set APCA_API_KEY_ID and APCA_API_SECRET_KEY"
             )
         key, secret = self._keys or (None, None)
-        client = _CLIENTS[query.kind](key, secret, raw_data=True, url_override=self._url)
+        url = self._url
+        if query.kind == "assets":
+            url = self._trading_url
+            check_address(url, has_keys=True, setting="APCA_API_BASE_URL")
+        client = _CLIENTS[query.kind](key, secret, raw_data=True, url_override=url)
         # alpaca-py offers no way to give it a transport; its session is the one private member used here.
         self._by_transport(client._session)
         return client

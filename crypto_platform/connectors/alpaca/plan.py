@@ -1,10 +1,14 @@
 """Which symbols are asked for together, over how many days: full pages, bounded memory."""
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from math import ceil
 
+from crypto_platform.connectors.alpaca.client import AlpacaClient, Traffic
+from crypto_platform.connectors.alpaca.errors import UnknownSymbolError
+from crypto_platform.connectors.alpaca.page import Page
 from crypto_platform.connectors.alpaca.request import PAGE_BARS, BarsRequest
 from crypto_platform.market.bars import SECONDS_A_DAY
 
@@ -47,3 +51,24 @@ def plan(request: BarsRequest, concurrency: int) -> Plan:
     pages = ceil(len(symbols) * window * bars_a_day / PAGE_BARS)
     count = max(min(concurrency, pages, len(symbols)), ceil(len(symbols) / LONGEST_GROUP))
     return Plan(tuple(symbols[i::count] for i in range(count)), window, ahead)
+
+
+def pages_of_known(
+    client: AlpacaClient,
+    request: BarsRequest,
+    symbols: list[str],
+    start: datetime,
+    end: datetime,
+    traffic: Traffic,
+    stop: threading.Event,
+) -> Iterator[Page]:
+    """`AlpacaClient.pages` of those of `symbols` that Alpaca knows; the others are taken out of the list."""
+    while symbols:
+        try:
+            yield from client.pages(request, tuple(symbols), start, end, traffic, stop)
+            return
+        except UnknownSymbolError as error:
+            # Said of a request before its first page.
+            if error.symbol not in symbols:
+                raise
+            symbols.remove(error.symbol)

@@ -131,23 +131,24 @@ class BarFeed(dg.Component):
             from crypto_platform.ingestion.extract import BarsRequest, extract
 
             asked = days(context)
-            universe = Universe(lake.open(), self.name, self.spec)
-            rejected = universe.record(asked)
-            members = select(self.name, universe.members(asked), selection.symbols)
-            request = BarsRequest(
-                feed=self.name,
-                asset_class=self.spec.asset_class,
-                symbols=union(members),
-                timeframe=self.timeframe,
-                start=asked[0],
-                end=asked[-1] + timedelta(days=1),
-                alpaca_feed=self.spec.alpaca_feed,
-                adjustment=self.spec.adjustment,
-            )
+            store = lake.open()
+            universe = Universe(store, self.name, self.spec)
             with alpaca.client() as client:
+                rejected = universe.record(asked, client)
+                members = select(self.name, universe.members(asked), selection.symbols)
+                request = BarsRequest(
+                    feed=self.name,
+                    asset_class=self.spec.asset_class,
+                    symbols=union(members),
+                    timeframe=self.timeframe,
+                    start=asked[0],
+                    end=asked[-1] + timedelta(days=1),
+                    alpaca_feed=self.spec.alpaca_feed,
+                    adjustment=self.spec.adjustment,
+                )
                 report = extract(
                     client,
-                    lake.open(),
+                    store,
                     request,
                     context.run.run_id,
                     reporter("extract", context.log),
