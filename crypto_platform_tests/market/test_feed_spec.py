@@ -1,6 +1,8 @@
 import shutil
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
@@ -77,30 +79,53 @@ def test_a_feed_of_the_type_of_before_stops_with_todays(tmp_path: Path) -> None:
         feeds.__wrapped__(tmp_path)
 
 
-@pytest.mark.parametrize("symbol", ["'; drop table x; --", "../../etc"])
-def test_dagster_refuses_a_bad_symbol_at_load_with_its_line(symbol: str, tmp_path: Path) -> None:
+@contextmanager
+def project_with(tmp_path: Path, feed: str, yaml: str) -> Iterator[Path]:
+    """The folder of definitions of a project of its own that has one feed."""
     project = tmp_path / "other"
-    (project / "other" / "defs" / "crypto").mkdir(parents=True)
+    (project / "other" / "defs" / feed).mkdir(parents=True)
     (project / "pyproject.toml").write_text(
         '[tool.dg]\ndirectory_type = "project"\n[tool.dg.project]\nroot_module = "other"\n'
     )
     (project / "other" / "__init__.py").touch()
     (project / "other" / "defs" / "__init__.py").touch()
-    yaml = (DEFS / "crypto" / "defs.yaml").read_text().replace("[BTC/USD]", f'\n    - BTC/USD\n    - "{symbol}"')
-    (project / "other" / "defs" / "crypto" / "defs.yaml").write_text(yaml)
-    folder = project / "other" / "defs"
+    (project / "other" / "defs" / feed / "defs.yaml").write_text(yaml)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(project))
-        # Dagster imports the package, and would find that of the symbol before.
+        # Dagster imports the package, and would find that of the project before.
         for module in [name for name in sys.modules if name.split(".")[0] == "other"]:
             patch.delitem(sys.modules, module)
-        with pytest.raises(Exception) as refused:
-            dg.ComponentTree.for_project(folder).build_defs(folder)
+        yield project / "other" / "defs"
+
+
+@pytest.mark.parametrize("symbol", ["'; drop table x; --", "../../etc"])
+def test_dagster_refuses_a_bad_symbol_at_load_with_its_line(symbol: str, tmp_path: Path) -> None:
+    yaml = (DEFS / "crypto" / "defs.yaml").read_text().replace("[BTC/USD]", f'\n    - BTC/USD\n    - "{symbol}"')
+    with project_with(tmp_path, "crypto", yaml) as folder, pytest.raises(Exception) as refused:
+        dg.ComponentTree.for_project(folder).build_defs(folder)
     said = "".join(traceback.format_exception(refused.value))
     assert "is not a symbol of asset class crypto" in said
     # Dagster's message points at the file and the line of `symbols`.
     line = 1 + yaml.splitlines().index("  symbols: ")
     assert f"defs.yaml:{line}" in said
+
+
+def test_dagster_loads_a_feed_whose_universe_it_cannot_read(tmp_path: Path) -> None:
+    """The run that needs the file says so; the other feeds of the code location go on."""
+    yaml = (
+        (DEFS / "us_equity" / "defs.yaml")
+        .read_text()
+        .replace("symbols: [SPY, AAPL, NVDA]", "universe: {file: gone.csv}")
+    )
+    with project_with(tmp_path, "us_equity", yaml) as folder:
+        definitions = dg.ComponentTree.for_project(folder).build_defs(folder)
+    (bars,) = (
+        asset
+        for asset in definitions.assets or ()
+        if isinstance(asset, dg.AssetsDefinition) and asset.key == dg.AssetKey(["alpaca", "us_equity_alpaca_bars"])
+    )
+    assert "the members of gone.csv" in bars.descriptions_by_key[bars.key]
+    assert "universe_members" in {check.name for check in bars.check_specs}
 
 
 def test_a_selection_keeps_the_feeds_order_and_names_strangers() -> None:

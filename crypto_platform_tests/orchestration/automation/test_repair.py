@@ -9,7 +9,7 @@ from crypto_platform.cli.source_option import Source
 from crypto_platform.connectors.lake import Lake
 from crypto_platform.connectors.snowflake.connection import connect
 from crypto_platform.ingestion.universe import Universe
-from crypto_platform.market.feed_spec import feeds
+from crypto_platform.market.feed_spec import FeedSpec, feeds
 from crypto_platform.orchestration.asset_keys import GAPS
 from crypto_platform.orchestration.automation import repair
 from crypto_platform.orchestration.automation.never_requested import advice
@@ -46,6 +46,18 @@ def test_days_with_the_same_symbols_share_a_run() -> None:
     ]
     assert found[0].tags["dagster/asset_partition_range_end"] == "2026-05-05"
     assert found[1].run_config["resources"]["selection"]["config"]["symbols"] == ["SPY", "NVDA"]
+
+
+def test_of_a_universe_the_days_on_which_the_symbol_is_a_member(tmp_path: Path) -> None:
+    (tmp_path / "members.csv").write_text("symbol,from,to\nSPY,,2026-05-05\nNVDA,,\n")
+    spec = FeedSpec(asset_class="us_equity", universe={"file": tmp_path / "members.csv"}, start_date=SPEC.start_date)
+    gaps = [gap(symbol, "2026-05-04 14:00", "2026-05-05 15:00") for symbol in ("NVDA", "QQQ", "SPY")]
+    found, attempts, _ = repair.repairs(Universe(LAKE, "us_equity", spec), gaps, {}, [], TODAY)
+    assert found == [
+        Repair("us_equity", (D("2026-05-04"), D("2026-05-05")), ("NVDA", "SPY")),
+        Repair("us_equity", (D("2026-05-05"), D("2026-05-06")), ("NVDA",)),
+    ]
+    assert set(attempts) == {"NVDA 2026-05-04", "NVDA 2026-05-05", "SPY 2026-05-04"}
 
 
 def test_a_gap_over_midnight_is_of_both_days_and_one_up_to_it_of_one() -> None:
