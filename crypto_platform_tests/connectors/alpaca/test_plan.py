@@ -2,6 +2,7 @@ from collections import Counter
 from datetime import date, timedelta
 from itertools import pairwise
 from string import ascii_uppercase
+from urllib.parse import urlencode
 
 import pytest
 from hypothesis import given
@@ -55,6 +56,17 @@ def test_every_symbol_and_day_is_asked_for_once_within_the_bounds(
     assert chosen.ahead_days == 1 or chosen.ahead_days * bars_a_day <= HELD_BARS
     several_in_a_stream = any(len(group) > 1 for group in chosen.groups)
     assert not several_in_a_stream or chosen.window_days <= chosen.ahead_days
+
+
+def test_a_year_of_eleven_thousand_daily_stocks_is_minutes_of_the_limit_in_short_addresses() -> None:
+    asked = request(11_000, 365, "1Day")
+    chosen = plan(asked, 4)
+    windows = list(chosen.windows(asked.start, asked.end))
+    # No window of a group is more than a page, and each page is at least half full on its sessions.
+    assert max(len(group) for group in chosen.groups) * chosen.window_days <= PAGE_BARS
+    assert len(chosen.groups) * len(windows) <= 2 * 11_000 * 252 / PAGE_BARS
+    longest = max(len(urlencode({"symbols": ",".join(group)})) for group in chosen.groups)
+    assert longest + 500 < 8_000  # what proxies and servers take at the least
 
 
 @pytest.mark.parametrize(
