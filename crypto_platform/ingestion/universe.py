@@ -92,19 +92,18 @@ class Universe:
             return ()
         wanted = list(days)
         there = self._recorded(wanted)
-        new = [day for day in wanted if day not in there]
+        if not (new := [day for day in wanted if day not in there]):
+            return ()
         if self.spec.universe.file:
             now = read_universe(self.spec.universe.file, self.spec.asset_class)
             observed_at, source = datetime.now(UTC), now.path.name
             found = [UniverseDay(self.feed, day, now.members(day), source, observed_at) for day in new]
             rejected = now.rejected
-        elif new:
+        else:
             from crypto_platform.ingestion.universe_query import query_members
 
             answer = query_members(client, self.feed, self.spec, new)
             found, rejected = answer.days, answer.rejected
-        else:
-            return ()
         for known in found:
             self.lake.record_universe_day(known)
         return rejected

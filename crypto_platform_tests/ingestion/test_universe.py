@@ -58,6 +58,7 @@ def test_a_file_that_cannot_be_used_changes_nothing_and_recorded_days_are_still_
     write(universe, text)
     with pytest.raises(ValueError, match=r"universe\.csv names no symbol"):
         universe.record([FIRST, SECOND], CLIENT)
+    assert universe.record([FIRST], CLIENT) == ()
     assert universe.members([FIRST]) == {FIRST: ("AAPL", "TWTR")}
     with pytest.raises(ValueError, match=r"universe\.csv names no symbol"):
         universe.members([FIRST, SECOND])

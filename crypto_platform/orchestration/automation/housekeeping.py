@@ -25,7 +25,7 @@ from crypto_platform.ingestion.topic_load import drop_stale_folders
 from crypto_platform.market.feed_spec import feeds
 from crypto_platform.settings import Settings
 
-UNFINISHED = re.compile(r"\.\d{4}-\d\d-\d\d\.jsonl\.zst\.[0-9a-f]{32}\.tmp")
+UNFINISHED = re.compile(r"\.\d{4}-\d\d-\d\d\.(jsonl\.zst|json)\.[0-9a-f]{32}\.tmp")
 STALE = timedelta(days=1)
 RUNS_AT_ONCE = 200
 

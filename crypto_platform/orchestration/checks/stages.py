@@ -209,7 +209,7 @@ def _universe(subject: Subject, unknown: Sequence[str], rejected: Sequence[str])
     return subject.result(
         UNIVERSE_MEMBERS,
         not says,
-        "; ".join(says) or "every line is a member that Alpaca knows",
+        "; ".join(says) or "no line was left out, and Alpaca knows every member",
         f"correct {subject.spec.what}; the others are loaded",
         {"unknown_symbols": len(unknown), "rejected_lines": len(rejected)},
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from crypto_platform.connectors.lake import Lake, Section
+from crypto_platform.connectors.lake import Lake, Section, UniverseDay
 from crypto_platform.dagster_instance.home import dagster_home
 from crypto_platform.defs.housekeeping import housekeeping
 from crypto_platform.orchestration.automation.housekeeping import clean, old_runs
@@ -74,17 +74,22 @@ def test_leftovers_go_and_nothing_else(fresh_settings: Settings, instance: dg.Da
     kept = Path(lake.path("crypto", "1Min", day))
     left = kept.with_name(f".{kept.name}.{'a' * 32}.tmp")
     fresh = kept.with_name(f".{kept.name}.{'b' * 32}.tmp")
-    for path in (left, fresh):
+    lake.record_universe_day(UniverseDay("crypto", day, ("BTC/USD",), "members.csv", NOW))
+    (members,) = Path(fresh_settings.lake).glob("crypto/universe/*.json")
+    members_left = members.with_name(f".{members.name}.{'e' * 32}.tmp")
+    for path in (left, fresh, members_left):
         path.write_text("half")
-    for path in (left, kept):
+    for path in (left, kept, members, members_left):
         os.utime(path, (0, 0))
     stage = Path(fresh_settings.stage) / "crypto"
     for name in (f"20200101T000000_{'c' * 12}", f"{NOW:%Y%m%dT%H%M%S}_{'d' * 12}"):
         (stage / name).mkdir(parents=True)
 
     removed = clean(fresh_settings, instance, NOW)
-    assert (removed.lake, removed.stage, removed.runs) == ([left.name], [f"20200101T000000_{'c' * 12}"], [])
+    assert sorted(removed.lake) == sorted([left.name, members_left.name])
+    assert (removed.stage, removed.runs) == ([f"20200101T000000_{'c' * 12}"], [])
     assert kept.exists()
+    assert members.exists()
     assert fresh.exists()
     assert len(list(stage.iterdir())) == 1
     assert clean(fresh_settings, instance, NOW).lake == []
