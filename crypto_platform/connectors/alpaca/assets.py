@@ -35,7 +35,7 @@ def assets(client: AlpacaClient, feed: str, asset_class: AssetClass, status: Sta
     return [
         Asset(found["symbol"], found["exchange"], found["tradable"], status == "active")
         for rows, _, _ in client.paged(query, _Check(), Traffic(), threading.Event())
-        for found in rows["assets"]
+        for found in rows.get("assets", ())
     ]
 
 
@@ -48,4 +48,4 @@ class _Check(PagesBefore):
         for found in body:
             if wrong := [name for name, kind in _FIELDS.items() if not isinstance(found.get(name), kind)]:
                 raise TransientError("bad page", f"an asset has no {wrong[0]}: {str(found)[:80]}")
-        return {"assets": body}, None
+        return {"assets": body} if body else {}, None

@@ -3,12 +3,11 @@
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import pytest
 
-from crypto_platform.cli.runs import Order, Run, materialize
+from crypto_platform.cli.runs import Order, materialize
 from crypto_platform.cli.source_option import Source
 from crypto_platform.connectors.lake import Lake
 from crypto_platform.connectors.snowflake.connection import connect
@@ -24,14 +23,17 @@ MONDAY = date(2019, 3, 4)
 WEDNESDAY, FRIDAY = MONDAY + timedelta(days=2), MONDAY + timedelta(days=4)
 
 
-def definitions(file: Path, *with_models: dg.AssetsDefinition) -> dg.Definitions:
-    """The project's feed of daily bars, with a universe in place of its symbols."""
-    spec = FeedSpec(
+def definitions(feed: str, spec: FeedSpec, *with_models: dg.AssetsDefinition) -> dg.Definitions:
+    """The project's feed with a universe in place of its symbols."""
+    of_feed = BarFeed(feed, spec).build_defs(dg.ComponentTree.for_test().load_context)
+    checks = dg.Definitions(asset_checks=asset_checks())
+    return dg.Definitions.merge(of_feed, dg.Definitions(assets=list(with_models)), checks, resources())
+
+
+def daily(file: Path) -> FeedSpec:
+    return FeedSpec(
         asset_class="us_equity", universe={"file": file}, timeframe="1Day", start_date="1998-01-02", adjustment="raw"
     )
-    feed = BarFeed(FEED, spec).build_defs(dg.ComponentTree.for_test().load_context)
-    checks = dg.Definitions(asset_checks=asset_checks())
-    return dg.Definitions.merge(feed, dg.Definitions(assets=list(with_models)), checks, resources())
 
 
 @pytest.fixture
@@ -39,10 +41,6 @@ def simulated(platform: Settings) -> Iterator[Settings]:
     with Source(simulated=True).address(platform) as addressed:
         use(addressed)
         yield addressed
-
-
-def metadata(run: Run) -> dict[str, Any]:
-    return next(stage.metadata for stage in run.stages if stage.name == "alpaca")
 
 
 def rows(settings: Settings, statement: str) -> list[tuple]:
@@ -62,7 +60,7 @@ def test_members_by_day_from_the_file_to_the_marts(simulated: Settings, tmp_path
     file = tmp_path / "members.csv"
     file.write_text(f"symbol,from,to\nQQA,,\nQQB,,{WEDNESDAY}\nQQC,{WEDNESDAY},\nnot a symbol,,\n")
     week = Order(FEED, MONDAY, FRIDAY)
-    first = materialize(week, definitions=definitions(file, models))
+    first = materialize(week, definitions=definitions(FEED, daily(file), models))
     assert first.ok, str(first.errors)
     held = f"FROM MARKET.RAW.US_EQUITY_DAILY_BARS WHERE bar_start >= '{MONDAY}' AND bar_start < '{FRIDAY}'"
     by_symbol = dict(rows(simulated, f"SELECT symbol, count(*) {held} GROUP BY 1"))
@@ -89,7 +87,7 @@ def test_members_by_day_from_the_file_to_the_marts(simulated: Settings, tmp_path
 
     # The list of another day: the week keeps its own.
     file.write_text("QQA\nQQD\n")
-    again = materialize(week, definitions=definitions(file))
+    again = materialize(week, definitions=definitions(FEED, daily(file)))
     assert again.ok, str(again.errors)
     assert dict(rows(simulated, f"SELECT symbol, count(*) {held} GROUP BY 1")) == by_symbol
     assert members_of(simulated) == expected
@@ -97,8 +95,20 @@ def test_members_by_day_from_the_file_to_the_marts(simulated: Settings, tmp_path
     # A file that cannot be used stops the run before anything is asked for.
     file.write_text("")
     saturday = FRIDAY + timedelta(days=1)
-    refused = materialize(Order(FEED, FRIDAY, saturday), definitions=definitions(file))
+    refused = materialize(Order(FEED, FRIDAY, saturday), definitions=definitions(FEED, daily(file)))
     assert not refused.ok
     assert "members.csv names no symbol (it is empty)" in refused.errors[0]
     assert FRIDAY not in Lake(simulated.lake).days(FEED, "1Day")
     assert members_of(simulated) == expected
+
+
+def test_a_query_is_asked_by_the_run_and_its_answer_recorded(simulated: Settings) -> None:
+    day = date(2025, 1, 20)
+    spec = FeedSpec(asset_class="crypto", universe={"exchange": ["CRYPTO"]}, timeframe="1Hour", start_date="2025-01-01")
+    order = Order("crypto", day, day + timedelta(days=1))
+    run = materialize(order, stages=("alpaca",), definitions=definitions("crypto", spec))
+    assert run.ok, str(run.errors)
+    recorded = Lake(simulated.lake).universe_day("crypto", day)
+    assert recorded.symbols == ("BTC/USD", "ETH/USD")
+    assert recorded.source == "Alpaca's active and inactive assets: CRYPTO"
+    assert Lake(simulated.lake).counts("crypto", "1Hour", day) == {"BTC/USD": 24, "ETH/USD": 24}
