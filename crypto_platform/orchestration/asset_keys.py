@@ -13,6 +13,7 @@ _ACTIONS = {
 }
 
 FACTS = dg.AssetKey(["marts", "fct_bars"])
+ADJUSTED_DAYS = dg.AssetKey(["marts", "fct_bars_1d_adjusted"])
 COMPLETENESS = dg.AssetKey(["marts", "fct_completeness"])
 GAPS = dg.AssetKey(["marts", "fct_gaps"])
 LIVE_PRICES = dg.AssetKey(["marts", "live_prices"])

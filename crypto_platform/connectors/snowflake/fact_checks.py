@@ -1,6 +1,6 @@
 """Questions to the marts: whether they hold what the ledger holds, and what the calendar expects."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -45,3 +45,43 @@ def incomplete_sessions(connection: "SnowflakeConnection", start: date, end: dat
     )
     names = ("day", "feed", "symbol", "expected", "actual", "rejected")
     return [dict(zip(names, row, strict=True)) for row in cursor]
+
+
+def newest_ex_dates(connection: "SnowflakeConnection", feed: str) -> dict[str, date | None]:
+    """The ex-date of the newest corporate action of each symbol of a feed; None of a symbol without any."""
+    cursor = connection.cursor()
+    cursor.execute(
+        "SELECT bars.symbol, max(actions.ex_date) FROM MARTS.FCT_BARS_1D AS bars "
+        "LEFT JOIN MARTS.FCT_CORPORATE_ACTIONS AS actions ON bars.feed = actions.feed AND bars.symbol = actions.symbol "
+        "WHERE bars.feed = %s GROUP BY 1",
+        (feed,),
+    )
+    return dict(cursor)
+
+
+def adjusted_closes(
+    connection: "SnowflakeConnection", feed: str, symbols: Sequence[str], columns: Sequence[str]
+) -> list[tuple[Any, ...]]:
+    """Symbol, day and these `columns` of the feed's adjusted days of these symbols."""
+    cursor = connection.cursor()
+    cursor.execute(
+        f"SELECT symbol, bar_date, {', '.join(columns)} FROM MARTS.FCT_BARS_1D_ADJUSTED "
+        f"WHERE feed = %s AND symbol IN ({_places(symbols)})",
+        (feed, *symbols),
+    )
+    return cursor.fetchall()
+
+
+def actions(connection: "SnowflakeConnection", feed: str, symbols: Sequence[str]) -> list[tuple[str, str, date, str]]:
+    """Symbol, type, ex-date and status of the feed's corporate actions of these symbols, by ex-date."""
+    cursor = connection.cursor()
+    cursor.execute(
+        "SELECT symbol, action_type, ex_date, status FROM MARTS.FCT_CORPORATE_ACTIONS "
+        f"WHERE feed = %s AND ex_date IS NOT NULL AND symbol IN ({_places(symbols)}) ORDER BY 3, 2",
+        (feed, *symbols),
+    )
+    return cursor.fetchall()
+
+
+def _places(values: Sequence[Any]) -> str:
+    return ", ".join(["%s"] * len(values))

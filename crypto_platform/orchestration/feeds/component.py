@@ -20,6 +20,7 @@ from crypto_platform.market.sessions import reason_without_bars
 from crypto_platform.orchestration.asset_keys import stage_key
 from crypto_platform.orchestration.automation.follow import after_stages
 from crypto_platform.orchestration.checks import stages
+from crypto_platform.orchestration.checks.adjusted_prices import adjusted_price_reconciliation
 from crypto_platform.orchestration.checks.freshness import policy, watched
 from crypto_platform.orchestration.feeds import corporate_actions
 from crypto_platform.orchestration.feeds.catalogue import described
@@ -61,9 +62,11 @@ class BarFeed(dg.Component):
         job = FeedJob(
             self.name,
             # All of dbt: its models join the feeds, so each feed's run brings them up to date. A sensor looks at
-            # freshness; as steps of their own its checks would cost each run a login.
+            # freshness; as steps of their own its checks would cost each run a login. Alpaca's adjusted prices are
+            # asked for once a day, whatever feeds run.
             selection=(dg.AssetSelection.assets(*(asset.key for asset in assets)) | dg.AssetSelection.kind("dbt"))
-            - dg.AssetSelection.checks(*(watch.key for watch in watched())),
+            - dg.AssetSelection.checks(*(watch.key for watch in watched()))
+            - dg.AssetSelection.checks(adjusted_price_reconciliation),
             description=f"The {self.name} feed from Alpaca to the marts, for the days chosen.",
             tags={FEED_TAG: self.name},
         )
