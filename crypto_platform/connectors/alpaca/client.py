@@ -288,7 +288,9 @@ class AlpacaClient:
         ).to_request_fields()
         if request.asset_class == "crypto":
             return f"/crypto/{CryptoFeed.US.value}/bars", query
-        extra = {"feed": request.alpaca_feed, "adjustment": request.adjustment}
+        # By itself Alpaca takes a symbol for the company that has it today, and an old day would be another company's
+        # than when it was first asked for. "-" is each day's: the symbol alone, whatever it meant before and after.
+        extra = {"feed": request.alpaca_feed, "adjustment": request.adjustment, "asof": "-"}
         return "/stocks/bars", {**query, **{name: value for name, value in extra.items() if value}}
 
     def _client(self, query: Query) -> _Client:

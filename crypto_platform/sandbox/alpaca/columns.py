@@ -1,6 +1,7 @@
 """Bars of one symbol as numpy columns, and as the JSON that Alpaca's REST answers with."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,6 +50,18 @@ class Bars:
         """Where an optional column has a value."""
         column = self.columns[name]
         return column != MISSING_COUNT if name == "n" else ~np.isnan(column)
+
+
+def concatenated(parts: Sequence[Bars]) -> Bars:
+    """Parts one after the other; an optional column that some lack has no value there."""
+    names = set().union(*(part.columns for part in parts))
+    absent = {"n": MISSING_COUNT, "vw": np.nan}
+    return Bars(
+        {
+            name: np.concatenate([part.columns.get(name, np.full(len(part), absent.get(name, 0))) for part in parts])
+            for name in names
+        }
+    )
 
 
 def no_bars() -> Bars:

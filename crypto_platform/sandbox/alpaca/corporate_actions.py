@@ -12,9 +12,10 @@ import re
 import zlib
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -24,6 +25,7 @@ from crypto_platform.market.bars import SYMBOL_PATTERNS, AssetClass
 from crypto_platform.market.corporate_actions import ACTION_TYPES
 from crypto_platform.sandbox.alpaca.parameters import BadRequestError, choice, limit
 from crypto_platform.sandbox.alpaca.sessions import today
+from crypto_platform.sandbox.alpaca.symbol_names import NameChange
 
 MAX_LIMIT = 1_000
 DEFAULT_LIMIT = 100
@@ -71,6 +73,11 @@ class Actions(Protocol):
 
     def with_ids(self, ids: tuple[str, ...]) -> list[Action]: ...
 
+    @property
+    def name_changes(self) -> Sequence[NameChange]:
+        """Ascending."""
+        ...
+
 
 class RecordedActions:
     """The actions of every `*corporate-actions*.json[.gz]` under a folder, each a body of Alpaca's answer.
@@ -99,6 +106,15 @@ class RecordedActions:
 
     def with_ids(self, ids: tuple[str, ...]) -> list[Action]:
         return [action for action in self._all if action.body.get("id") in ids]
+
+    @cached_property
+    def name_changes(self) -> Sequence[NameChange]:
+        found = [
+            NameChange(action.process_date, str(action.body.get("old_symbol")), str(action.body.get("new_symbol")))
+            for action in self._all
+            if action.plural == "name_changes"
+        ]
+        return [change for change in found if change.old != change.new]
 
     def _read(self, path: Path, name: str) -> Iterator[Action]:
         try:

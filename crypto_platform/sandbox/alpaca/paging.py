@@ -10,10 +10,11 @@ from typing import ClassVar, Protocol
 
 from crypto_platform.market.bars import AssetClass
 from crypto_platform.sandbox.alpaca.adjustments import DIVIDEND, RAW, SPLIT
-from crypto_platform.sandbox.alpaca.columns import Bars
+from crypto_platform.sandbox.alpaca.columns import Bars, concatenated, no_bars
 from crypto_platform.sandbox.alpaca.corporate_actions import Actions
 from crypto_platform.sandbox.alpaca.parameters import BadRequestError, choice, limit
 from crypto_platform.sandbox.alpaca.sessions import midnight, today
+from crypto_platform.sandbox.alpaca.symbol_names import spans
 from crypto_platform.sandbox.alpaca.timeframes import Timeframe
 
 MAX_LIMIT = 10_000
@@ -102,6 +103,7 @@ class Query:
     position: Position
     currency: str | None
     adjustment: frozenset[str]
+    asof: date | None
 
 
 @dataclass(frozen=True)
@@ -164,10 +166,11 @@ def parse(parameters: Mapping[str, str], asset_class: AssetClass, source: Source
     last = parse_time(end, asset_class, "end") if end else now
     if last < first:
         raise BadRequestError("end should not be before start")
-    adjustment = RAW
+    adjustment, asof = RAW, None
     if asset_class == "us_equity":
         adjustment = _adjustment(parameters)
         _check_stock_parameters(parameters)
+        asof = _asof(parameters, now)
     token = parameters.get("page_token")
     return Query(
         asset_class,
@@ -180,6 +183,7 @@ def parse(parameters: Mapping[str, str], asset_class: AssetClass, source: Source
         Position.of(token) if token else Position(),
         parameters.get("currency"),
         adjustment,
+        asof,
     )
 
 
@@ -195,11 +199,18 @@ def _check_stock_parameters(parameters: Mapping[str, str]) -> None:
     choice(parameters, "feed", HISTORICAL_FEEDS, "sip")
     if (currency := parameters.get("currency", "USD")) != "USD":
         raise BadRequestError(f"invalid currency: {currency[:100]}: only USD is served here")
-    if (asof := parameters.get("asof", "-")) != "-":
-        try:
-            date.fromisoformat(asof)
-        except ValueError as error:
-            raise BadRequestError(f"invalid asof: {asof[:100]}") from error
+
+
+def _asof(parameters: Mapping[str, str], now: int) -> date | None:
+    """The day whose companies the symbols mean, today by default; None for symbols alone."""
+    if (asof := parameters.get("asof")) is None:
+        return today(now, "us_equity")
+    if asof == "-":
+        return None
+    try:
+        return date.fromisoformat(asof)
+    except ValueError as error:
+        raise BadRequestError(f"invalid asof: {asof[:100]}") from error
 
 
 def page(source: Source, query: Query) -> Page:
@@ -216,9 +227,7 @@ def page(source: Source, query: Query) -> Page:
                 (first, min(last, position.time - 1)) if query.descending else (max(first, position.time + 1), last)
             )
         # One more than there is room for tells whether another page is needed.
-        bars = source.bars(
-            symbol, query.asset_class, query.timeframe, first, last, room + 1, query.descending, query.adjustment
-        )
+        bars = _bars(source, query, symbol, first, last, room + 1)
         if query.descending:
             bars = bars[::-1]
         more = len(bars) > room
@@ -230,3 +239,25 @@ def page(source: Source, query: Query) -> Page:
         if more:
             return Page(found, position)
     return Page(found, None)
+
+
+def _bars(source: Source, query: Query, symbol: str, first: int, last: int, limit: int) -> Bars:
+    """As `Source.bars`, of all names of the company that the symbol means; each is adjusted by its own actions."""
+    names = spans(symbol, query.asof, source.corporate_actions.name_changes)
+    parts: list[Bars] = []
+    for name in reversed(names) if query.descending else names:
+        start, end = max(first, name.first), min(last, name.last)
+        if start <= end and (room := limit - sum(map(len, parts))) > 0:
+            parts.append(
+                source.bars(
+                    name.symbol,
+                    query.asset_class,
+                    query.timeframe,
+                    start,
+                    end,
+                    room,
+                    query.descending,
+                    query.adjustment,
+                )
+            )
+    return concatenated(parts[::-1] if query.descending else parts) if parts else no_bars()

@@ -20,7 +20,7 @@ from crypto_platform.connectors.alpaca import RECORDED
 from crypto_platform.market.bars import SYMBOL_PATTERNS, AssetClass
 from crypto_platform.sandbox.alpaca import exchanges
 from crypto_platform.sandbox.alpaca.adjustments import RAW, Change, adjusted, changes
-from crypto_platform.sandbox.alpaca.columns import MISSING_COUNT, Bars, no_bars
+from crypto_platform.sandbox.alpaca.columns import MISSING_COUNT, Bars, concatenated, no_bars
 from crypto_platform.sandbox.alpaca.corporate_actions import RecordedActions
 from crypto_platform.sandbox.alpaca.timeframes import ONE_DAY, ONE_MINUTE, Timeframe, days_of_alpaca, roll_up
 
@@ -277,18 +277,10 @@ def _is_number(text: str) -> bool:
 
 
 def _merge(symbol: str, timeframe: Timeframe, parts: list[_Part]) -> Recording:
-    names = set().union(*(part.bars.columns for part in parts))
-    absent = {"n": MISSING_COUNT, "vw": np.nan}
-    joined = {
-        name: np.concatenate(
-            [part.bars.columns.get(name, np.full(len(part.bars), absent.get(name, 0))) for part in parts]
-        )
-        for name in names
-    }
+    joined = concatenated([part.bars for part in parts])
     source = np.repeat(np.arange(len(parts)), [len(part.bars) for part in parts])
     rows = np.concatenate([part.rows for part in parts])
-    order = np.argsort(joined["t"], kind="stable")
-    bars = Bars({name: column[order] for name, column in joined.items()})
+    bars = joined[order := np.argsort(joined.times, kind="stable")]
     same_time = bars.times[1:] == bars.times[:-1]
     if same_time.any():
         differing = np.zeros(len(same_time), bool)

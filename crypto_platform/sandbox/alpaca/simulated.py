@@ -5,6 +5,7 @@ any symbol can be asked for alone, and is the same whenever and in whatever orde
 import hashlib
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import islice, product
@@ -19,6 +20,7 @@ from crypto_platform.sandbox.alpaca.columns import Bars, no_bars
 from crypto_platform.sandbox.alpaca.corporate_actions import Action
 from crypto_platform.sandbox.alpaca.sessions import extended_sessions
 from crypto_platform.sandbox.alpaca.simulated_actions import Schedule, schedule, symbol_of
+from crypto_platform.sandbox.alpaca.symbol_names import NameChange
 from crypto_platform.sandbox.alpaca.timeframes import MINUTE, Timeframe, roll_up
 
 EARLIEST = int(np.datetime64("1990-01-01", "ns").astype(np.int64))
@@ -240,6 +242,8 @@ class Simulated:
 
 class SimulatedActions:
     """The actions of the simulated stocks: of any that are asked for, else of those that `*` stands for."""
+
+    name_changes: Sequence[NameChange] = ()
 
     def __init__(self, source: Simulated) -> None:
         self._source = source
