@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
+from types import MappingProxyType
 from typing import Literal
 
 from crypto_platform.market.bars import Timeframe
@@ -16,6 +17,7 @@ from crypto_platform.market.data_source import again
 from crypto_platform.market.feed_spec import LISTED, FeedSpec
 from crypto_platform.market.market_days import day_ends, midnight
 from crypto_platform.market.sessions import trading_hours
+from crypto_platform.market.symbol_history import Periods, is_in_use
 
 ONE_DAY = timedelta(days=1)
 # How far before the expected day its newest bars are looked for, so that a late feed's end can be told.
@@ -112,11 +114,13 @@ def judge(
     newest_day: date | None,
     has_day: bool,
     newest_bars: Mapping[str, datetime],
+    periods: Periods = MappingProxyType({}),
 ) -> Verdict:
     """Compare what there is at `at` with what is expected.
 
     `newest_day` is the newest day that was ever materialised, `has_day` whether the expected one was, `newest_bars` the
-    newest bar_start (UTC) by symbol, of the `LOOK_BACK` before it. A feed that was never materialised is late.
+    newest bar_start (UTC) by symbol, of the `LOOK_BACK` before it. A feed that was never materialised is late; a ticker
+    that by `periods` is not in use any more has no bars that could be.
     """
     wanted = expected(spec, at)
     if wanted is None:
@@ -127,13 +131,14 @@ def judge(
     if not has_day:
         newest = f"the newest day is {newest_day}" if newest_day else "no day was ever materialised"
         return Verdict("late", f"{wanted.day} is not materialised, {since}; {newest}", wanted, {}, remediation)
-    late = {s: newest_bars.get(s) for s in spec.symbols if _before(newest_bars.get(s), wanted.bar_start)}
+    traded = [s for s in spec.symbols if is_in_use(periods, s, wanted.day)]
+    late = {s: newest_bars.get(s) for s in traded if _before(newest_bars.get(s), wanted.bar_start)}
     if not late:
         return Verdict("fresh", f"{wanted.day} is there, every symbol up to {wanted.bar_start:%H:%M} UTC", wanted)
     named = [f"{s} ends at {b:%Y-%m-%d %H:%M}" if b else f"{s} has none" for s, b in islice(late.items(), LISTED)]
     behind = ", ".join(named) + (f" and {len(late) - LISTED:,} more" if len(late) > LISTED else "")
     says = f"{wanted.day} is materialised, but its bars do not reach {wanted.bar_start:%H:%M} UTC: {behind}; {since}"
-    return Verdict("late" if len(late) == len(spec.symbols) else "partly late", says, wanted, late, remediation)
+    return Verdict("late" if len(late) == len(traded) else "partly late", says, wanted, late, remediation)
 
 
 def _before(newest: datetime | None, wanted: datetime) -> bool:

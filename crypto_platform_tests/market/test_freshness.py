@@ -14,6 +14,7 @@ from crypto_platform.market.bars import Timeframe
 from crypto_platform.market.feed_spec import FeedSpec
 from crypto_platform.market.freshness import due, expected, judge, newest_bar
 from crypto_platform.market.sessions import nyse, trading_hours
+from crypto_platform.market.symbol_history import Periods
 
 NEW_YORK = ZoneInfo("America/New_York")
 ONE_DAY = timedelta(days=1)
@@ -202,6 +203,17 @@ def test_the_verdict_says_what_is_wrong_since_when_and_what_mends_it(
     assert (verdict.state, words in verdict.says, mend in verdict.remediation) == (state, True, True), verdict
     if state != "fresh":
         assert "due since 2026-04-06 00:31 UTC" in verdict.says
+
+
+def test_a_ticker_that_ended_is_not_late_and_one_that_begins_again_is() -> None:
+    at = datetime(2026, 4, 7, 12, tzinfo=UTC)  # Monday the 6th is due
+    held = {"AAPL": datetime(2026, 4, 6, 19, 45, tzinfo=UTC)}
+    ended: Periods = {"SPY": [(None, date(2026, 4, 6))]}
+    verdict = judge("us_equity", STOCKS, at, date(2026, 4, 6), True, held, ended)
+    assert verdict.state == "fresh", verdict
+    assert judge("us_equity", STOCKS, at, date(2026, 4, 6), True, {}, ended).state == "late"
+    for periods in ({"SPY": [(None, date(2026, 4, 7))]}, {"SPY": [*ended["SPY"], (date(2026, 4, 6), None)]}, {}):
+        assert judge("us_equity", STOCKS, at, date(2026, 4, 6), True, held, periods).late == {"SPY": None}
 
 
 def test_nothing_is_due_before_the_feeds_first_day_is() -> None:

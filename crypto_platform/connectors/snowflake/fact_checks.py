@@ -4,6 +4,9 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from crypto_platform.connectors.snowflake.statements import DOES_NOT_EXIST
+from crypto_platform.market.symbol_history import Periods
+
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
 
@@ -81,6 +84,27 @@ def actions(connection: "SnowflakeConnection", feed: str, symbols: Sequence[str]
         (feed, *symbols),
     )
     return cursor.fetchall()
+
+
+def symbol_periods(connection: "SnowflakeConnection", feed: str) -> Periods:
+    """When the feed's tickers were in use, of those that began or ended; none before the first build."""
+    from snowflake.connector.errors import ProgrammingError
+
+    cursor = connection.cursor()
+    try:
+        cursor.execute(
+            "SELECT symbol, valid_from, valid_to FROM MARTS.DIM_SYMBOL_HISTORY "
+            "WHERE feed = %s AND NOT (valid_from IS NULL AND valid_to IS NULL)",
+            (feed,),
+        )
+    except ProgrammingError as error:
+        if error.errno == DOES_NOT_EXIST:
+            return {}
+        raise
+    found: dict[str, list[tuple[date | None, date | None]]] = {}
+    for symbol, start, end in cursor:
+        found.setdefault(symbol, []).append((start, end))
+    return found
 
 
 def _places(values: Sequence[Any]) -> str:

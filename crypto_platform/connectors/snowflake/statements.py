@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 
 # Rows of one INSERT: a statement of Snowflake may have a megabyte.
 _ROWS = 2_000
+# The error number of a table that was not made yet.
+DOES_NOT_EXIST = 2003
 
 
 def rows(

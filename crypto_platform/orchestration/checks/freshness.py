@@ -17,10 +17,12 @@ import orjson
 from crypto_platform.connectors.lake import Lake, LakeDayDamagedError
 from crypto_platform.connectors.snowflake import ledger_checks
 from crypto_platform.ingestion.universe import Universe
+from crypto_platform.connectors.snowflake.fact_checks import symbol_periods
 from crypto_platform.market import freshness
 from crypto_platform.market.bars import BARS, Timeframe
 from crypto_platform.market.data_source import moves_on
 from crypto_platform.market.feed_spec import FeedSpec, feeds
+from crypto_platform.market.symbol_history import Periods
 from crypto_platform.orchestration.asset_keys import FACTS, stage_key
 from crypto_platform.orchestration.metadata import NAMED
 from crypto_platform.settings import settings
@@ -112,7 +114,7 @@ def judge(
     specs = feeds()
     wanted = {w: freshness.expected(specs[w.feed], at) for w in watches}
     there = {w: bool(e and _is_materialised(instance, w.asset, e.day)) for w, e in wanted.items()}
-    bars, problem = _newest_bars({w: e.day for w, e in wanted.items() if e and there[w]})
+    bars, periods, problem = _tables({w: e.day for w, e in wanted.items() if e and there[w]})
     found = {}
     for watch, expectation in wanted.items():
         spec, why_not = specs[watch.feed], problem if there[watch] else None
@@ -131,7 +133,9 @@ def judge(
             # Of the facts, which all feeds share, another feed's day may be the newest.
             days = [_newest_day(instance, asset) for asset in {watch.asset, stage_key(watch.feed, "raw")}]
             newest = min((day for day in days if day), default=None)
-        verdict = freshness.judge(watch.feed, spec, at, newest, there[watch], bars.get(watch, {}))
+        verdict = freshness.judge(
+            watch.feed, spec, at, newest, there[watch], bars.get(watch, {}), periods.get(watch.feed, {})
+        )
         found[watch] = _of_verdict(watch, verdict)
     return found
 
@@ -181,19 +185,22 @@ def _newest_day(instance: dg.DagsterInstance, asset: dg.AssetKey) -> date | None
     return date.fromisoformat(max(days)) if days else None
 
 
-def _newest_bars(days: Mapping[Watched, date]) -> tuple[dict[Watched, dict[str, datetime]], str | None]:
-    """The newest bars of each table whose day is there; or why Snowflake cannot be asked."""
+def _tables(
+    days: Mapping[Watched, date],
+) -> tuple[dict[Watched, dict[str, datetime]], dict[str, Periods], str | None]:
+    """The newest bars of each table whose day is there and the periods of its feed's tickers; or why not."""
     if not days:
-        return {}, None
+        return {}, {}, None
     from snowflake.connector.errors import Error
 
     from crypto_platform.connectors.snowflake.connection import connect
 
     try:
         with connect(settings()) as connection:
-            return {w: w.newest_bars(connection, feeds()[w.feed], day) for w, day in days.items()}, None
+            bars = {w: w.newest_bars(connection, feeds()[w.feed], day) for w, day in days.items()}
+            return bars, {feed: symbol_periods(connection, feed) for feed in {w.feed for w in days}}, None
     except Error as error:
-        return {}, f"Snowflake does not answer: {' '.join(str(error.msg or error).split())[:200]}"
+        return {}, {}, f"Snowflake does not answer: {' '.join(str(error.msg or error).split())[:200]}"
 
 
 def tick(instance: dg.DagsterInstance, cursor: str | None, at: datetime) -> dg.SensorResult:

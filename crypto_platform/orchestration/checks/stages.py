@@ -5,7 +5,7 @@ a person has to judge, is told and passed on. Of a run over many days Dagster re
 the days are in its metadata.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import islice
@@ -21,6 +21,7 @@ from crypto_platform.market.data_source import again
 from crypto_platform.market.dataset import Dataset
 from crypto_platform.market.feed_spec import FeedSpec
 from crypto_platform.market.outliers import LOOK_BACK, DayFigures, Suspect, odd_volumes, price_jumps
+from crypto_platform.market.symbol_history import Periods, is_in_use
 from crypto_platform.orchestration.metadata import records, table
 
 if TYPE_CHECKING:
@@ -167,11 +168,21 @@ class Subject:
         )
 
 
-def of_answer(subject: Subject, report: "ExtractReport", rejected: Sequence[str] = ()) -> list[dg.AssetCheckResult]:
-    """Compare what Alpaca answered with the bar's fields and the calendar; `rejected`: the universe's bad lines."""
+def of_answer(
+    subject: Subject,
+    report: "ExtractReport",
+    rejected: Sequence[str] = (),
+    periods: Callable[[], Periods] = dict,
+) -> list[dg.AssetCheckResult]:
+    """Compare what Alpaca answered with the bar's fields and the calendar; `rejected`: the universe's bad lines.
+
+    `periods` is asked for where bars lack: a ticker that is not in use any more has none.
+    """
     drift = report.drift
     stops = f"; most bars lack {', '.join(drift.gone)}" if drift.gone else ""
-    short = shortfalls(subject.spec, report.days, report.complete_until)
+    if short := shortfalls(subject.spec, report.days, report.complete_until):
+        known = periods()
+        short = [s for s in short if is_in_use(known, s.symbol, s.day)]
     missing = sum(s.expected - s.actual for s in short)
     where = ", ".join(f"{s.symbol} on {s.day} ({s.actual:,} of {s.expected:,})" for s in short[:3])
     return [

@@ -17,6 +17,7 @@ from crypto_platform.market.corporate_actions import CORPORATE_ACTIONS
 from crypto_platform.market.dataset import check_feed
 from crypto_platform.market.feed_spec import FeedSpec, feeds
 from crypto_platform.market.sessions import reason_without_bars
+from crypto_platform.market.symbol_history import Periods
 from crypto_platform.orchestration.asset_keys import stage_key
 from crypto_platform.orchestration.automation.follow import after_stages
 from crypto_platform.orchestration.checks import stages
@@ -35,6 +36,7 @@ from crypto_platform.orchestration.resources import (
     SparkConnectResource,
     sessions,
 )
+from crypto_platform.settings import settings
 
 
 class BarFeed(dg.Component):
@@ -95,6 +97,19 @@ class BarFeed(dg.Component):
 
     def _subject(self, context: dg.AssetExecutionContext, key: dg.AssetKey) -> stages.Subject:
         return stages.Subject(key, self.name, self.spec, days(context))
+
+    def _periods(self) -> Periods:
+        """Of the feed's tickers. Without Snowflake none: the check then warns of those that ended too."""
+        from snowflake.connector.errors import Error
+
+        from crypto_platform.connectors.snowflake.connection import connect
+        from crypto_platform.connectors.snowflake.fact_checks import symbol_periods
+
+        try:
+            with connect(settings()) as connection:
+                return symbol_periods(connection, self.name)
+        except Error:
+            return {}
 
     def _report_days(
         self, context: dg.AssetExecutionContext, key: dg.AssetKey, bars: dict[date, dict[str, int]]
@@ -171,7 +186,7 @@ class BarFeed(dg.Component):
                     "throttled_seconds": round(report.seconds_throttled, 3),
                     "bars_per_second": round(report.bars_per_second),
                 },
-                check_results=stages.of_answer(self._subject(context, key), report, rejected),
+                check_results=stages.of_answer(self._subject(context, key), report, rejected, self._periods),
             )
 
         return bars

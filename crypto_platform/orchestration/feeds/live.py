@@ -6,6 +6,7 @@ import dagster as dg
 import orjson
 import requests
 
+from crypto_platform.connectors.snowflake.statements import DOES_NOT_EXIST
 from crypto_platform.market.data_source import origin
 from crypto_platform.orchestration.asset_keys import LIVE_PRICES
 from crypto_platform.orchestration.metadata import records
@@ -15,7 +16,6 @@ EVERY_SECONDS = 30
 ANSWERS_SECONDS = 2.0
 # Symbols whose price is a number of its own, which the UI plots; the table has more.
 PLOTTED, LISTED = 20, 200
-DOES_NOT_EXIST = 2003
 
 _PRICES = """
 SELECT symbol, last_price, last_price_at, price_age_seconds, change_today, bars_today, source, feed

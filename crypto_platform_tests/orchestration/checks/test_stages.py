@@ -18,6 +18,7 @@ from crypto_platform.ingestion.extract import ExtractReport
 from crypto_platform.ingestion.topic_load import LoadReport
 from crypto_platform.market.bars import BARS
 from crypto_platform.market.feed_spec import FeedSpec
+from crypto_platform.market.symbol_history import Periods
 from crypto_platform.orchestration.checks import stages
 from crypto_platform.orchestration.checks.stages import Subject
 from crypto_platform.settings import Settings
@@ -222,6 +223,18 @@ def test_a_missing_bar_is_told_with_its_day_and_the_command_for_it() -> None:
     assert found.metadata["remediation"].value == (
         "crypto-platform materialize --feed crypto --from 2026-03-20 --to 2026-03-21"
     )
+
+
+def test_a_ticker_that_is_not_in_use_lacks_no_bar() -> None:
+    spec = FeedSpec(asset_class="us_equity", symbols=("FB", "META"), timeframe="1Day", start_date="2026-01-01")
+    about = Subject(KEY, "made", spec, [LAST - timedelta(days=1), LAST])
+    days = {day: {"FB": int(day < LAST), "META": int(day == LAST)} for day in about.days}
+    figures: dict[str, Any] = {"pages": 1, "requests": 1, "retries": {}, "seconds": 1.0, "seconds_throttled": 0.0}
+    report = ExtractReport("made", "recorded", days, datetime(2026, 3, 21, 4, tzinfo=UTC), **figures, drift=Drift())
+    periods: Periods = {"FB": [(None, LAST)], "META": [(LAST, None)]}
+    assert failed({str(r.check_name): r for r in stages.of_answer(about, report, lambda: periods)}) == []
+    (_, found) = stages.of_answer(about, report)
+    assert "META on 2026-03-19 (0 of 1), FB on 2026-03-20 (0 of 1)" in str(found.description)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,11 @@ behind as (
         symbols.symbol,
         count(over.session_date) as sessions_behind
     from {{ ref('dim_symbols') }} as symbols
-    left join over on symbols.calendar = over.calendar and symbols.last_bar_date < over.session_date
+    left join over
+        on
+            symbols.calendar = over.calendar
+            and symbols.last_bar_date < over.session_date
+            and coalesce(symbols.valid_to > over.session_date, true)
     group by symbols.feed, symbols.symbol
 )
 

@@ -44,6 +44,12 @@ days as (
             symbols.calendar = sessions.calendar
             and sessions.is_open
             and sessions.session_date between symbols.first_bar_date and symbols.last_bar_date
+    -- Between two securities of one ticker there is nothing to have bars.
+    inner join {{ ref('dim_symbol_history') }} as periods
+        on
+            symbols.feed = periods.feed
+            and symbols.symbol = periods.symbol
+            and {{ is_valid_on('periods', 'sessions.session_date') }}
     left join {{ ref('fct_bars_1d') }} as bars
         on
             symbols.feed = bars.feed

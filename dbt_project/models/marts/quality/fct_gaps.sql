@@ -45,6 +45,11 @@ empty_days as (
             {{ feed_attribute('symbols.feed', 'calendar') }} = sessions.calendar
             and symbols.first_bar_date < sessions.session_date
             and symbols.last_bar_date > sessions.session_date
+    inner join {{ ref('dim_symbol_history') }} as periods
+        on
+            symbols.feed = periods.feed
+            and symbols.symbol = periods.symbol
+            and {{ is_valid_on('periods', 'sessions.session_date') }}
     inner join timeframes on symbols.feed = timeframes.feed and symbols.symbol = timeframes.symbol
     left join {{ ref('int_day_gaps') }} as days
         on
