@@ -130,6 +130,8 @@ KINDS: dict[str, tuple[tuple[float, ...], list[dict[str, Any]], list[str], tuple
 }
 # Whose third day's price changed by what nobody knows.
 UNKNOWN = {"OTHER", "WRONG", "SPIN", "ZERO"}
+# Whose ticker is another security's from then on.
+RENAMED = {"NAME"}
 
 
 def flat(symbol: str, closes: tuple[float, ...], sessions: tuple[str, ...] = SESSIONS) -> pd.DataFrame:
@@ -172,7 +174,7 @@ def test_each_kind_of_action_has_its_result(kinds: Warehouse) -> None:
         assert first["volume_split"] == pytest.approx(12 / split), symbol
         simple, total = (
             (None, None)
-            if symbol in UNKNOWN
+            if symbol in UNKNOWN | RENAMED
             else (closes[2] / (closes[1] * split) - 1, closes[2] / (closes[1] * split * dividend) - 1)
         )
         found = returns.loc[symbol, ["simple_return", "total_return"]].astype(float).tolist()

@@ -4,12 +4,14 @@ from collections.abc import Callable
 from datetime import date
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from crypto_platform.connectors.snowflake.connection import connect
 from crypto_platform.connectors.snowflake.fact_checks import symbol_periods
 from crypto_platform.market.symbol_history import is_in_use
+from crypto_platform_tests.dbt_project.test_increment import assert_equals_full_refresh
 from crypto_platform_tests.dbt_project.warehouse import Warehouse
 
 FEED = "us_equity_daily"
@@ -47,7 +49,7 @@ BARS = [
     days("META", SESSIONS[0], FUND_ENDS, 12.0),
     days("METV", FUND_ENDS, date(2022, 7, 1), 12.3),
     days("FB", SESSIONS[0], RENAMED, 300.0),
-    days("META", RENAMED, date(2022, 7, 1), 180.0),
+    days("META", RENAMED, date(2022, 7, 1), 300 * 1.01 ** len([day for day in SESSIONS if day < RENAMED])),
     # One that is bought, whose ticker another takes without a word from Alpaca.
     days("LSI", SESSIONS[0], MERGED, 100.0),
     days("LSI", REUSED, date(2022, 7, 1), 20.0),
@@ -122,3 +124,62 @@ def test_the_checks_know_which_tickers_are_in_use(warehouse: Warehouse) -> None:
 def test_before_the_first_build_no_ticker_ended(new_warehouse: Callable[[str], Warehouse]) -> None:
     with connect(new_warehouse("NOT_BUILT").settings) as connection:
         assert symbol_periods(connection, FEED) == {}
+
+
+SPLIT, PAID = date(2022, 6, 15), date(2022, 6, 22)
+LATE = [
+    # After the change of name Facebook splits its shares and pays; the fund, whose ticker it took, has no part in it.
+    {"action_type": "forward_split", "symbol": "META", "ex_date": str(SPLIT), "old_rate": 1, "new_rate": 2},
+    {"action_type": "cash_dividend", "symbol": "META", "ex_date": str(PAID), "rate": 3.0},
+]
+
+
+def security(*frames: pd.DataFrame) -> pd.DataFrame:
+    """A security's closes by day, adjusted for the late actions by pandas."""
+    bars = pd.concat(frames)
+    closes = pd.DataFrame(
+        {"symbol": bars["symbol"].tolist(), "close": bars["close"].tolist()}, bars["bar_start"].dt.date
+    )
+    closes["close_split"] = closes["close"] / [2 if day < SPLIT else 1 for day in closes.index]
+    factor = 1 - 3 / closes.loc[:PAID, "close"].iloc[-2]
+    closes["close_total_return"] = closes["close_split"] * [factor if day < PAID else 1 for day in closes.index]
+    closes["total_return"] = closes["close_total_return"].pct_change()
+    return closes
+
+
+def test_a_series_goes_on_through_a_change_of_name_and_not_into_another_company(
+    new_warehouse: Callable[[str], Warehouse],
+) -> None:
+    """The change of name and what came after it are known late: only what they concern is made anew."""
+    warehouse = new_warehouse("SECURITIES")
+    facebook_split = days("META", SPLIT, date(2022, 7, 1), BARS[3]["close"].iloc[-1] / 2)
+    bars = [*BARS[:3], BARS[3][BARS[3]["bar_start"] < str(SPLIT)], facebook_split, *BARS[4:]]
+    warehouse.load(FEED, pd.concat(bars), OBSERVED)
+    warehouse.act(FEED, OBSERVED, ACTIONS[0], *ACTIONS[2:])
+    warehouse.dbt(*BUILD[:1], "--exclude-resource-type", "unit_test", "test")
+    warehouse.query("create table RAW.RETURNS_BEFORE as select * from MARTS.FCT_RETURNS_1D")
+    warehouse.query("update MARTS.FCT_RETURNS_1D set drawdown_days = -1")
+    warehouse.act(FEED, OBSERVED + pd.Timedelta(days=1), ACTIONS[1], *LATE)
+    warehouse.dbt("run")
+    made_anew = "select distinct symbol from MARTS.FCT_RETURNS_1D where drawdown_days >= 0 order by symbol"
+    assert rows(warehouse, made_anew) == [("FB",), ("META",)]
+
+    found = warehouse.query(
+        "select bars.*, returns.total_return from MARTS.FCT_BARS_1D_ADJUSTED as bars "
+        "inner join MARTS.FCT_RETURNS_1D as returns using (feed, symbol, bar_date) order by bar_date"
+    ).set_index("bar_date")
+    facebook = found[found["security_id"] == "FB"]
+    expected = security(bars[2], bars[3], facebook_split)
+    assert facebook["symbol"].tolist() == expected["symbol"].tolist()
+    assert facebook["symbol"].nunique() == 2
+    for name in ("close_split", "close_total_return", "total_return"):
+        np.testing.assert_allclose(facebook[name].astype(float), expected[name], rtol=1e-9, err_msg=name)
+    fund = found[(found["symbol"] == "META") & (found["security_id"] != "FB")]
+    assert (fund["close_total_return"] == fund["close"]).all() and len(fund) == len(BARS[0])
+    # The company that took the ticker of one that was bought has a series of its own.
+    taken = found[(found["symbol"] == "LSI") & (found.index >= REUSED)]
+    assert pd.isna(taken["total_return"].iloc[0]) and set(taken["security_id"]) == {f"LSI:{MERGED}"}
+    warehouse.query("delete from MARTS.FCT_RETURNS_1D where drawdown_days = -1")
+    before = "select * from RAW.RETURNS_BEFORE where symbol not in ('FB', 'META')"
+    warehouse.query(f"insert into MARTS.FCT_RETURNS_1D {before}")
+    assert_equals_full_refresh(warehouse)

@@ -15,30 +15,34 @@ case count({{ factor }})
 
 
 {#
-  The factors of each symbol and ex-date from the actions that are applied, and those that the prices before it are
-  multiplied by, back from the newest day; the SQL of a whole model. `actions`: as `judged_corporate_actions` has them.
+  The factors of each symbol and ex-date from the actions that are applied, and those that the prices of its security
+  before it are multiplied by, back from the newest day and through changes of name; the SQL of a whole model. `actions`: as
+  `judged_corporate_actions` has them.
 #}
 {% macro adjustment_factors(actions) -%}
 with
 
 ex_dates as (
     select
-        feed,
-        symbol,
-        ex_date,
-        {{ product('split_factor') }} as split_factor,
-        {{ product('dividend_factor') }} as dividend_factor,
-        min(first_known_at) as first_known_at,
-        max(known_at) as known_at,
+        judged.feed,
+        judged.symbol,
+        {{ security_id('judged') }} as security_id,
+        judged.ex_date,
+        {{ product('judged.split_factor') }} as split_factor,
+        {{ product('judged.dividend_factor') }} as dividend_factor,
+        min(judged.first_known_at) as first_known_at,
+        max(judged.known_at) as known_at,
         count(*) as actions
     from {{ actions }} as judged
-    where status = 'applied'
-    group by feed, symbol, ex_date
+    {{ join_security('judged', 'ex_date') }}
+    where judged.status = 'applied'
+    group by judged.feed, judged.symbol, {{ security_id('judged') }}, judged.ex_date
 )
 
 select
     feed,
     symbol,
+    security_id,
     ex_date,
     cast(split_factor as float) as split_factor,
     cast(dividend_factor as float) as dividend_factor,
@@ -46,9 +50,9 @@ select
     exp(
         cast(
             sum({{ log_decimal(factor) }}) over (
-                partition by feed, symbol
+                partition by feed, security_id
                 order by ex_date desc
-                rows between unbounded preceding and current row
+                range between unbounded preceding and current row
             ) as float
         )
     ) as cumulative_{{ factor }},
@@ -62,7 +66,7 @@ from ex_dates
 
 {#
   Days with the factors of their prices: those of the first ex-date after the day. `days`: rows of feed, symbol,
-  bar_date and `columns`; `factors`: as `adjustment_factors` has them.
+  security_id, bar_date and `columns`; `factors`: as `adjustment_factors` has them.
 #}
 {% macro factors_of_days(days, factors, columns=[]) -%}
 with
@@ -71,6 +75,7 @@ timeline as (
     select
         feed,
         symbol,
+        security_id,
         bar_date,
         1 as is_day,
         {%- for column in columns %}
@@ -83,6 +88,7 @@ timeline as (
     select
         feed,
         symbol,
+        security_id,
         ex_date as bar_date,
         0 as is_day,
         {%- for column in columns %}
@@ -96,13 +102,14 @@ timeline as (
 select
     feed,
     symbol,
+    security_id,
     bar_date,
     {%- for column in columns %}
     {{ column }},
     {%- endfor %}
     -- A day's own ex-date comes after it here, and does not change its prices.
-    cast(coalesce({{ last_known('split_factor', 'bar_date desc, is_day desc') }}, 1) as float) as split_factor,
-    cast(coalesce({{ last_known('dividend_factor', 'bar_date desc, is_day desc') }}, 1) as float) as dividend_factor
+    cast(coalesce({{ last_known('split_factor', 'bar_date desc, is_day desc', by='security_id') }}, 1) as float) as split_factor,
+    cast(coalesce({{ last_known('dividend_factor', 'bar_date desc, is_day desc', by='security_id') }}, 1) as float) as dividend_factor
 from timeline
 qualify is_day = 1
 {%- endmacro %}
@@ -117,6 +124,7 @@ select
     bars.feed,
     bars.asset_class,
     bars.symbol,
+    coalesce(days.security_id, bars.symbol) as security_id,
     {%- if bar == 'bar_start' %}
     bars.timeframe,
     bars.timeframe_seconds,
@@ -169,8 +177,8 @@ left join {{ ref('fct_day_factors') }} as days
 
 
 {#
-  `fct_bars_1d_adjusted` as it was known at a point of time, by the versions of bars and actions observed until then: a query
-  to put in brackets. `known_at` as in `bars_as_of`.
+  `fct_bars_1d_adjusted` as it was known at a point of time, by the versions of bars and actions observed until then, and by
+  what is known now of which security a ticker was: a query to put in brackets. `known_at` as in `bars_as_of`.
 #}
 {% macro bars_1d_adjusted_as_of(known_at) -%}
 with
@@ -200,8 +208,18 @@ known_factors as (
     {{ adjustment_factors('known_actions') }}
 ),
 
+days_of_securities as (
+    select
+        known_days.feed,
+        known_days.symbol,
+        {{ security_id('known_days') }} as security_id,
+        known_days.bar_date
+    from known_days
+    {{ join_security('known_days', 'bar_date') }}
+),
+
 days_with_factors as (
-    {{ factors_of_days('known_days', 'known_factors') }}
+    {{ factors_of_days('days_of_securities', 'known_factors') }}
 ),
 
 known_day_factors as (

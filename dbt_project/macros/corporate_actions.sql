@@ -261,10 +261,10 @@ feed, symbol, action_type, ex_date, coalesce(is_special, false)
 {%- endmacro %}
 
 
-{# SQL: the last value that is not NULL of a symbol's rows up to this one. #}
-{% macro last_known(column, ordered) -%}
+{# SQL: the last value that is not NULL of a symbol's rows, or of those that `by` tells apart, up to this one. #}
+{% macro last_known(column, ordered, by='symbol') -%}
 last_value({{ column }} ignore nulls) over (
-            partition by feed, symbol
+            partition by feed, {{ by }}
             order by {{ ordered }}
             rows between unbounded preceding and current row
         )

@@ -229,3 +229,18 @@ left join newest_cusips
 {% macro is_valid_on(periods, day) -%}
 coalesce({{ day }} >= {{ periods }}.valid_from, true) and coalesce({{ day }} < {{ periods }}.valid_to, true)
 {%- endmacro %}
+
+
+{# SQL: the join of the security that each row's ticker was on its `day`; `security_id` is what it gives. #}
+{% macro join_security(relation, day) -%}
+left join {{ ref('dim_symbol_history') }} as periods
+        on
+            {{ relation }}.feed = periods.feed
+            and {{ relation }}.symbol = periods.symbol
+            and {{ is_valid_on('periods', relation ~ '.' ~ day) }}
+{%- endmacro %}
+
+
+{% macro security_id(relation) -%}
+coalesce(periods.security_id, {{ relation }}.symbol)
+{%- endmacro %}

@@ -1,10 +1,11 @@
 {#
-  Window functions over a symbol's bars in the order of `bar_number`. Sums are of decimals, so that a window has the same
-  digits wherever the reading began; 18 decimals keep a float's own precision for prices of any size.
+  Window functions over the bars of a symbol, or of what another column (`series`) tells apart, in the order of
+  `bar_number`. Sums are of decimals, so that a window has the same digits wherever the reading began; 18 decimals keep a
+  float's own precision for prices of any size.
 #}
-{% macro last_bars(count) -%}
+{% macro last_bars(count, series='symbol') -%}
 over (
-            partition by feed, symbol
+            partition by feed, {{ series }}
             order by bar_number
             rows between {{ count - 1 }} preceding and current row
         )
@@ -12,29 +13,29 @@ over (
 
 
 {# SQL: the sum of `expression` over the last `count` bars. #}
-{% macro window_sum(expression, count, decimals=18) -%}
-cast(sum(cast({{ expression }} as number(38, {{ decimals }}))) {{ last_bars(count) }} as float)
+{% macro window_sum(expression, count, decimals=18, series='symbol') -%}
+cast(sum(cast({{ expression }} as number(38, {{ decimals }}))) {{ last_bars(count, series) }} as float)
 {%- endmacro %}
 
 
 {# SQL: its mean over the last `count` bars; NULL until there are as many from bar `first` on. #}
-{% macro window_mean(expression, count, first=1) -%}
+{% macro window_mean(expression, count, first=1, series='symbol') -%}
 iff(
             bar_number >= {{ first + count - 1 }},
-            {{ window_sum(expression, count) }} / {{ count }},
+            {{ window_sum(expression, count, series=series) }} / {{ count }},
             null
         )
 {%- endmacro %}
 
 
 {# SQL: its sample deviation over the last `count` bars, NULL likewise; for returns, whose mean is small beside it. #}
-{% macro window_deviation(expression, count, first=1) -%}
+{% macro window_deviation(expression, count, first=1, series='symbol') -%}
 iff(
             bar_number >= {{ first + count - 1 }},
             sqrt(
                 greatest(
-                    {{ window_sum(expression ~ ' * ' ~ expression, count, decimals=24) }}
-                    - power({{ window_sum(expression, count, decimals=24) }}, 2) / {{ count }},
+                    {{ window_sum(expression ~ ' * ' ~ expression, count, decimals=24, series=series) }}
+                    - power({{ window_sum(expression, count, decimals=24, series=series) }}, 2) / {{ count }},
                     0
                 ) / {{ count - 1 }}
             ),

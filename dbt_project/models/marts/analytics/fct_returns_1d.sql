@@ -7,6 +7,7 @@ closes as (
         bars.feed,
         bars.asset_class,
         bars.symbol,
+        bars.security_id,
         bars.bar_date,
         bars.close,
         bars.close_split,
@@ -14,16 +15,19 @@ closes as (
         bars.loaded_at,
         sessions.previous_session_date,
         jumps.verdict as jump,
-        row_number() over (partition by bars.feed, bars.symbol order by bars.bar_date) as day_number,
-        lag(bars.bar_date) over (partition by bars.feed, bars.symbol order by bars.bar_date) as previous_bar_date,
-        lag(bars.close_split) over (partition by bars.feed, bars.symbol order by bars.bar_date) as previous_close_split,
+        row_number() over (partition by bars.feed, bars.security_id order by bars.bar_date) as day_number,
+        lag(bars.bar_date) over (partition by bars.feed, bars.security_id order by bars.bar_date) as previous_bar_date,
+        lag(bars.close_split) over (
+            partition by bars.feed, bars.security_id
+            order by bars.bar_date
+        ) as previous_close_split,
         lag(bars.close_total_return) over (
-            partition by bars.feed, bars.symbol
+            partition by bars.feed, bars.security_id
             order by bars.bar_date
         ) as previous_close_total_return,
         -- Counted up by every jump that may be a split, before which prices are on another scale.
         sum(cast(iff(jumps.verdict = 'unknown', 1, 0) as integer)) over (
-            partition by bars.feed, bars.symbol
+            partition by bars.feed, bars.security_id
             order by bars.bar_date
             rows between unbounded preceding and current row
         ) as scale_number,
@@ -38,9 +42,9 @@ closes as (
 scaled as (
     select
         *,
-        min(bar_date) over (partition by feed, symbol, scale_number) as comparable_since,
+        min(bar_date) over (partition by feed, symbol, security_id, scale_number) as comparable_since,
         max(close_total_return) over (
-            partition by feed, symbol, scale_number
+            partition by feed, security_id, scale_number
             order by bar_date
             rows between unbounded preceding and current row
         ) as peak_close,
@@ -56,7 +60,7 @@ changes as (
         iff(has_return, close_total_return / previous_close_total_return, null) as change,
         close_total_return / peak_close - 1 as drawdown,
         max(iff(close_total_return = peak_close, day_number, 0)) over (
-            partition by feed, symbol
+            partition by feed, security_id
             order by day_number
             rows between unbounded preceding and current row
         ) as peak_day_number
@@ -70,7 +74,7 @@ returns as (
         ln(change) as log_total_return,
         -- Of the returns, not of the days: a window holds as many returns, each of one session.
         count(change) over (
-            partition by feed, symbol
+            partition by feed, security_id
             order by day_number
             rows between unbounded preceding and current row
         ) as bar_number
@@ -80,12 +84,12 @@ returns as (
 windows as (
     select
         feed,
-        symbol,
+        security_id,
         bar_number,
-        {{ window_deviation('log_total_return', 7) }} as log_deviation_7,
-        {{ window_deviation('log_total_return', 30) }} as log_deviation_30,
-        {{ window_mean('total_return', 30) }} as mean_return_30,
-        {{ window_deviation('total_return', 30) }} as deviation_30
+        {{ window_deviation('log_total_return', 7, series='security_id') }} as log_deviation_7,
+        {{ window_deviation('log_total_return', 30, series='security_id') }} as log_deviation_30,
+        {{ window_mean('total_return', 30, series='security_id') }} as mean_return_30,
+        {{ window_deviation('total_return', 30, series='security_id') }} as deviation_30
     from returns
     where change is not null
 )
@@ -94,6 +98,7 @@ select
     returns.feed,
     returns.asset_class,
     returns.symbol,
+    returns.security_id,
     returns.bar_date,
     returns.previous_bar_date,
     returns.close,
@@ -117,7 +122,7 @@ from returns
 left join windows
     on
         returns.feed = windows.feed
-        and returns.symbol = windows.symbol
+        and returns.security_id = windows.security_id
         and returns.bar_number = windows.bar_number
 left join {{ ref('int_symbol_adjustments') }} as versions
     on returns.feed = versions.feed and returns.symbol = versions.symbol

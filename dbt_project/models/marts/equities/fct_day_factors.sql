@@ -4,12 +4,14 @@ with
 
 days as (
     select
-        feed,
-        symbol,
-        bar_date,
-        loaded_at
-    from {{ ref('int_bar_days') }}
-    where {{ in_increment(increment, 'bar_date') }}
+        bar_days.feed,
+        bar_days.symbol,
+        {{ security_id('bar_days') }} as security_id,
+        bar_days.bar_date,
+        bar_days.loaded_at
+    from {{ ref('int_bar_days') }} as bar_days
+    {{ join_security('bar_days', 'bar_date') }}
+    where {{ in_increment(increment, 'bar_days.bar_date') }}
 ),
 
 factors as (
@@ -19,6 +21,7 @@ factors as (
 select
     factors.feed,
     factors.symbol,
+    factors.security_id,
     factors.bar_date,
     factors.split_factor,
     factors.dividend_factor,

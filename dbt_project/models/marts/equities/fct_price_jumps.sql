@@ -10,11 +10,14 @@ closes as (
         bars.close_split,
         bars.close_total_return,
         sessions.previous_session_date,
-        lag(bars.bar_date) over (partition by bars.feed, bars.symbol order by bars.bar_date) as previous_bar_date,
-        lag(bars.close) over (partition by bars.feed, bars.symbol order by bars.bar_date) as previous_close,
-        lag(bars.close_split) over (partition by bars.feed, bars.symbol order by bars.bar_date) as previous_close_split,
+        lag(bars.bar_date) over (partition by bars.feed, bars.security_id order by bars.bar_date) as previous_bar_date,
+        lag(bars.close) over (partition by bars.feed, bars.security_id order by bars.bar_date) as previous_close,
+        lag(bars.close_split) over (
+            partition by bars.feed, bars.security_id
+            order by bars.bar_date
+        ) as previous_close_split,
         lag(bars.close_total_return) over (
-            partition by bars.feed, bars.symbol
+            partition by bars.feed, bars.security_id
             order by bars.bar_date
         ) as previous_close_total_return
     from {{ ref('fct_bars_1d_adjusted') }} as bars
