@@ -16,6 +16,7 @@ from crypto_platform.connectors.alpaca.client import AlpacaClient, Traffic
 from crypto_platform.connectors.alpaca.corporate_actions import CorporateActionsRequest, corporate_actions
 from crypto_platform.connectors.alpaca.request import BarsRequest
 from crypto_platform.connectors.snowflake.connection import connect
+from crypto_platform.dagster_instance.run_days import range_tags
 from crypto_platform.definitions import defs
 from crypto_platform.market.bars import Timeframe
 from crypto_platform.market.feed_spec import feeds
@@ -160,6 +161,14 @@ def test_a_failure_of_the_api_is_no_verdict(
         assert "nothing was compared: Alpaca gave no good page" in str(event.step_failure_data.error)
         # With Alpaca back, and AAPL alone among the recordings: the simulated stocks have no day to compare.
         (passed,) = job.execute_in_process(instance=instance).get_asset_check_evaluations()
+        # A run over days asks Alpaca nothing.
+        server.arm("server_error", times=100)
+        try:
+            over_days = job.execute_in_process(instance=instance, tags=range_tags((date(2026, 3, 2), date(2026, 3, 3))))
+            assert over_days.success and over_days.get_asset_check_evaluations() == []
+            assert server.fired() == 0
+        finally:
+            server.clear()
     assert passed.passed, passed.description
     assert str(passed.description).endswith("of us_equity_daily F, us_equity_daily KO there is no day to compare")
 

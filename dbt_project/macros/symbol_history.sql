@@ -51,14 +51,6 @@ events as (
     where action_type = 'name_change'
 ),
 
-days_with_bars as (
-    select distinct
-        feed,
-        symbol,
-        bar_date
-    from {{ bars }} as daily_bars
-),
-
 -- The days at which a ticker ends or begins, after one before all of them.
 bounds as (
     select
@@ -82,7 +74,7 @@ bounds as (
         select
             feed,
             symbol
-        from days_with_bars
+        from {{ bars }} as daily_bars
         union
         select
             feed,
@@ -108,15 +100,15 @@ traded as (
         spans.feed,
         spans.symbol,
         spans.began,
-        min(days_with_bars.bar_date) as first_bar_date,
-        max(days_with_bars.bar_date) as last_bar_date
+        min(daily_bars.bar_date) as first_bar_date,
+        max(daily_bars.bar_date) as last_bar_date
     from spans
-    inner join days_with_bars
+    inner join {{ bars }} as daily_bars
         on
-            spans.feed = days_with_bars.feed
-            and spans.symbol = days_with_bars.symbol
-            and days_with_bars.bar_date >= spans.began
-            and days_with_bars.bar_date < coalesce(spans.ended, {{ end }})
+            spans.feed = daily_bars.feed
+            and spans.symbol = daily_bars.symbol
+            and daily_bars.bar_date >= spans.began
+            and daily_bars.bar_date < coalesce(spans.ended, {{ end }})
     group by spans.feed, spans.symbol, spans.began
 ),
 
