@@ -173,6 +173,15 @@ def test_a_failure_of_the_api_is_no_verdict(
     assert str(passed.description).endswith("of us_equity_daily F, us_equity_daily KO there is no day to compare")
 
 
+def test_where_nothing_could_be_compared_the_check_says_so(new_warehouse: Callable[[str], Warehouse]) -> None:
+    with connect(new_warehouse("NOTHING_BUILT").settings) as connection:
+        assert sampled(connection, FEED, date(2026, 3, 2)) == []
+    nothing = shown({}, date(2026, 3, 2), "recorded")
+    assert (nothing.passed, nothing.description) == (True, "no feed has raw daily bars to compare")
+    unknown = shown({FEED: Comparison({"GONE": 0}, [], 3)}, date(2026, 3, 2), "recorded")
+    assert not unknown.passed and "of us_equity_daily GONE there is no day to compare" in str(unknown.description)
+
+
 def test_the_sample_has_the_newest_actions_and_goes_round_the_others(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from crypto_platform.connectors.snowflake.statements import DOES_NOT_EXIST
+from crypto_platform.connectors.snowflake.statements import DOES_NOT_EXIST, rows
 from crypto_platform.market.symbol_history import Periods
 
 if TYPE_CHECKING:
@@ -51,60 +51,66 @@ def incomplete_sessions(connection: "SnowflakeConnection", start: date, end: dat
 
 
 def newest_ex_dates(connection: "SnowflakeConnection", feed: str) -> dict[str, date | None]:
-    """The ex-date of the newest corporate action of each symbol of a feed; None of a symbol without any."""
-    cursor = connection.cursor()
-    cursor.execute(
+    """The ex-date of the newest corporate action of each symbol of a feed; None of a symbol without any.
+
+    No symbol before the first build.
+    """
+    found = _if_built(
+        connection,
         "SELECT bars.symbol, max(actions.ex_date) FROM MARTS.FCT_BARS_1D AS bars "
         "LEFT JOIN MARTS.FCT_CORPORATE_ACTIONS AS actions ON bars.feed = actions.feed AND bars.symbol = actions.symbol "
         "WHERE bars.feed = %s GROUP BY 1",
-        (feed,),
+        feed,
     )
-    return dict(cursor)
+    return dict(found)
 
 
 def adjusted_closes(
     connection: "SnowflakeConnection", feed: str, symbols: Sequence[str], columns: Sequence[str]
 ) -> list[tuple[Any, ...]]:
     """Symbol, day and these `columns` of the feed's adjusted days of these symbols."""
-    cursor = connection.cursor()
-    cursor.execute(
+    return rows(
+        connection.cursor(),
         f"SELECT symbol, bar_date, {', '.join(columns)} FROM MARTS.FCT_BARS_1D_ADJUSTED "
         f"WHERE feed = %s AND symbol IN ({_places(symbols)})",
         (feed, *symbols),
     )
-    return cursor.fetchall()
 
 
-def actions(connection: "SnowflakeConnection", feed: str, symbols: Sequence[str]) -> list[tuple[str, str, date, str]]:
+def actions(connection: "SnowflakeConnection", feed: str, symbols: Sequence[str]) -> list[tuple[Any, ...]]:
     """Symbol, type, ex-date and status of the feed's corporate actions of these symbols, by ex-date."""
-    cursor = connection.cursor()
-    cursor.execute(
+    return rows(
+        connection.cursor(),
         "SELECT symbol, action_type, ex_date, status FROM MARTS.FCT_CORPORATE_ACTIONS "
         f"WHERE feed = %s AND ex_date IS NOT NULL AND symbol IN ({_places(symbols)}) ORDER BY 3, 2",
         (feed, *symbols),
     )
-    return cursor.fetchall()
 
 
 def symbol_periods(connection: "SnowflakeConnection", feed: str) -> Periods:
     """When the feed's tickers were in use, of those that began or ended; none before the first build."""
-    from snowflake.connector.errors import ProgrammingError
-
-    cursor = connection.cursor()
-    try:
-        cursor.execute(
-            "SELECT symbol, valid_from, valid_to FROM MARTS.DIM_SYMBOL_HISTORY "
-            "WHERE feed = %s AND NOT (valid_from IS NULL AND valid_to IS NULL)",
-            (feed,),
-        )
-    except ProgrammingError as error:
-        if error.errno == DOES_NOT_EXIST:
-            return {}
-        raise
+    periods = _if_built(
+        connection,
+        "SELECT symbol, valid_from, valid_to FROM MARTS.DIM_SYMBOL_HISTORY "
+        "WHERE feed = %s AND NOT (valid_from IS NULL AND valid_to IS NULL)",
+        feed,
+    )
     found: dict[str, list[tuple[date | None, date | None]]] = {}
-    for symbol, start, end in cursor:
+    for symbol, start, end in periods:
         found.setdefault(symbol, []).append((start, end))
     return found
+
+
+def _if_built(connection: "SnowflakeConnection", statement: str, *values: str) -> list[tuple[Any, ...]]:
+    """The statement's rows; none where a table was not made yet."""
+    from snowflake.connector.errors import ProgrammingError
+
+    try:
+        return rows(connection.cursor(), statement, values)
+    except ProgrammingError as error:
+        if error.errno == DOES_NOT_EXIST:
+            return []
+        raise
 
 
 def _places(values: Sequence[Any]) -> str:
