@@ -48,7 +48,7 @@ from dagster._core.storage.tags import (
 )
 from dagster._grpc.client import DagsterGrpcClient
 from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
-from dagster._serdes import ConfigurableClassData, deserialize_value
+from dagster._serdes import ConfigurableClassData
 from dagster._utils.error import SerializableErrorInfo
 from dagster._utils.schedules import cron_string_iterator
 
@@ -99,7 +99,6 @@ __all__ = [
     "add_partition_metadata",
     "build_asset_job",
     "cron_string_iterator",
-    "deserialize_value",
     "execute_in_process",
     "get_asset_graph_for_job",
 ]

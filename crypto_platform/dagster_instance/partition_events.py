@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 import orjson
 
-from crypto_platform.dagster_instance.internals import AssetCheckEvaluationPlanned, deserialize_value
+from crypto_platform.dagster_instance.internals import AssetCheckEvaluationPlanned
 
 # Stands for the partition in the event that the rows of many are made from.
 _PARTITION = "5d2f9c1e-partition-of-the-event"
@@ -25,7 +25,7 @@ class PlannedRange:
 
 def partitions_planned(serialized: str) -> Collection[str]:
     """The partitions that a planned event, as it is stored, is about; none where it is of the whole asset."""
-    subset = deserialize_value(serialized, dg.EventLogEntry).get_dagster_event().partitions_subset
+    subset = dg.deserialize_value(serialized, dg.EventLogEntry).get_dagster_event().partitions_subset
     return frozenset(subset.get_partition_keys()) if subset else ()
 
 

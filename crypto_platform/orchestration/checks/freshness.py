@@ -16,8 +16,8 @@ import orjson
 
 from crypto_platform.connectors.lake import Lake, LakeDayDamagedError
 from crypto_platform.connectors.snowflake import ledger_checks
-from crypto_platform.ingestion.universe import Universe
 from crypto_platform.connectors.snowflake.fact_checks import symbol_periods
+from crypto_platform.ingestion.universe import Universe
 from crypto_platform.market import freshness
 from crypto_platform.market.bars import BARS, Timeframe
 from crypto_platform.market.data_source import moves_on

@@ -232,7 +232,7 @@ def test_a_ticker_that_is_not_in_use_lacks_no_bar() -> None:
     figures: dict[str, Any] = {"pages": 1, "requests": 1, "retries": {}, "seconds": 1.0, "seconds_throttled": 0.0}
     report = ExtractReport("made", "recorded", days, datetime(2026, 3, 21, 4, tzinfo=UTC), **figures, drift=Drift())
     periods: Periods = {"FB": [(None, LAST)], "META": [(LAST, None)]}
-    assert failed({str(r.check_name): r for r in stages.of_answer(about, report, lambda: periods)}) == []
+    assert failed({str(r.check_name): r for r in stages.of_answer(about, report, periods=lambda: periods)}) == []
     (_, found) = stages.of_answer(about, report)
     assert "META on 2026-03-19 (0 of 1), FB on 2026-03-20 (0 of 1)" in str(found.description)
 
