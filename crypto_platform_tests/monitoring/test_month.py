@@ -152,13 +152,13 @@ def month(instance: dg.DagsterInstance, watched: Watched, monkeypatch: pytest.Mo
         monkeypatch.setenv(name.upper(), "")
     use(watched.settings)
 
-    def newest_bars(days: dict[feeds_freshness.Watched, date]) -> tuple[dict, None]:
+    def tables(days: dict[feeds_freshness.Watched, date]) -> tuple[dict, dict, None]:
         """In place of Snowflake: every day that is there has its bars to the end."""
         now = watched.clock.now
         wanted = {watch: expected(feeds()[watch.feed], now) for watch in days}
-        return {w: dict.fromkeys(feeds()[w.feed].symbols, e.bar_start) for w, e in wanted.items() if e}, None
+        return {w: dict.fromkeys(feeds()[w.feed].symbols, e.bar_start) for w, e in wanted.items() if e}, {}, None
 
-    monkeypatch.setattr(feeds_freshness, "_newest_bars", newest_bars)
+    monkeypatch.setattr(feeds_freshness, "_tables", tables)
     watched.settings = watched.settings.model_copy(update={"alert_cooldown_seconds": 0.0})
     yield Month(instance, watched)
     settings.cache_clear()
