@@ -1,6 +1,10 @@
 """Corporate actions from the lake through Kafka and Spark into their ledger: versions, rejects, re-runs."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
@@ -14,8 +18,10 @@ from crypto_platform.connectors.kafka.producer import publish
 from crypto_platform.connectors.lake import Lake, LakeDay, Section
 from crypto_platform.connectors.snowflake.connection import connect
 from crypto_platform.connectors.snowflake.ledger_checks import actions_by_day, balance
+from crypto_platform.failpoints import CrashPoint
 from crypto_platform.ingestion import topic_load
 from crypto_platform.ingestion.corporate_actions import _day, _section, days_to_ask, extract_actions
+from crypto_platform.ingestion.offsets import ConcurrentLoadError
 from crypto_platform.market.corporate_actions import CORPORATE_ACTIONS, FIELDS, encode, flatten
 from crypto_platform.sandbox.alpaca import launch
 from crypto_platform.settings import Settings
@@ -54,6 +60,16 @@ def load(
     day = LakeDay(feed, CORPORATE_ACTIONS.name, date(2020, 8, 31), {"AAPL": Section(observed_at, lines)}, "run")
     publish(settings, feed, [day], "run", dataset=CORPORATE_ACTIONS)
     return topic_load.load(settings, feed, "run", dataset=CORPORATE_ACTIONS)
+
+
+def load_when_let(settings: Settings, feed: str) -> None:
+    """Load once the transaction of a load that was killed lets go of the offsets."""
+    while True:
+        try:
+            topic_load.load(settings, feed, "run", dataset=CORPORATE_ACTIONS)
+        except ConcurrentLoadError:
+            continue
+        return
 
 
 def ledger(settings: Settings, feed: str) -> list[dict[str, Any]]:
@@ -118,6 +134,40 @@ def test_what_cannot_be_is_rejected_with_a_reason_and_the_rest_goes_on(sandbox: 
             f"SELECT count(*), count(raw_value) FROM {CORPORATE_ACTIONS.rejects} WHERE feed = %s", (feed,)
         )
         assert rejected.fetchall() == [(7, 7)]
+
+
+KILLED = """
+import sys
+from crypto_platform.settings import Settings
+from crypto_platform_tests.ingestion.test_corporate_actions import DIVIDEND, SPLIT, load
+load(Settings(), sys.argv[1], [("forward_split", SPLIT), ("cash_dividend", DIVIDEND)])
+"""
+
+
+# Every point of the path is tried with bars (test_topic_load), these with actions too.
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "point", ["during_publish", "after_parquet", "after_versions", "before_commit", "after_commit"]
+)
+def test_a_run_killed_anywhere_is_made_whole_by_the_next(sandbox: Settings, point: CrashPoint) -> None:
+    actions = [("forward_split", SPLIT), ("cash_dividend", DIVIDEND)]
+    undisturbed, feed = feed_name(), feed_name()
+    load(sandbox, undisturbed, actions)
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, feed],
+        env={**os.environ, **sandbox.environment(), "CRASH_AT": point},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert killed.returncode == -signal.SIGKILL, f"{point} was never reached: {killed.stderr[-2000:]}"
+    try:
+        load(sandbox, feed, actions)
+    except ConcurrentLoadError:
+        load_when_let(sandbox, feed)
+    assert ledger(sandbox, feed) == ledger(sandbox, undisturbed)
+    with connect(sandbox) as connection:
+        assert balance(connection, feed, CORPORATE_ACTIONS).held == 2
 
 
 @pytest.mark.parametrize(
