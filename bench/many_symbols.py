@@ -12,6 +12,7 @@ from crypto_platform.cli.runs import Order, materialize
 from crypto_platform.defs.dbt import models
 from crypto_platform.defs.resources import resources
 from crypto_platform.market.feed_spec import FeedSpec, feeds
+from crypto_platform.orchestration.checks.adjusted_prices import adjusted_price_reconciliation
 from crypto_platform.orchestration.checks.freshness import asset_checks
 from crypto_platform.orchestration.feeds import BarFeed
 
@@ -38,7 +39,7 @@ def with_models(feed: dg.Definitions) -> dg.Definitions:
 def with_resources(feed: dg.Definitions) -> dg.Definitions:
     """The same without the models."""
     # The feed's job names the checks that it leaves out.
-    checks = dg.Definitions(asset_checks=asset_checks())
+    checks = dg.Definitions(asset_checks=[*asset_checks(), adjusted_price_reconciliation])
     return dg.Definitions.merge(feed, checks, resources())
 
 

@@ -25,12 +25,12 @@ def of_days(*chosen: date) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def daily(new_warehouse: Callable[[str], Warehouse]) -> Warehouse:
-    """Two weeks of AAPL without three sessions, and a day of its quarters of an hour in another feed."""
+    """Two weeks of AAPL without three sessions, and two days of SPY's quarters of an hour in another feed."""
     warehouse = new_warehouse("DAILY")
     bars = of_days()
     missing = of_days(NEVER_REQUESTED, NO_TRADE, NOT_INGESTED)
     warehouse.load(FEED, bars.drop(missing.index), OBSERVED)
-    warehouse.load("us_equity", days(recording("AAPL_15Min"), "2025-11-25", "2025-11-27"), OBSERVED)
+    warehouse.load("us_equity", days(recording("SPY_15Min"), "2025-11-25", "2025-11-27"), OBSERVED)
     with connection.connect(warehouse.settings) as session:
         asked = [
             Asked("AAPL", NO_TRADE, datetime(2014, 11, 5, 5, tzinfo=UTC), 0),
@@ -115,3 +115,11 @@ def test_a_day_that_comes_later_closes_its_gap_and_equals_a_full_refresh(daily: 
     left = daily.query(f"select gap_class from MARTS.FCT_GAPS where feed = '{FEED}' and gap_class != 'market_closed'")
     assert sorted(left["gap_class"]) == ["never_requested", "no_trade"]
     assert_equals_full_refresh(daily)
+
+
+def test_of_a_symbol_of_two_feeds_the_newest_price_is_shown(daily: Warehouse) -> None:
+    """Last: it loads the symbol into the other feed."""
+    daily.load("us_equity", days(recording("AAPL_15Min"), "2025-11-25", "2025-11-27"), OBSERVED)
+    daily.dbt("build")
+    for table in ("MARKET_OVERVIEW", "LIVE_PRICES"):
+        assert daily.query(f"select feed from MARTS.{table} where symbol = 'AAPL'")["feed"].tolist() == ["us_equity"]
