@@ -104,4 +104,4 @@ def _around_splits(spec: FeedSpec, actions: "RecordedActions", held: tuple[date,
         for ex_date in splits[-SPLITS:]
         for n in range(-AROUND_A_SPLIT.days, AROUND_A_SPLIT.days)
     }
-    return ranges(sorted(day for day in days if held[0] <= day < held[1]))
+    return ranges(day for day in days if held[0] <= day < held[1])

@@ -4,7 +4,7 @@ import threading
 import time
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as clock
@@ -18,16 +18,16 @@ from crypto_platform.connectors.alpaca.page import Page
 from crypto_platform.connectors.alpaca.plan import Plan, pages_of_known, plan
 from crypto_platform.connectors.alpaca.request import BarsRequest
 from crypto_platform.connectors.lake import Lake, Section
+from crypto_platform.ingestion.universe import Members
 from crypto_platform.market.bars import encode, line_prefix
 from crypto_platform.market.feed_spec import named
 from crypto_platform.market.market_days import running_bar
 from crypto_platform.market.sessions import trading_hours
 
-__all__ = ["BarsRequest", "ExtractReport", "Members", "Progress", "extract"]
+__all__ = ["BarsRequest", "ExtractReport", "Progress", "extract"]
 
 # (days written, days of the range, bars written)
 Progress = Callable[[int, int, int], None]
-Members = Mapping[date, Collection[str]]
 
 ONE_DAY = timedelta(days=1)
 # Recordings that an error names at most.
