@@ -142,13 +142,22 @@ def recorded(new_warehouse: Callable[[str], "Warehouse"]) -> "Warehouse":
     return warehouse
 
 
+@pytest.fixture(scope="session")
+def platform_settings(sandbox: Settings) -> Settings:
+    """The suite's sandbox with a database that only runs of the whole platform fill.
+
+    dbt's tests look at every feed's rows: what other tests leave in the suite's database is not theirs.
+    """
+    return sandbox.model_copy(update={"snowflake_database": "PLATFORM"})
+
+
 @pytest.fixture
-def platform(sandbox: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
-    """The suite's sandbox as this process's settings."""
+def platform(platform_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    """Those settings as this process's."""
     for name in Settings.model_fields:
         monkeypatch.setenv(name.upper(), "")
-    use(sandbox)
-    yield sandbox
+    use(platform_settings)
+    yield platform_settings
     settings.cache_clear()
 
 

@@ -78,16 +78,16 @@ def test_a_range_becomes_daily_bars_equal_to_pandas_and_a_rerun_adds_nothing(pla
     assert stage(first, "raw")["loaded"] == 3 * 1440
     assert stage(first, "alpaca")["origin"] == "recorded"
     assert_is_one_run_of_the_feeds_job(first, {"2026-03-01", "2026-03-02", "2026-03-03"})
-    facts = "SELECT bar_date, open, high, low, close, volume, trade_count FROM MARKET.MARTS.FCT_BARS_1D "
+    facts = "SELECT bar_date, open, high, low, close, volume, trade_count FROM MARTS.FCT_BARS_1D "
     where = "WHERE symbol = 'BTC/USD' AND bar_date >= '2026-03-01' AND bar_date < '2026-03-04' ORDER BY bar_date"
     expected = daily_by_pandas(RECORDINGS / "BTC-USD_1Min.parquet", "2026-03-01", "2026-03-04")
     assert rows(platform, facts + where) == expected
-    before = rows(platform, "SELECT count(*), max(loaded_at) FROM MARKET.RAW.CRYPTO_BARS")
+    before = rows(platform, "SELECT count(*), max(loaded_at) FROM RAW.CRYPTO_BARS")
 
     again = materialize(order)
     assert again.ok, str(again.errors)
     assert (stage(again, "raw")["loaded"], stage(again, "raw")["unchanged"]) == (0, 3 * 1440)
-    assert rows(platform, "SELECT count(*), max(loaded_at) FROM MARKET.RAW.CRYPTO_BARS") == before
+    assert rows(platform, "SELECT count(*), max(loaded_at) FROM RAW.CRYPTO_BARS") == before
     assert rows(platform, facts + where) == expected
 
 
@@ -131,17 +131,17 @@ def test_bars_that_cannot_be_are_rejected_and_the_others_are_facts(platform: Set
     assert checks["no_rejected_messages"].status.value == "FAILED"
     assert checks["ohlc_consistency"].status.value == "SUCCEEDED"
     reasons = (
-        "SELECT reason FROM MARKET.RAW.REJECTED_BARS "
-        "WHERE load_id = (SELECT max_by(load_id, finished_at) FROM MARKET.RAW.LOADS) ORDER BY kafka_offset"
+        "SELECT reason FROM RAW.REJECTED_BARS "
+        "WHERE load_id = (SELECT max_by(load_id, finished_at) FROM RAW.LOADS) ORDER BY kafka_offset"
     )
     assert rows(platform, reasons) == [
         ("open is outside of low and high",),
         ("vwap is outside of low and high",),
         ("volume is not a number from zero up",),
     ]
-    facts = "SELECT bar_start::time::varchar, vwap FROM MARKET.MARTS.FCT_BARS WHERE bar_date = '2025-03-01' ORDER BY 1"
+    facts = "SELECT bar_start::time::varchar, vwap FROM MARTS.FCT_BARS WHERE bar_date = '2025-03-01' ORDER BY 1"
     assert rows(platform, facts) == [("00:00:00", None), ("00:01:00", 101), ("00:02:00", None), ("00:03:00", 104.6)]
-    daily = "SELECT low, high, vwap FROM MARKET.MARTS.FCT_BARS_1D WHERE bar_date = '2025-03-01'"
+    daily = "SELECT low, high, vwap FROM MARTS.FCT_BARS_1D WHERE bar_date = '2025-03-01'"
     assert rows(platform, daily) == [(90, 110, pytest.approx((2 * 101 + 104.6) / 3))]
 
 
@@ -186,7 +186,7 @@ def test_recordings_from_any_folder(platform: Settings, tmp_path: Path) -> None:
         use(addressed)
         run = materialize(Order("crypto", date(2025, 2, 3), date(2025, 2, 4)))
     assert run.ok, str(run.errors)
-    found = rows(platform, "SELECT open, high, low, close FROM MARKET.MARTS.FCT_BARS_1D WHERE bar_date = '2025-02-03'")
+    found = rows(platform, "SELECT open, high, low, close FROM MARTS.FCT_BARS_1D WHERE bar_date = '2025-02-03'")
     assert found == [(100, 1539, 99, 1538.5)]
 
 
@@ -207,7 +207,7 @@ def test_a_load_that_lacks_published_bars_stops_before_dbt(platform: Settings) -
     fetched = materialize(order)
     assert fetched.ok, str(fetched.errors)
     with connect(platform) as connection:
-        connection.cursor().execute("DELETE FROM MARKET.RAW.CRYPTO_BARS WHERE bar_start = '2026-03-20 12:00:00'")
+        connection.cursor().execute("DELETE FROM RAW.CRYPTO_BARS WHERE bar_start = '2026-03-20 12:00:00'")
     run = materialize(order, stages=("raw",))
     assert not run.ok
     assert any("ledger_completeness: 1 bars of the lake are not in" in error for error in run.errors)

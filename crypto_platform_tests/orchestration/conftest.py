@@ -19,12 +19,12 @@ def in_force(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
 
 
 @pytest.fixture(scope="session")
-def crypto_day(sandbox: Settings) -> Run:
+def crypto_day(platform_settings: Settings) -> Run:
     """The recorded Friday 2026-05-01 through every stage."""
     with pytest.MonkeyPatch.context() as patch:
         for name in Settings.model_fields:
             patch.setenv(name.upper(), "")
-        use(sandbox)
+        use(platform_settings)
         run = materialize(Order("crypto", date(2026, 5, 1), date(2026, 5, 2)))
     settings.cache_clear()
     assert run.ok, str(run.errors)

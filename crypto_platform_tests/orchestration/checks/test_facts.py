@@ -20,8 +20,8 @@ DAY, NEXT = date(2026, 5, 1), date(2026, 5, 2)
 
 
 @pytest.fixture
-def connection(sandbox: Settings, crypto_day: Run) -> Iterator[SnowflakeConnection]:
-    with connect(sandbox) as opened:
+def connection(platform_settings: Settings, crypto_day: Run) -> Iterator[SnowflakeConnection]:
+    with connect(platform_settings) as opened:
         yield opened
 
 
@@ -35,23 +35,25 @@ def undone(connection: SnowflakeConnection, statement: str) -> Iterator[None]:
     cursor.execute("ROLLBACK")
 
 
-def test_a_run_evaluates_every_check_of_its_stages_and_all_pass(sandbox: Settings, crypto_day: Run) -> None:
+def test_a_run_evaluates_every_check_of_its_stages_and_all_pass(platform_settings: Settings, crypto_day: Run) -> None:
     found: dict[str, dg.AssetCheckEvaluation] = {}
-    with dg.DagsterInstance.from_config(str(dagster_home(sandbox))) as instance:
+    materialisation: dg.AssetMaterialization | None = None
+    with dg.DagsterInstance.from_config(str(dagster_home(platform_settings))) as instance:
         for record in instance.get_records_for_run(crypto_day.run_id).records:
             event = record.event_log_entry.dagster_event
+            if event and event.is_step_materialization and event.asset_key == dg.AssetKey(["raw", "crypto_bars"]):
+                materialisation = event.step_materialization_data.materialization
             if event and event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
                 evaluation = event.asset_check_evaluation_data
                 found[evaluation.check_name] = evaluation
-        materialisation = instance.get_latest_materialization_event(dg.AssetKey(["raw", "crypto_bars"]))
     ours = [
         check.name for check in (*stages.ALPACA, *stages.KAFKA, *stages.RAW, FACT_RECONCILIATION, SESSION_COMPLETENESS)
     ]
     assert set(ours) <= set(found)
     assert [(name, found[name].description) for name in found if not found[name].passed] == []
     assert {found[name].metadata["days"].value for name in ours} == {"2026-05-01 to 2026-05-01"}
-    assert materialisation and materialisation.asset_materialization
-    metadata = materialisation.asset_materialization.metadata
+    assert materialisation
+    metadata = materialisation.metadata
     assert metadata["dagster/partition_row_count"].value == 1440
     newest = metadata["sample_bars"]
     assert isinstance(newest, dg.TableMetadataValue)

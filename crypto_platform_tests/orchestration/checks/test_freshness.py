@@ -97,10 +97,10 @@ def test_a_snowflake_that_does_not_answer_is_told_once_and_asked_again(simulated
 
 
 def test_a_run_makes_a_feed_fresh_and_a_partition_without_bars_does_not(
-    sandbox: Settings, crypto_day: Run, in_force: pytest.MonkeyPatch
+    platform_settings: Settings, crypto_day: Run, in_force: pytest.MonkeyPatch
 ) -> None:
     # The suite's bars are recordings; that day they were of today.
-    use(sandbox.model_copy(update={"sandbox_simulated": True}))
+    use(platform_settings.model_copy(update={"sandbox_simulated": True}))
     crypto = [watch for watch in watched() if watch.feed == "crypto"]
     with dg.DagsterInstance.get() as instance:
         for found in judge(instance, crypto, AT).values():

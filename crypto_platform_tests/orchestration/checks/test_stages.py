@@ -158,7 +158,7 @@ def loads(connection: SnowflakeConnection, feed: str, *loaded: int) -> None:
     with closing(connection.cursor()) as cursor:
         for number, versions in enumerate(loaded):
             cursor.execute(
-                f"INSERT INTO {LOADS} SELECT 'load_{number}', '{feed}', '{BARS.topic(feed)}', 'id', 'run', '{{}}', "
+                f"INSERT INTO {LOADS} SELECT '{feed}_{number}', '{feed}', '{BARS.topic(feed)}', 'id', 'run', '{{}}', "
                 f"'{{}}', 0, {versions}, 0, 0, 0, NULL, SYSDATE(), SYSDATE()"
             )
 

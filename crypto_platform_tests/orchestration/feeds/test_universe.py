@@ -51,7 +51,7 @@ def rows(settings: Settings, statement: str) -> list[tuple]:
 
 def members_of(settings: Settings) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    query = f"SELECT day, symbol FROM MARKET.RAW.UNIVERSE_MEMBERS WHERE feed = '{FEED}' ORDER BY day, symbol"
+    query = f"SELECT day, symbol FROM RAW.UNIVERSE_MEMBERS WHERE feed = '{FEED}' ORDER BY day, symbol"
     for day, symbol in rows(settings, query):
         found.setdefault(str(day), []).append(symbol)
     return found
@@ -63,7 +63,7 @@ def test_members_by_day_from_the_file_to_the_marts(simulated: Settings, tmp_path
     week = Order(FEED, MONDAY, FRIDAY)
     first = materialize(week, definitions=definitions(FEED, daily(file), models))
     assert first.ok, str(first.errors)
-    held = f"FROM MARKET.RAW.US_EQUITY_DAILY_BARS WHERE bar_start >= '{MONDAY}' AND bar_start < '{FRIDAY}'"
+    held = f"FROM RAW.US_EQUITY_DAILY_BARS WHERE bar_start >= '{MONDAY}' AND bar_start < '{FRIDAY}'"
     by_symbol = dict(rows(simulated, f"SELECT symbol, count(*) {held} GROUP BY 1"))
     assert by_symbol == {"QQA": 4, "QQB": 2, "QQC": 2}
     expected = {str(MONDAY + timedelta(days=n)): ["QQA", "QQB"] if n < 2 else ["QQA", "QQC"] for n in range(4)}
@@ -77,7 +77,7 @@ def test_members_by_day_from_the_file_to_the_marts(simulated: Settings, tmp_path
     assert not evaluation.passed
     assert "1 lines are left out: line 5: 'not a symbol'" in (evaluation.description or "")
     ranges = (
-        "SELECT symbol, valid_from::varchar, valid_to::varchar, is_current FROM MARKET.MARTS.DIM_UNIVERSE_MEMBERS "
+        "SELECT symbol, valid_from::varchar, valid_to::varchar, is_current FROM MARTS.DIM_UNIVERSE_MEMBERS "
         f"WHERE feed = '{FEED}' ORDER BY 1"
     )
     assert rows(simulated, ranges) == [
