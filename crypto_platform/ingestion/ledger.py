@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from crypto_platform.connectors.snowflake.schema import LOADS
-from crypto_platform.connectors.snowflake.statements import rows
+from crypto_platform.connectors.snowflake.statements import rows, transaction
 from crypto_platform.failpoints import reach
 from crypto_platform.ingestion import offsets
 from crypto_platform.ingestion.stage import Span
@@ -117,8 +117,7 @@ def record_loss(connection: "SnowflakeConnection", loss: Loss) -> None:
     """
     offsets.enroll(connection, loss.topic, loss.before.topic_id or loss.topic_id, sorted(loss.after))
     cursor = connection.cursor()
-    cursor.execute("BEGIN")
-    try:
+    with transaction(cursor):
         known = {p: loss.before.next_offsets.get(p, 0) for p in {*loss.after, *loss.before.next_offsets}}
         offsets.move(
             cursor,
@@ -128,10 +127,6 @@ def record_loss(connection: "SnowflakeConnection", loss: Loss) -> None:
             loss.topic_id,
         )
         insert_load(cursor, loss, known, loss.after, note=loss.note)
-    except BaseException:
-        _roll_back(cursor)
-        raise
-    cursor.execute("COMMIT")
 
 
 def is_committed(connection: "SnowflakeConnection", load_id: str) -> bool:
@@ -141,9 +136,8 @@ def is_committed(connection: "SnowflakeConnection", load_id: str) -> bool:
 
 def _transaction(connection: "SnowflakeConnection", load: Load, scratch: Scratch) -> Counts:
     cursor = connection.cursor()
-    cursor.execute("BEGIN")
-    reach("after_begin")
-    try:
+    with transaction(cursor):
+        reach("after_begin")
         # First, because it takes the lock: a second load waits or fails here, before it has done any work.
         offsets.move(cursor, load.topic, load.topic_id, {p: (span.start, span.end) for p, span in load.spans.items()})
         reach("after_offsets")
@@ -166,19 +160,7 @@ def _transaction(connection: "SnowflakeConnection", load: Load, scratch: Scratch
             gaps=scratch.gaps,
         )
         reach("before_commit")
-    except BaseException:
-        _roll_back(cursor)
-        raise
-    cursor.execute("COMMIT")
     return counts
-
-
-def _roll_back(cursor: "SnowflakeCursor") -> None:
-    from snowflake.connector.errors import Error
-
-    # When the connection is gone Snowflake rolls back by itself, and the first error is the one to see.
-    with suppress(Error):
-        cursor.execute("ROLLBACK")
 
 
 def _carried(dataset: Dataset) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from crypto_platform.connectors.lake import Lake, LakeDayMissingError, UniverseDay
 from crypto_platform.connectors.snowflake.schema import MEMBERS
-from crypto_platform.connectors.snowflake.statements import insert, rows
+from crypto_platform.connectors.snowflake.statements import insert, rows, transaction
 from crypto_platform.ingestion.requested_partitions import naive
 from crypto_platform.market.feed_spec import FeedSpec, check_selection
 from crypto_platform.market.universe import read_universe
@@ -152,10 +152,5 @@ def load_members(connection: "SnowflakeConnection", universe: Universe, days: Se
         for known in found
         for symbol in known.symbols
     ]
-    cursor.execute("BEGIN")
-    try:
+    with transaction(cursor):
         insert(cursor, MEMBERS, _COLUMNS, members)
-    except BaseException:
-        cursor.execute("ROLLBACK")
-        raise
-    cursor.execute("COMMIT")

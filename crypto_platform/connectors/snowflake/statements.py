@@ -1,7 +1,8 @@
-"""A statement and its rows, in one call."""
+"""A statement and its rows, in one call; several statements, in one transaction."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -38,3 +39,19 @@ def insert(
     )
     for first in range(0, len(values), _ROWS):
         cursor.execute(statement, (json.dumps(values[first : first + _ROWS]),))
+
+
+@contextmanager
+def transaction(cursor: "SnowflakeCursor") -> Iterator[None]:
+    """Commit what the block executes, or nothing of it when it raises: its error is the one that is seen."""
+    from snowflake.connector.errors import Error
+
+    cursor.execute("BEGIN")
+    try:
+        yield
+    except BaseException:
+        # When the connection is gone Snowflake rolls back by itself.
+        with suppress(Error):
+            cursor.execute("ROLLBACK")
+        raise
+    cursor.execute("COMMIT")
