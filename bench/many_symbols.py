@@ -8,7 +8,7 @@ from datetime import date
 
 import dagster as dg
 
-from crypto_platform.cli.runs import Order, materialize
+from crypto_platform.cli.runs import MaterializationRequest, materialize
 from crypto_platform.defs.dbt import models
 from crypto_platform.defs.resources import resources
 from crypto_platform.market.feed_spec import FeedSpec, feeds
@@ -45,8 +45,8 @@ def with_resources(feed: dg.Definitions) -> dg.Definitions:
 
 def main() -> None:
     count, start, end, *rest = sys.argv[1:]
-    order = Order(FEED, date.fromisoformat(start), date.fromisoformat(end))
-    run = materialize(order, definitions=definitions(int(count), with_dbt="--without-dbt" not in rest))
+    request = MaterializationRequest(FEED, date.fromisoformat(start), date.fromisoformat(end))
+    run = materialize(request, definitions=definitions(int(count), with_dbt="--without-dbt" not in rest))
     for error in run.errors:
         print(error)
     sys.exit(not run.ok)

@@ -16,7 +16,7 @@ import dagster as dg
 
 from bench.long_range import TARGET_RATIO, measured_run
 from bench.many_symbols import with_models
-from crypto_platform.cli.runs import Order, materialize
+from crypto_platform.cli.runs import MaterializationRequest, materialize
 from crypto_platform.market.day_ranges import days_in
 from crypto_platform.market.feed_spec import feeds
 from crypto_platform.market.sessions import trading_hours
@@ -63,8 +63,8 @@ def main() -> None:
     file.write_text("\n".join(prefix + "".join(three) for three in letters))
     spec = feeds()[FEED].model_copy(update={"symbols": (), "universe": UniverseSpec(file=file)})
     feed = BarFeed(FEED, spec).build_defs(dg.ComponentTree.for_test().load_context)
-    order = Order(FEED, date.fromisoformat(start), date.fromisoformat(end))
-    run = materialize(order, definitions=with_models(feed))
+    request = MaterializationRequest(FEED, date.fromisoformat(start), date.fromisoformat(end))
+    run = materialize(request, definitions=with_models(feed))
     for error in run.errors:
         print(error)
     sys.exit(not run.ok)

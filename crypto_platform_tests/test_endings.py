@@ -7,7 +7,7 @@ from pathlib import Path
 import crypto_platform
 
 # Its child is the program that it holds, which runs for as long as it is wanted.
-WITHOUT = {"sandbox/leash.py"}
+WITHOUT = {"sandbox/parent_death.py"}
 ROOT = Path(crypto_platform.__file__).parent
 
 

@@ -188,8 +188,8 @@ class Faults:
     def _kill_code(self) -> float:
         supervisord = Supervisord.find(self._settings)
         assert supervisord  # noqa: S101
-        leash = psutil.Process(supervisord.info(SERVICES["code"])["pid"])
-        (server,) = (p for p in leash.children() if "grpc" in p.cmdline())
+        parent = psutil.Process(supervisord.info(SERVICES["code"])["pid"])
+        (server,) = (p for p in parent.children() if "grpc" in p.cmdline())
         server.kill()
         return time.time()
 

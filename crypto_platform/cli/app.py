@@ -275,17 +275,17 @@ def demo() -> None:
     """
     from crypto_platform.cli import demo as tour
     from crypto_platform.cli.console import result_table, stdout
-    from crypto_platform.cli.source_option import Source
+    from crypto_platform.cli.source_option import SourceOption
     from crypto_platform.connectors.snowflake.query import query
     from crypto_platform.settings import settings
 
     console = stdout()
-    source = Source(recordings=settings().sandbox_recordings)
+    source = SourceOption(recordings=settings().sandbox_recordings)
     with runs.usage():
-        orders = tour.orders(settings().sandbox_recordings)
+        requested = tour.requests(settings().sandbox_recordings)
     with runs.systems(source, console) as effective:
-        for order in orders:
-            runs.show(runs.run(order, source, console), console)
+        for request in requested:
+            runs.show(runs.run(request, source, console), console)
         shown = {
             "MARTS.FCT_BARS_1D, the last days of each symbol": tour.LAST_DAYS,
             "MARTS.FCT_BARS_1D_ADJUSTED, the closes around splits, raw and adjusted": tour.SPLITS_ADJUSTED,

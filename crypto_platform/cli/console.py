@@ -19,11 +19,11 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from crypto_platform.cli.runs import Order, Run
+from crypto_platform.cli.runs import MaterializationRequest, Run
 from crypto_platform.connectors.snowflake.query import Result, text
 from crypto_platform.ingestion import progress
 from crypto_platform.market.feed_spec import named
-from crypto_platform.orchestration.automation.backfill import Plan
+from crypto_platform.orchestration.automation.backfill import BackfillPlan
 
 WIDTH_OF_A_FILE = 160
 
@@ -67,10 +67,10 @@ def progress_bars(console: Console) -> Iterator[None]:
             yield
 
 
-def plan_table(order: Order, symbols: Sequence[str], plan: Plan, source: str) -> Table:
+def plan_table(request: MaterializationRequest, symbols: Sequence[str], plan: BackfillPlan, source: str) -> Table:
     """The plan of a backfill: days, runs, bars, their source, requests, and the least time that these take."""
-    table = Table(title=f"{order.feed}: [{order.start}, {order.end})", title_justify="left", show_header=False)
-    wanted = (order.end - order.start).days
+    table = Table(title=f"{request.feed}: [{request.start}, {request.end})", title_justify="left", show_header=False)
+    wanted = (request.end - request.start).days
     table.add_row("days", f"{plan.days:,} of {wanted:,}")
     shown = [f"[{first}, {after})" for first, after in plan.ranges]
     more = [f"and {len(shown) - RANGES_SHOWN} more"] if len(shown) > RANGES_SHOWN else []
@@ -86,15 +86,15 @@ def plan_table(order: Order, symbols: Sequence[str], plan: Plan, source: str) ->
 
 def run_table(run: Run) -> Table:
     """A row a stage: days, bars, new, unchanged and rejected versions, seconds, bars/s."""
-    order = run.order
-    symbols = f", {', '.join(order.symbols)}" if order.symbols else ""
+    request = run.request
+    symbols = f", {', '.join(request.symbols)}" if request.symbols else ""
     origin = next((f", {s.metadata['origin']} bars" for s in run.stages if "origin" in s.metadata), "")
-    title = f"{order.feed}{symbols}: [{order.start}, {order.end}){origin}"
+    title = f"{request.feed}{symbols}: [{request.start}, {request.end}){origin}"
     table = Table(title=title, title_justify="left")
     table.add_column("stage")
     for column in ("days", "bars", "new", "unchanged", "rejected", "seconds", "bars/s"):
         table.add_column(column, justify="right")
-    days = (order.end - order.start).days
+    days = (request.end - request.start).days
     for stage in run.stages:
         found = stage.metadata
         bars = next((found[name] for name in _COUNTS if name in found), None)

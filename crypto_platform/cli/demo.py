@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crypto_platform.cli.runs import Order
+from crypto_platform.cli.runs import MaterializationRequest
 from crypto_platform.market.bars import Timeframe
 from crypto_platform.market.day_ranges import ONE_DAY, ranges
 from crypto_platform.market.feed_spec import FeedSpec, feeds
@@ -62,7 +62,7 @@ order by symbol
 """
 
 
-def orders(recordings: Path) -> list[Order]:
+def requests(recordings: Path) -> list[MaterializationRequest]:
     """For each feed the days that a folder of recordings has of it, as far as they are partitions.
 
     Of daily bars, which are recorded of decades, the weeks around the last splits.
@@ -86,7 +86,7 @@ def orders(recordings: Path) -> list[Order]:
             first, last = (datetime.fromtimestamp(t // 10**9, UTC).date() for t in (min(times), max(times)))
             held = max(first, spec.start_date), last + ONE_DAY
             shown = _around_splits(spec, actions, held) if Timeframe.parse(spec.timeframe).is_daily else [held]
-            found += [Order(name, *days) for days in shown]
+            found += [MaterializationRequest(name, *days) for days in shown]
     if not found:
         raise ValueError(f"{recordings} has no bars of the feeds {', '.join(feeds())}")
     return found

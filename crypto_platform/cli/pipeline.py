@@ -11,8 +11,8 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from crypto_platform.cli.runs import Order, Run
-    from crypto_platform.cli.source_option import Source
+    from crypto_platform.cli.runs import MaterializationRequest, Run
+    from crypto_platform.cli.source_option import SourceOption
     from crypto_platform.settings import Settings
 
 FAILURE, USAGE = 1, 2
@@ -43,15 +43,15 @@ def materialize(
     Example: crypto-platform materialize --feed crypto --from 2026-03-01 --to 2026-06-01
     """
     from crypto_platform.cli.console import stdout
-    from crypto_platform.cli.runs import Order
-    from crypto_platform.cli.source_option import Source
+    from crypto_platform.cli.runs import MaterializationRequest
+    from crypto_platform.cli.source_option import SourceOption
 
     with usage():
-        order = Order(feed, start.date(), end.date(), _names(symbols))
-        source = Source(recordings, simulated, live)
+        request = MaterializationRequest(feed, start.date(), end.date(), _names(symbols))
+        source = SourceOption(recordings, simulated, live)
     console = stdout()
     with systems(source, console):
-        show(run(order, source, console), console)
+        show(run(request, source, console), console)
 
 
 def backfill(
@@ -72,8 +72,8 @@ def backfill(
     Example: crypto-platform backfill --feed crypto --from 2025-01-01 --to 2026-06-01 --missing-only
     """
     from crypto_platform.cli.console import plan_table, stdout
-    from crypto_platform.cli.runs import Order, feed_named
-    from crypto_platform.cli.source_option import Source
+    from crypto_platform.cli.runs import MaterializationRequest, feed_named
+    from crypto_platform.cli.source_option import SourceOption
     from crypto_platform.connectors.lake import Lake
     from crypto_platform.ingestion.universe import union
     from crypto_platform.market.data_source import market
@@ -83,27 +83,27 @@ def backfill(
 
     with usage():
         chosen = _names(symbols)
-        order, spec = Order(feed, start.date(), end.date(), chosen), feed_named(feed)
-        requested = union(order.chosen(Lake(settings().lake)))
+        request, spec = MaterializationRequest(feed, start.date(), end.date(), chosen), feed_named(feed)
+        requested = union(request.chosen(Lake(settings().lake)))
         days, busy = (
-            _missing_days(order, requested) if missing_only else (list(days_in((start.date(), end.date()))), [])
+            _missing_days(request, requested) if missing_only else (list(days_in((start.date(), end.date()))), [])
         )
         plan = planning.plan(settings(), feed, spec, requested, days)
     console = stdout()
-    console.print(plan_table(order, requested, plan, market(settings())))
+    console.print(plan_table(request, requested, plan, market(settings())))
     if busy:
         console.print(f"{len(busy)} more days are being worked on by another run: {busy[0]} to {busy[-1]}.")
     if dry_run or not plan.ranges:
         return
-    with systems(Source(), console):
+    with systems(SourceOption(), console):
         for number, (first, after) in enumerate(plan.ranges, 1):
             if len(plan.ranges) > 1:
                 console.print(f"Run {number} of {len(plan.ranges)}: [{first}, {after})")
-            show(run(Order(feed, first, after, chosen), Source(), console), console)
+            show(run(MaterializationRequest(feed, first, after, chosen), SourceOption(), console), console)
 
 
-def _missing_days(order: "Order", symbols: Sequence[str]) -> tuple[list[date], list[date]]:
-    """The order's days that are not there, ascending: those that no run is working on, and those that one is."""
+def _missing_days(request: "MaterializationRequest", symbols: Sequence[str]) -> tuple[list[date], list[date]]:
+    """The request's days that are not there, ascending: those that no run is working on, and those that one is."""
     import dagster as dg
 
     from crypto_platform.cli.runs import feed_named
@@ -118,9 +118,9 @@ def _missing_days(order: "Order", symbols: Sequence[str]) -> tuple[list[date], l
     with dg.DagsterInstance.from_config(str(dagster_home(settings()))) as instance:
         # A killed run is at work on nothing.
         end_abandoned(instance)
-        there, working = materialised(instance, order.feed), in_flight(instance, order.feed)
-    days = order.start, order.end
-    missing = lacking(feed_named(order.feed), order.feed, symbols, days, there, Lake(settings().lake))
+        there, working = materialised(instance, request.feed), in_flight(instance, request.feed)
+    days = request.start, request.end
+    missing = lacking(feed_named(request.feed), request.feed, symbols, days, there, Lake(settings().lake))
     busy = {day for days in working for day in days_in(days)}
     return [day for day in missing if day not in busy], [day for day in missing if day in busy]
 
@@ -138,8 +138,8 @@ def republish(
     Example: crypto-platform republish --feed crypto
     """
     from crypto_platform.cli.console import stdout
-    from crypto_platform.cli.runs import Order, feed_named
-    from crypto_platform.cli.source_option import Source
+    from crypto_platform.cli.runs import MaterializationRequest, feed_named
+    from crypto_platform.cli.source_option import SourceOption
     from crypto_platform.ingestion import topic_load
     from crypto_platform.ingestion.republish import stored
     from crypto_platform.market.data_source import again
@@ -150,7 +150,7 @@ def republish(
         timeframe = feed_named(feed).timeframe
         days = stored(settings(), feed, timeframe, start and start.date(), end and end.date())
     console = stdout()
-    with systems(Source(), console, {"kafka", "spark", "snowflake"}) as effective:
+    with systems(SourceOption(), console, {"kafka", "spark", "snowflake"}) as effective:
         loss = topic_load.accept_loss(effective, feed, run_id="republish")
         if loss.skipped != 0:
             given_up = "an unknown number of" if loss.skipped is None else f"{loss.skipped:,}"
@@ -164,7 +164,8 @@ def republish(
                 command = again(feed, elsewhere[0], elsewhere[-1] + ONE_DAY)
                 console.print(f"The lake has no file of {len(elsewhere)} of their days: {command}", soft_wrap=True)
         for first, after in ranges(days):
-            show(run(Order(feed, first, after), Source(), console, stages=("kafka", "raw")), console)
+            request = MaterializationRequest(feed, first, after)
+            show(run(request, SourceOption(), console, stages=("kafka", "raw")), console)
 
 
 def _names(symbols: str) -> tuple[str, ...]:
@@ -182,7 +183,7 @@ def usage() -> Iterator[None]:
 
 
 @contextmanager
-def systems(source: "Source", console: "Console", services: set[str] | None = None) -> Iterator["Settings"]:
+def systems(source: "SourceOption", console: "Console", services: set[str] | None = None) -> Iterator["Settings"]:
     """The source and the systems that a run needs, up; their addresses in force for this process and dbt."""
     from crypto_platform.sandbox import display, supervise
     from crypto_platform.settings import settings, use
@@ -198,12 +199,12 @@ def systems(source: "Source", console: "Console", services: set[str] | None = No
         raise typer.Exit(FAILURE) from None
 
 
-def run(order: "Order", source: "Source", console: "Console", **options: Any) -> "Run":
+def run(request: "MaterializationRequest", source: "SourceOption", console: "Console", **options: Any) -> "Run":
     from crypto_platform.cli.console import progress_bars
     from crypto_platform.cli.runs import materialize as execute
 
     with progress_bars(console):
-        return execute(order, tags={"alpaca_source": source.label}, **options)
+        return execute(request, tags={"alpaca_source": source.label}, **options)
 
 
 def show(run: "Run", console: "Console") -> None:

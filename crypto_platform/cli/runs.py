@@ -33,7 +33,7 @@ def feed_named(name: str) -> FeedSpec:
 
 
 @dataclass(frozen=True)
-class Order:
+class MaterializationRequest:
     """What to materialise: a feed's UTC days [start, end), all of its symbols or some.
 
     Raises:
@@ -89,7 +89,7 @@ class Run:
     """A finished run; `errors` in the order they happened, empty when it succeeded."""
 
     run_id: str
-    order: Order
+    request: MaterializationRequest
     stages: list[Stage]
     errors: list[str]
     seconds: float
@@ -100,12 +100,12 @@ class Run:
 
 
 def materialize(
-    order: Order,
+    request: MaterializationRequest,
     stages: Sequence[str] | None = None,
     tags: dict[str, str] | None = None,
     definitions: "Definitions | None" = None,
 ) -> Run:
-    """Run the feed's job over the order's days in this process, of what comes before dbt only `stages` where given.
+    """Run the feed's job over the request's days in this process, of what comes before dbt only `stages` where given.
 
     The job is that of the project, or of `definitions`. The systems must be up and `DAGSTER_HOME` set.
     """
@@ -117,13 +117,13 @@ def materialize(
     from crypto_platform.definitions import defs
     from crypto_platform.orchestration.asset_keys import STAGES, action_key, stage_key
 
-    job = (definitions or defs()).resolve_job_def(order.feed)
+    job = (definitions or defs()).resolve_job_def(request.feed)
     left_out = [stage for stage in STAGES if stages is not None and stage not in stages]
-    skipped = [key(order.feed, stage) for stage in left_out for key in (stage_key, action_key)]
+    skipped = [key(request.feed, stage) for stage in left_out for key in (stage_key, action_key)]
     selected = [key for key in job.asset_layer.selected_asset_keys if key not in skipped] if skipped else None
     started = datetime.now(UTC)
-    days = range_tags((order.start, order.end))
-    limit = limit_tags(settings(), days | (tags or {}), order.feed)
+    days = range_tags((request.start, request.end))
+    limit = limit_tags(settings(), days | (tags or {}), request.feed)
     longest = float((limit | (tags or {}))[dg.MAX_RUNTIME_SECONDS_TAG])
     own = tags_of_this_process()
     # dbt's lines would run through the caller's own output; they are in its log, errors in the run's.
@@ -134,7 +134,7 @@ def materialize(
                 job,
                 instance,
                 run_config={
-                    "resources": {"selection": {"config": {"symbols": list(order.symbols)}}},
+                    "resources": {"selection": {"config": {"symbols": list(request.symbols)}}},
                     "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
                 },
                 tags={
@@ -153,8 +153,8 @@ def materialize(
     interrupted = [] if told.succeeded else [f"The run was interrupted; it may take {longest:.0f} s."]
     return Run(
         run_id=run_id,
-        order=order,
-        stages=_stages(told, order.feed),
+        request=request,
+        stages=_stages(told, request.feed),
         errors=told.errors + told.failed_checks or interrupted,
         seconds=(datetime.now(UTC) - started).total_seconds(),
     )

@@ -11,7 +11,7 @@ from crypto_platform.settings import ALPACA_DATA_URL, Settings
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceOption:
     """One choice of three, or none: the address of the settings (the sandbox server, when that is not set).
 
     Raises:

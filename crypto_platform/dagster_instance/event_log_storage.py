@@ -47,7 +47,7 @@ BATCH_SIZE_VARIABLE = "DAGSTER_EVENT_BATCH_SIZE"
 OPEN_AT_MOST = 16
 
 
-class KeptSqliteEventLogStorage(SqliteEventLogStorage):
+class CompactSqliteEventLogStorage(SqliteEventLogStorage):
     """One open connection a database and process, of at most `OPEN_AT_MOST`; `base_dir` as Dagster's own."""
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
@@ -64,7 +64,7 @@ class KeptSqliteEventLogStorage(SqliteEventLogStorage):
     @classmethod
     def from_config_value(
         cls, inst_data: ConfigurableClassData | None, config_value: Any
-    ) -> "KeptSqliteEventLogStorage":
+    ) -> "CompactSqliteEventLogStorage":
         return cls(inst_data=inst_data, **config_value)
 
     def store_event(self, event: dg.EventLogEntry) -> None:

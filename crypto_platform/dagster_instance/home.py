@@ -57,7 +57,7 @@ def _storage(settings: Settings, folder: Path) -> str:
         return "storage:\n  postgres:\n    postgres_url:\n      env: DAGSTER_POSTGRES_URL\n"
     return (
         "event_log_storage:\n  module: crypto_platform.dagster_instance.event_log_storage\n"
-        "  class: KeptSqliteEventLogStorage\n"
+        "  class: CompactSqliteEventLogStorage\n"
         f"  config:\n    base_dir: {folder / 'history' / 'runs'}\n"
     )
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from dagster import DagsterRun
 
 
-class WatchedRunLauncher(dg.DefaultRunLauncher):
+class HealthCheckedRunLauncher(dg.DefaultRunLauncher):
     """Launches runs in the code server, wherever that is, and checks them.
 
     A run on this host is looked for among its processes, one on another host is asked for at its code server: one

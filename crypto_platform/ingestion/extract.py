@@ -15,7 +15,7 @@ from crypto_platform.connectors.alpaca.client import AlpacaClient, Traffic
 from crypto_platform.connectors.alpaca.contract import Drift, FieldsSeen
 from crypto_platform.connectors.alpaca.errors import AlpacaError, NothingRecordedError
 from crypto_platform.connectors.alpaca.page import Page
-from crypto_platform.connectors.alpaca.plan import Plan, pages_of_known, plan
+from crypto_platform.connectors.alpaca.plan import FetchPlan, pages_of_known, plan
 from crypto_platform.connectors.alpaca.request import BarsRequest
 from crypto_platform.connectors.lake import Lake, Section
 from crypto_platform.ingestion.universe import Members
@@ -172,7 +172,7 @@ class _Stream:
         client: AlpacaClient,
         request: BarsRequest,
         symbols: tuple[str, ...],
-        chosen: Plan,
+        chosen: FetchPlan,
         until: datetime,
         traffic: Traffic,
         fields: FieldsSeen,

@@ -41,7 +41,7 @@ class DayFigures:
 
 
 @dataclass(frozen=True)
-class Suspect:
+class Outlier:
     """A symbol's day that is not as usual, in words; bars outside of `prices`, low and high, are why, where given."""
 
     day: date
@@ -53,7 +53,7 @@ class Suspect:
 Figures = Mapping[tuple[date, str], DayFigures]
 
 
-def price_jumps(figures: Figures, days: Collection[date]) -> list[Suspect]:
+def price_jumps(figures: Figures, days: Collection[date]) -> list[Outlier]:
     """The days whose middle price is far from the day before's, or with a bar far from the middle of its own day.
 
     `figures` are of `days` and of `LOOK_BACK` before them.
@@ -64,16 +64,16 @@ def price_jumps(figures: Figures, days: Collection[date]) -> list[Suspect]:
         move = log(today.median / before[-1].median) if before else 0.0
         if abs(move) > PRICE_TIMES * _usual(moves):
             says = f"the median price is {today.median:g}, {exp(move):.3g} times that of the day before"
-            found.append(Suspect(day, symbol, says))
+            found.append(Outlier(day, symbol, says))
         swing = max(_usual([_swing(d) for d in before]), log(today.quartiles[1] / today.quartiles[0]))
         if _swing(today) > PRICE_TIMES * swing:
             away = exp(PRICE_TIMES * swing)
             says = f"prices from {today.low:g} to {today.high:g} around a median of {today.median:g}"
-            found.append(Suspect(day, symbol, says, (today.median / away, today.median * away)))
+            found.append(Outlier(day, symbol, says, (today.median / away, today.median * away)))
     return found
 
 
-def odd_volumes(figures: Figures, days: Collection[date]) -> list[Suspect]:
+def odd_volumes(figures: Figures, days: Collection[date]) -> list[Outlier]:
     """The days whose volume is far from the median of those before; none is told of without `ENOUGH` of them."""
     found = []
     for day, symbol, today, before in _with_history(figures, days):
@@ -85,7 +85,7 @@ def odd_volumes(figures: Figures, days: Collection[date]) -> list[Suspect]:
         if today.volume <= 0 or abs(log(today.volume / middle)) > VOLUME_TIMES * usual:
             times = today.volume / middle
             says = f"the volume is {today.volume:g}, {times:.3g} times the median of the {len(volumes)} days before"
-            found.append(Suspect(day, symbol, says))
+            found.append(Outlier(day, symbol, says))
     return found
 
 

@@ -11,7 +11,7 @@ import uuid
 from pathlib import Path
 
 from crypto_platform.sandbox import java
-from crypto_platform.sandbox.leash import leash
+from crypto_platform.sandbox.parent_death import end_with_parent
 from crypto_platform.settings import LOOPBACK, Settings
 
 # https://kafka.apache.org/43/configuration/broker-configs/
@@ -76,7 +76,7 @@ def write_configuration(settings: Settings) -> Path:
 
 
 def main() -> None:
-    leash()
+    end_with_parent()
     settings = Settings()
     home = write_configuration(settings)
     jvm = [java.executable(settings), "-cp", f"{settings.jars}/kafka/*"]

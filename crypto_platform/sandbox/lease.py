@@ -1,6 +1,6 @@
 """Who uses the sandbox: every user holds a shared lock on one file; the kernel drops it when the user dies.
 
-The warden, a program beside the services (``python -m crypto_platform.sandbox.lease FILE``), waits for the
+The reaper, a program beside the services (``python -m crypto_platform.sandbox.lease FILE``), waits for the
 exclusive lock. Once it has that nobody uses the sandbox any more, and it has supervisord stop everything.
 """
 
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from crypto_platform.sandbox.leash import leash
+from crypto_platform.sandbox.parent_death import end_with_parent
 
 
 @contextmanager
@@ -54,7 +54,7 @@ class Lease:
 
 def main() -> None:
     """Wait until the last lease is gone, then end supervisord, which ends its programs, this one last."""
-    leash()
+    end_with_parent()
     with Path(sys.argv[1]).open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         os.kill(os.getppid(), signal.SIGTERM)

@@ -9,7 +9,7 @@ from crypto_platform.sandbox import dagster, kafka, snowflake, spark
 from crypto_platform.settings import LOOPBACK, Settings
 
 _PYTHON = [sys.executable, "-m"]
-_LEASHED = [*_PYTHON, "crypto_platform.sandbox.leash"]
+_ENDS_WITH_PARENT = [*_PYTHON, "crypto_platform.sandbox.parent_death"]
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def alpaca_source(settings: Settings) -> list[str]:
 
 def _alpaca(settings: Settings) -> list[str]:
     port = str(settings.sandbox_alpaca_port)
-    return [*_LEASHED, *_PYTHON, "crypto_platform.sandbox.alpaca", "--port", port, *alpaca_source(settings)]
+    return [*_ENDS_WITH_PARENT, *_PYTHON, "crypto_platform.sandbox.alpaca", "--port", port, *alpaca_source(settings)]
 
 
 def _live(command: str, port: str) -> Service:
@@ -72,7 +72,7 @@ def _live(command: str, port: str) -> Service:
     return Service(
         name="loader" if name == "load" else name,
         ports=(port,),
-        command=lambda settings: [*_LEASHED, *_PYTHON, "crypto_platform.cli.app", *command.split()],
+        command=lambda settings: [*_ENDS_WITH_PARENT, *_PYTHON, "crypto_platform.cli.app", *command.split()],
         ready=_answers(port, "/live"),
         scheme="http://",
         group="live",
@@ -117,20 +117,20 @@ SERVICES = {
             name="code",
             ports=("dagster_code_port",),
             # Its runs are processes of their own, which must not outlive it either.
-            command=lambda settings: [*_LEASHED, "--group", *dagster.code_server(settings)],
+            command=lambda settings: [*_ENDS_WITH_PARENT, "--group", *dagster.code_server(settings)],
             ready=dagster.code_server_answers,
             group="dagster",
         ),
         Service(
             name="daemon",
-            command=lambda settings: [*_LEASHED, *dagster.daemon(settings)],
+            command=lambda settings: [*_ENDS_WITH_PARENT, *dagster.daemon(settings)],
             needs=("code",),
             group="dagster",
         ),
         Service(
             name="dagster",
             ports=("dagster_ui_port",),
-            command=lambda settings: [*_LEASHED, *dagster.web_server(settings)],
+            command=lambda settings: [*_ENDS_WITH_PARENT, *dagster.web_server(settings)],
             ready=_answers("dagster_ui_port", "/server_info"),
             needs=("code",),
             scheme="http://",
@@ -138,15 +138,20 @@ SERVICES = {
         ),
         Service(
             name="watchdog",
-            command=lambda settings: [*_LEASHED, *_PYTHON, "crypto_platform.cli.app", "watchdog"],
+            command=lambda settings: [*_ENDS_WITH_PARENT, *_PYTHON, "crypto_platform.cli.app", "watchdog"],
             needs=("dagster",),
             group="watchdog",
         ),
         Service(
             name="superset",
             ports=("superset_port",),
-            # gunicorn has workers, which one leash does not hold.
-            command=lambda settings: [*_LEASHED, "--group", *_PYTHON, "crypto_platform.connectors.superset.server"],
+            # gunicorn has workers, which do not end with its parent.
+            command=lambda settings: [
+                *_ENDS_WITH_PARENT,
+                "--group",
+                *_PYTHON,
+                "crypto_platform.connectors.superset.server",
+            ],
             ready=_answers("superset_port", "/health"),
             external=lambda settings: settings.superset_url,
             scheme="http://",

@@ -12,7 +12,7 @@ from typing import Any
 
 from crypto_platform.sandbox.fakesnow_patches import statement_cache, transactions
 from crypto_platform.sandbox.fakesnow_patches.idempotent_requests import Once
-from crypto_platform.sandbox.leash import leash
+from crypto_platform.sandbox.parent_death import end_with_parent
 from crypto_platform.settings import LOOPBACK, Settings
 
 
@@ -83,7 +83,7 @@ def _tell_null_timestamps(arrow: Any) -> None:
 
 
 def main() -> None:
-    leash()
+    end_with_parent()
     import uvicorn
     from fakesnow import arrow, cursor
     from fakesnow.instance import FakeSnow

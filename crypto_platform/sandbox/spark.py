@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from crypto_platform.sandbox import java, ports
-from crypto_platform.sandbox.leash import leash
+from crypto_platform.sandbox.parent_death import end_with_parent
 from crypto_platform.settings import LOOPBACK, Settings
 
 
@@ -108,7 +108,7 @@ def command(settings: Settings) -> list[str]:
 
 
 def main() -> None:
-    leash()
+    end_with_parent()
     settings = Settings()
     folder(settings).mkdir(parents=True, exist_ok=True)
     os.environ["SPARK_HOME"] = str(spark_home())

@@ -2,7 +2,7 @@
 
 ``with sandbox(settings, {"kafka", "snowflake"}) as effective:`` starts what is not up yet and waits until it
 answers; `effective` are the settings with the ports in force. What is up already is used as it is. The last user's
-leaving stops everything, also when users or supervisord itself are killed (see `lease` and `leash`).
+leaving stops everything, also when users or supervisord itself are killed (see `lease` and `parent_death`).
 """
 
 import time

@@ -184,7 +184,7 @@ def _choose_ports(settings: Settings) -> Settings:
 def _configuration(settings: Settings, socket: str) -> str:
     """supervisord.conf, http://supervisord.org/configuration.html."""
     home = folder(settings)
-    warden = [sys.executable, "-m", "crypto_platform.sandbox.lease", str(lease_file(settings))]
+    reaper = [sys.executable, "-m", "crypto_platform.sandbox.lease", str(lease_file(settings))]
     groups: dict[str, list[str]] = {}
     for service in SERVICES.values():
         groups.setdefault(service.group, []).append(service.name)
@@ -202,7 +202,7 @@ def _configuration(settings: Settings, socket: str) -> str:
             "supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"
         },
         # Started first and stopped last: as long as it holds the lease nobody starts anew.
-        "program:warden": _program(settings, "warden", warden) | {"autostart": "true", "priority": 1},
+        "program:reaper": _program(settings, "reaper", reaper) | {"autostart": "true", "priority": 1},
         # In order of their start; they stop the other way round, so that no run outlives what it works with.
         **{
             f"group:{group}": {"programs": ",".join(names), "priority": 10 + number}

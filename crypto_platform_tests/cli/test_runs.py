@@ -12,8 +12,8 @@ import dagster as dg
 import pandas as pd
 import pytest
 
-from crypto_platform.cli.runs import Order, Run, materialize
-from crypto_platform.cli.source_option import Source
+from crypto_platform.cli.runs import MaterializationRequest, Run, materialize
+from crypto_platform.cli.source_option import SourceOption
 from crypto_platform.connectors.lake import Lake
 from crypto_platform.connectors.snowflake.connection import connect
 from crypto_platform.ingestion.topic_load import accept_ledger_loss
@@ -60,7 +60,7 @@ def assert_is_one_run_of_the_feeds_job(run: Run, days: set[str]) -> None:
     with dg.DagsterInstance.get() as instance:
         record = instance.get_run_by_id(run.run_id)
         assert record is not None
-        assert record.job_name == run.order.feed
+        assert record.job_name == run.request.feed
         assert record.status == dg.DagsterRunStatus.SUCCESS
         for key in ("alpaca/crypto_alpaca_bars", "kafka/crypto_bars_topic", "raw/crypto_bars", "marts/fct_bars_1d"):
             done = instance.get_materialized_partitions(dg.AssetKey.from_user_string(key))
@@ -72,8 +72,8 @@ def assert_is_one_run_of_the_feeds_job(run: Run, days: set[str]) -> None:
 
 
 def test_a_range_becomes_daily_bars_equal_to_pandas_and_a_rerun_adds_nothing(platform: Settings) -> None:
-    order = Order("crypto", date(2026, 3, 1), date(2026, 3, 4))
-    first = materialize(order)
+    request = MaterializationRequest("crypto", date(2026, 3, 1), date(2026, 3, 4))
+    first = materialize(request)
     assert first.ok, str(first.errors)
     assert stage(first, "raw")["loaded"] == 3 * 1440
     assert stage(first, "alpaca")["origin"] == "recorded"
@@ -84,7 +84,7 @@ def test_a_range_becomes_daily_bars_equal_to_pandas_and_a_rerun_adds_nothing(pla
     assert rows(platform, facts + where) == expected
     before = rows(platform, "SELECT count(*), max(loaded_at) FROM RAW.CRYPTO_BARS")
 
-    again = materialize(order)
+    again = materialize(request)
     assert again.ok, str(again.errors)
     assert (stage(again, "raw")["loaded"], stage(again, "raw")["unchanged"]) == (0, 3 * 1440)
     assert rows(platform, "SELECT count(*), max(loaded_at) FROM RAW.CRYPTO_BARS") == before
@@ -92,16 +92,18 @@ def test_a_range_becomes_daily_bars_equal_to_pandas_and_a_rerun_adds_nothing(pla
 
 
 def test_a_killed_run_does_not_keep_its_topic(platform: Settings) -> None:
-    order = Order("crypto", date(2026, 3, 15), date(2026, 3, 16))
+    request = MaterializationRequest("crypto", date(2026, 3, 15), date(2026, 3, 16))
     script = (
-        "from datetime import date\nfrom crypto_platform.cli.runs import Order, materialize\n"
-        f"materialize(Order('crypto', {order.start!r}, {order.end!r}))".replace("datetime.date", "date")
+        "from datetime import date\nfrom crypto_platform.cli.runs import MaterializationRequest, materialize\n"
+        f"materialize(MaterializationRequest('crypto', {request.start!r}, {request.end!r}))".replace(
+            "datetime.date", "date"
+        )
     )
     crashed = subprocess.run(
         [sys.executable, "-c", script], env={**os.environ, "CRASH_AT": "after_copy"}, capture_output=True, check=False
     )
     assert crashed.returncode == -signal.SIGKILL, crashed.stderr
-    run = materialize(order)
+    run = materialize(request)
     assert run.ok, str(run.errors)
     assert stage(run, "raw")["loaded"] == 1440
     with dg.DagsterInstance.get() as instance:
@@ -113,11 +115,11 @@ def test_bars_that_cannot_be_are_rejected_and_the_others_are_facts(platform: Set
     """The case's bars, on a day that the shipped recordings do not have."""
     (file,) = (CASES / "impossible-bars").glob("*.csv")
     (tmp_path / file.name).write_text(file.read_text().replace("2026-03-01", "2025-03-01"))
-    with Source(recordings=tmp_path).address(platform) as addressed:
+    with SourceOption(recordings=tmp_path).address(platform) as addressed:
         use(addressed)
         # A second run touches a day that has them.
         for loaded in (4, 0):
-            run = materialize(Order("crypto", date(2025, 3, 1), date(2025, 3, 2)))
+            run = materialize(MaterializationRequest("crypto", date(2025, 3, 1), date(2025, 3, 2)))
             assert run.ok, str(run.errors)
             raw = stage(run, "raw")
             assert (raw["loaded"], raw["rejected"]) == (loaded, 3)
@@ -146,7 +148,7 @@ def test_bars_that_cannot_be_are_rejected_and_the_others_are_facts(platform: Set
 
 
 def test_days_without_a_session_are_counted_zeros_with_the_reason(platform: Settings) -> None:
-    run = materialize(Order("us_equity", date(2025, 7, 3), date(2025, 7, 6)))
+    run = materialize(MaterializationRequest("us_equity", date(2025, 7, 3), date(2025, 7, 6)))
     assert run.ok, str(run.errors)
     with dg.DagsterInstance.get() as instance:
         found = {}
@@ -163,11 +165,11 @@ def test_days_without_a_session_are_counted_zeros_with_the_reason(platform: Sett
 def test_some_symbols_only(platform: Settings) -> None:
     lake = Lake(platform.lake)
     days = date(2025, 8, 5), date(2025, 8, 6)
-    one = materialize(Order("us_equity", *days, ("SPY",)))
+    one = materialize(MaterializationRequest("us_equity", *days, ("SPY",)))
     assert one.ok, str(one.errors)
     assert list(stage(one, "alpaca")["bars_by_symbol"]) == ["SPY"]
     assert list(lake.counts("us_equity", "15Min", days[0])) == ["SPY"]
-    rest = materialize(Order("us_equity", *days, ("AAPL", "NVDA")))
+    rest = materialize(MaterializationRequest("us_equity", *days, ("AAPL", "NVDA")))
     assert rest.ok, str(rest.errors)
     assert list(lake.counts("us_equity", "15Min", days[0])) == ["AAPL", "NVDA", "SPY"]
     assert stage(rest, "kafka")["messages"] == sum(stage(rest, "alpaca")["bars_by_symbol"].values())
@@ -182,9 +184,9 @@ def test_recordings_from_any_folder(platform: Settings, tmp_path: Path) -> None:
     ]
     header = "timestamp,symbol,open,high,low,close,volume,trade_count,vwap"
     (tmp_path / "my own bars 1m.csv").write_text("\n".join([header, *lines]))
-    with Source(recordings=tmp_path).address(platform) as addressed:
+    with SourceOption(recordings=tmp_path).address(platform) as addressed:
         use(addressed)
-        run = materialize(Order("crypto", date(2025, 2, 3), date(2025, 2, 4)))
+        run = materialize(MaterializationRequest("crypto", date(2025, 2, 3), date(2025, 2, 4)))
     assert run.ok, str(run.errors)
     found = rows(platform, "SELECT open, high, low, close FROM MARTS.FCT_BARS_1D WHERE bar_date = '2025-02-03'")
     assert found == [(100, 1539, 99, 1538.5)]
@@ -194,32 +196,32 @@ def test_an_unknown_symbol_fails_the_run_by_name_and_nothing_is_published(platfo
     (tmp_path / "ETH-USD_1Min.csv").write_text(
         "timestamp,symbol,open,high,low,close,volume\n2025-02-05T00:00:00Z,ETH/USD,1,1,1,1,1\n"
     )
-    with Source(recordings=tmp_path).address(platform) as addressed:
+    with SourceOption(recordings=tmp_path).address(platform) as addressed:
         use(addressed)
-        run = materialize(Order("crypto", date(2025, 2, 5), date(2025, 2, 6)))
+        run = materialize(MaterializationRequest("crypto", date(2025, 2, 5), date(2025, 2, 6)))
     assert not run.ok
     assert "BTC/USD" in run.errors[0]
     assert [s.name for s in run.stages] == []
 
 
 def test_a_load_that_lacks_published_bars_stops_before_dbt(platform: Settings) -> None:
-    order = Order("crypto", date(2026, 3, 20), date(2026, 3, 21))
-    fetched = materialize(order)
+    request = MaterializationRequest("crypto", date(2026, 3, 20), date(2026, 3, 21))
+    fetched = materialize(request)
     assert fetched.ok, str(fetched.errors)
     with connect(platform) as connection:
         connection.cursor().execute("DELETE FROM RAW.CRYPTO_BARS WHERE bar_start = '2026-03-20 12:00:00'")
-    run = materialize(order, stages=("raw",))
+    run = materialize(request, stages=("raw",))
     assert not run.ok
     assert any("ledger_completeness: 1 bars of the lake are not in" in error for error in run.errors)
     assert "dbt" not in [s.name for s in run.stages]
     assert accept_ledger_loss(platform, "crypto", "republish").versions == 1
-    mended = materialize(order, stages=("kafka", "raw"))
+    mended = materialize(request, stages=("kafka", "raw"))
     assert mended.ok, str(mended.errors)
     assert stage(mended, "raw")["loaded"] == 1
 
 
 @pytest.mark.parametrize(
-    ("order", "words"),
+    ("arguments", "words"),
     [
         (("nothing", date(2026, 3, 1), date(2026, 3, 2)), "there is no feed 'nothing': choose from crypto"),
         (("crypto", date(2026, 3, 2), date(2026, 3, 2)), "is empty"),
@@ -232,15 +234,15 @@ def test_a_load_that_lacks_published_bars_stops_before_dbt(platform: Settings) -
         (("crypto", date(2026, 3, 1), date(2026, 3, 2), ("DOGE/USD",)), "DOGE/USD is not among"),
     ],
 )
-def test_what_cannot_be_ordered_is_refused_in_words(order: tuple, words: str) -> None:
+def test_what_cannot_be_requested_is_refused_in_words(arguments: tuple, words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        Order(*order)
+        MaterializationRequest(*arguments)
 
 
 def test_one_source_at_a_time(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="choose one of"):
-        Source(simulated=True, live=True)
+        SourceOption(simulated=True, live=True)
     with pytest.raises(ValueError, match="is not a folder"):
-        Source(recordings=tmp_path / "none")
-    with Source(live=True).address(Settings()) as live:
+        SourceOption(recordings=tmp_path / "none")
+    with SourceOption(live=True).address(Settings()) as live:
         assert live.alpaca_url == "https://data.alpaca.markets"

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, event
 from crypto_platform.dagster_instance.event_log_storage import (
     BATCH_SIZE_VARIABLE,
     OPEN_AT_MOST,
-    KeptSqliteEventLogStorage,
+    CompactSqliteEventLogStorage,
 )
 
 DAYS = 50
@@ -48,7 +48,7 @@ def returns() -> dg.MaterializeResult:
 @contextmanager
 def instance(folder: Path, kept: bool) -> Iterator[dg.DagsterInstance]:
     folder.mkdir()
-    storage = KeptSqliteEventLogStorage if kept else SqliteEventLogStorage
+    storage = CompactSqliteEventLogStorage if kept else SqliteEventLogStorage
     (folder / "dagster.yaml").write_text(
         f"telemetry: {{enabled: false}}\nevent_log_storage:\n  module: {storage.__module__}\n"
         f"  class: {storage.__name__}\n  config: {{base_dir: {folder / 'history'}}}\n"

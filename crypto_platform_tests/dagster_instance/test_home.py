@@ -4,7 +4,7 @@ import yaml
 from dagster import DagsterInstance
 from pydantic import SecretStr
 
-from crypto_platform.dagster_instance.event_log_storage import KeptSqliteEventLogStorage
+from crypto_platform.dagster_instance.event_log_storage import CompactSqliteEventLogStorage
 from crypto_platform.dagster_instance.home import dagster_home
 from crypto_platform.settings import PROJECT_ROOT, Settings
 
@@ -20,7 +20,7 @@ def test_the_project_s_dagster_yaml_is_in_force(fresh_settings: Settings) -> Non
         concurrency = instance.get_concurrency_config()
         assert concurrency.pool_config.default_pool_limit == 1
         assert concurrency.run_queue_config
-        assert isinstance(instance.event_log_storage, KeptSqliteEventLogStorage)
+        assert isinstance(instance.event_log_storage, CompactSqliteEventLogStorage)
     assert (home / "history" / "runs" / "index.db").exists()
 
 
@@ -30,7 +30,7 @@ def test_postgres_is_its_storage_without_the_password_on_disk(fresh_settings: Se
     found = yaml.safe_load(made)
     assert found["storage"] == {"postgres": {"postgres_url": {"env": "DAGSTER_POSTGRES_URL"}}}
     assert "event_log_storage" not in found
-    assert found["run_launcher"]["class"] == "WatchedRunLauncher"
+    assert found["run_launcher"]["class"] == "HealthCheckedRunLauncher"
     assert "secret" not in made
 
 

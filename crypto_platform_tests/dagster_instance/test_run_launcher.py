@@ -21,7 +21,7 @@ from dagster._grpc.types import CanCancelExecutionResult
 
 from crypto_platform.dagster_instance.home import dagster_home
 from crypto_platform.dagster_instance.orphaned_runs import GONE, HOST_TAG, PROCESS_TAG, end_abandoned, tags_of_this_host
-from crypto_platform.dagster_instance.run_launcher import WatchedRunLauncher
+from crypto_platform.dagster_instance.run_launcher import HealthCheckedRunLauncher
 from crypto_platform.sandbox import supervise
 from crypto_platform.sandbox.services import PIPELINE, PLATFORM
 from crypto_platform.settings import Settings
@@ -74,7 +74,7 @@ def known(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.DagsterRun:
 
 
 def health(instance: dg.DagsterInstance, run: dg.DagsterRun) -> WorkerStatus:
-    assert isinstance(instance.run_launcher, WatchedRunLauncher)
+    assert isinstance(instance.run_launcher, HealthCheckedRunLauncher)
     return instance.run_launcher.check_run_worker_health(known(instance, run)).status
 
 

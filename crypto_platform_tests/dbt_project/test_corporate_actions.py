@@ -59,7 +59,7 @@ def test_a_split_is_no_return(new_warehouse: Callable[[str], Warehouse]) -> None
     # Served as a reverse split (alpaca-py#604).
     wrong = SPLIT | {"action_id": "1", "action_type": "reverse_split", "old_rate": 4, "new_rate": 1}
     warehouse.act("us_equity", OBSERVED, wrong)
-    tests = {"no_stock_return_looks_like_a_split", "no_corporate_action_is_in_doubt"}
+    tests = {"no_stock_return_looks_like_a_split", "fct_corporate_actions_not_in_doubt"}
     assert warned(warehouse.dbt(*BUILD)) == tests
     assert statuses(warehouse) == {"1": "doubtful"}
     day = day_of_returns(warehouse)

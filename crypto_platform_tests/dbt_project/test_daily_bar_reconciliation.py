@@ -11,7 +11,7 @@ from crypto_platform_tests.dbt_project.warehouse import Warehouse, recording
 
 OBSERVED = pd.Timestamp("2026-06-01")
 SYMBOLS = ("SPY", "AAPL", "NVDA")
-TEST = ("test", "--select", "daily_bars_are_those_of_shorter_bars")
+TEST = ("test", "--select", "fct_daily_bar_reconciliation_matches_intraday")
 PRICES = ("open", "high", "low", "close")
 
 

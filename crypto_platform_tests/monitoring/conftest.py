@@ -25,7 +25,7 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
         "run_retries": {"enabled": True, "max_retries": 1, "retry_on_asset_or_op_failure": False},
         "event_log_storage": {
             "module": "crypto_platform.dagster_instance.event_log_storage",
-            "class": "KeptSqliteEventLogStorage",
+            "class": "CompactSqliteEventLogStorage",
             "config": {"base_dir": str(tmp_path / "runs")},
         },
     }

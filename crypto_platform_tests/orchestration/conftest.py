@@ -5,7 +5,7 @@ from datetime import date
 
 import pytest
 
-from crypto_platform.cli.runs import Order, Run, materialize
+from crypto_platform.cli.runs import MaterializationRequest, Run, materialize
 from crypto_platform.settings import Settings, settings, use
 
 
@@ -25,7 +25,7 @@ def crypto_day(platform_settings: Settings) -> Run:
         for name in Settings.model_fields:
             patch.setenv(name.upper(), "")
         use(platform_settings)
-        run = materialize(Order("crypto", date(2026, 5, 1), date(2026, 5, 2)))
+        run = materialize(MaterializationRequest("crypto", date(2026, 5, 1), date(2026, 5, 2)))
     settings.cache_clear()
     assert run.ok, str(run.errors)
     return run

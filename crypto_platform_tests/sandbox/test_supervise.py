@@ -154,13 +154,13 @@ def test_nothing_outlives_a_killed_supervisord(settings: Settings) -> None:
         assert_gone(processes)
 
 
-def test_a_killed_warden_is_replaced_and_still_ends_the_sandbox(settings: Settings) -> None:
+def test_a_killed_reaper_is_replaced_and_still_ends_the_sandbox(settings: Settings) -> None:
     with user(settings, "alpaca") as process:
         supervisord = Supervisord.find(settings)
         assert supervisord
-        warden = supervisord.rpc.getProcessInfo("warden")["pid"]
-        os.kill(warden, signal.SIGKILL)
-        wait_for(lambda: supervisord.rpc.getProcessInfo("warden")["pid"] not in (0, warden))
+        reaper = supervisord.rpc.getProcessInfo("reaper")["pid"]
+        os.kill(reaper, signal.SIGKILL)
+        wait_for(lambda: supervisord.rpc.getProcessInfo("reaper")["pid"] not in (0, reaper))
         processes = family(settings)
         process.kill()
         process.communicate()

@@ -17,7 +17,7 @@ LONGEST_GROUP = 200  # symbols, so that the address stays short enough for every
 
 
 @dataclass(frozen=True)
-class Plan:
+class FetchPlan:
     """`groups` of symbols, each a stream of its own that is asked for in windows of `window_days`.
 
     `ahead_days`: how many days a stream may be ahead of the day that is being written.
@@ -35,7 +35,7 @@ class Plan:
             start = after
 
 
-def plan(request: BarsRequest, concurrency: int) -> Plan:
+def plan(request: BarsRequest, concurrency: int) -> FetchPlan:
     """A stream a symbol when each fills pages of its own, else symbols together in as few pages as they fill.
 
     Answers come sorted by symbol, then time: only a stream of one symbol finishes days as it goes, one of
@@ -46,11 +46,11 @@ def plan(request: BarsRequest, concurrency: int) -> Plan:
     bars_a_day = SECONDS_A_DAY // request.timeframe.seconds
     ahead = max(1, HELD_BARS // (len(symbols) * bars_a_day))
     if min(days, ahead) * bars_a_day >= PAGE_BARS:
-        return Plan(tuple((symbol,) for symbol in symbols), days, ahead)
+        return FetchPlan(tuple((symbol,) for symbol in symbols), days, ahead)
     window = min(days, ahead)
     pages = ceil(len(symbols) * window * bars_a_day / PAGE_BARS)
     count = max(min(concurrency, pages, len(symbols)), ceil(len(symbols) / LONGEST_GROUP))
-    return Plan(tuple(symbols[i::count] for i in range(count)), window, ahead)
+    return FetchPlan(tuple(symbols[i::count] for i in range(count)), window, ahead)
 
 
 def pages_of_known(

@@ -21,7 +21,7 @@ REQUESTS_A_RUN = 1_000
 
 
 @dataclass(frozen=True)
-class Plan:
+class BackfillPlan:
     """What to ask for: half-open ranges of UTC days, a run each.
 
     `bars` by the market's calendar, regular hours; `requests` at the least, since a page holds 10,000 bars; `limit` is
@@ -43,7 +43,7 @@ class Plan:
         return max(0, self.requests - 1) // self.limit * 60
 
 
-def plan(settings: Settings, feed: str, spec: FeedSpec, symbols: Sequence[str], days: Sequence[date]) -> Plan:
+def plan(settings: Settings, feed: str, spec: FeedSpec, symbols: Sequence[str], days: Sequence[date]) -> BackfillPlan:
     """The runs for `days`: one for each contiguous range, cut where it would be too long.
 
     Raises:
@@ -60,7 +60,7 @@ def plan(settings: Settings, feed: str, spec: FeedSpec, symbols: Sequence[str], 
             bars += len(symbols) * _bars(spec, run)
             requests += _requests(settings, feed, spec, symbols, run)
             first = run[1]
-    return Plan(runs, bars, requests, settings.alpaca_requests_per_minute)
+    return BackfillPlan(runs, bars, requests, settings.alpaca_requests_per_minute)
 
 
 def lacking(

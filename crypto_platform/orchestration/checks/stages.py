@@ -20,7 +20,7 @@ from crypto_platform.market.completeness import shortfalls
 from crypto_platform.market.data_source import again
 from crypto_platform.market.dataset import Dataset
 from crypto_platform.market.feed_spec import FeedSpec
-from crypto_platform.market.outliers import LOOK_BACK, DayFigures, Suspect, odd_volumes, price_jumps
+from crypto_platform.market.outliers import LOOK_BACK, DayFigures, Outlier, odd_volumes, price_jumps
 from crypto_platform.market.symbol_history import Periods, is_in_use
 from crypto_platform.orchestration.metadata import records, table
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from crypto_platform.ingestion.topic_load import LoadReport
 
 ONE_DAY = timedelta(days=1)
-# Suspects whose bars are looked up, and rows that a table of metadata has at most.
+# Outliers whose bars are looked up, and rows that a table of metadata has at most.
 LOOKED_UP, LISTED = 5, 100
 
 
@@ -422,20 +422,20 @@ def _plausibility(
 
 
 def _suspects(
-    subject: Subject, check: Check, suspects: Sequence[Suspect], well: str, bars: Sequence[Mapping[str, Any]]
+    subject: Subject, check: Check, outliers: Sequence[Outlier], well: str, bars: Sequence[Mapping[str, Any]]
 ) -> dg.AssetCheckResult:
-    says = [f"{s.symbol} on {s.day}: {s.says}" for s in suspects]
+    says = [f"{s.symbol} on {s.day}: {s.says}" for s in outliers]
     more = f" (and {len(says) - 3} more)" if len(says) > 3 else ""
-    listed = [{"day": s.day, "symbol": s.symbol, "what": s.says} for s in suspects[:LISTED]]
+    listed = [{"day": s.day, "symbol": s.symbol, "what": s.says} for s in outliers[:LISTED]]
     return subject.result(
         check,
-        not suspects,
-        "; ".join(says[:3]) + more if suspects else well,
+        not outliers,
+        "; ".join(says[:3]) + more if outliers else well,
         # Alpaca may have corrected it; if not, it is for a person to judge.
-        subject.again([s.day for s in suspects]) if suspects else "",
+        subject.again([s.day for s in outliers]) if outliers else "",
         {
-            "failing_rows": len(suspects),
-            "which": records(listed) if suspects else None,
+            "failing_rows": len(outliers),
+            "which": records(listed) if outliers else None,
             "outlier_bars": records(bars) if bars else None,
         },
     )

@@ -12,15 +12,16 @@ from pathlib import Path
 def running(recordings: Path | str | None = None, simulated: bool = False, *options: str) -> Iterator[str]:
     """Run the server in a process of its own on a free port of loopback; yields its address.
 
-    `options` are further ones of the command line, such as `"--rate-limit", "200"`. The server is on a leash: it
-    also ends when this process is killed.
+    `options` are further ones of the command line, such as `"--rate-limit", "200"`. The server also ends when
+    this process is killed.
 
     Raises:
         RuntimeError: it did not start; the message is its own, such as which recording is bad.
     """
     served = ["--simulated"] if simulated else ["--recordings", str(recordings)]
     python = [sys.executable, "-m"]
-    command = [*python, "crypto_platform.sandbox.leash", *python, "crypto_platform.sandbox.alpaca", "--port", "0"]
+    ends_with_parent = [*python, "crypto_platform.sandbox.parent_death"]
+    command = [*ends_with_parent, *python, "crypto_platform.sandbox.alpaca", "--port", "0"]
     with (
         tempfile.TemporaryFile("w+") as log,
         subprocess.Popen([*command, *served, *options], stdout=subprocess.PIPE, stderr=log, text=True) as server,

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import dagster as dg
 
-from crypto_platform.cli.runs import Order, materialize
-from crypto_platform.cli.source_option import Source
+from crypto_platform.cli.runs import MaterializationRequest, materialize
+from crypto_platform.cli.source_option import SourceOption
 from crypto_platform.connectors.lake import Lake
 from crypto_platform.connectors.snowflake.connection import connect
 from crypto_platform.ingestion.universe import Universe
@@ -192,25 +192,25 @@ def test_a_day_that_was_loaded_without_being_asked_for_takes_more_than_what_is_m
 HOLE = datetime(2025, 2, 10, 12, tzinfo=UTC)
 
 
-def recording(folder: Path, hole: bool) -> Source:
+def recording(folder: Path, hole: bool) -> SourceOption:
     """A day of BTC/USD, with five minutes missing or not."""
     folder.mkdir()
     minutes = [datetime(2025, 2, 10, tzinfo=UTC) + timedelta(minutes=n) for n in range(1440)]
     kept = [m for m in minutes if not (hole and HOLE <= m < HOLE + timedelta(minutes=5))]
     lines = [f"{m.isoformat()},BTC/USD,100,101,99,100,1" for m in kept]
     (folder / "made_1Min.csv").write_text("\n".join(["timestamp,symbol,open,high,low,close,volume", *lines]))
-    return Source(recordings=folder)
+    return SourceOption(recordings=folder)
 
 
 def test_a_gap_of_ours_is_asked_for_until_it_is_known_to_be_the_vendors_or_closed(
     platform: Settings, tmp_path: Path
 ) -> None:
-    order = Order("crypto", D("2025-02-10"), D("2025-02-11"))
+    request = MaterializationRequest("crypto", D("2025-02-10"), D("2025-02-11"))
 
-    def run(source: Source, stages: tuple[str, ...] = ("alpaca", "kafka", "raw")) -> None:
+    def run(source: SourceOption, stages: tuple[str, ...] = ("alpaca", "kafka", "raw")) -> None:
         with source.address(platform) as addressed:
             use(addressed)
-            done = materialize(order, stages=stages)
+            done = materialize(request, stages=stages)
             assert done.ok, str(done.errors)
 
     def judged() -> list[str]:
@@ -223,7 +223,7 @@ def test_a_gap_of_ours_is_asked_for_until_it_is_known_to_be_the_vendors_or_close
     def tick(state: State) -> repair.Tick:
         def gaps() -> list[Gap]:
             with connect(platform) as connection:
-                return [g for g in repair.gaps_of_ours(connection, "crypto") if g.start.date() == order.start]
+                return [g for g in repair.gaps_of_ours(connection, "crypto") if g.start.date() == request.start]
 
         with dg.DagsterInstance.get() as instance:
             return repair.tick(instance, "crypto", state, gaps, datetime.now(UTC), platform)
@@ -239,7 +239,7 @@ def test_a_gap_of_ours_is_asked_for_until_it_is_known_to_be_the_vendors_or_close
     run(broken, stages=())
     assert judged() == ["not_ingested"]
     found = tick(State())
-    assert found.repairs == [Repair("crypto", (order.start, order.end), ("BTC/USD",))]
+    assert found.repairs == [Repair("crypto", (request.start, request.end), ("BTC/USD",))]
 
     # The bars are the same again, so the ledger gets no row: what tells is that Alpaca was asked.
     run(broken)

@@ -11,7 +11,7 @@ from crypto_platform.transform.project import manifest
 
 TESTS = {
     "fct_bars_prices_make_sense": "models/marts/core/fct_bars.yml/fct_bars_prices_make_sense.sql",
-    "daily_bars_hold_what_hourly_bars_hold": "tests/daily_bars_hold_what_hourly_bars_hold.sql",
+    "fct_bars_1d_matches_fct_bars_1h": "tests/fct_bars_1d_matches_fct_bars_1h.sql",
 }
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from crypto_platform.cli.runs import Order, materialize
-from crypto_platform.cli.source_option import Source
+from crypto_platform.cli.runs import MaterializationRequest, materialize
+from crypto_platform.cli.source_option import SourceOption
 from crypto_platform.connectors.lake import Lake
 from crypto_platform.connectors.snowflake.connection import connect
 from crypto_platform.defs.dbt import models
@@ -39,7 +39,7 @@ def daily(file: Path) -> FeedSpec:
 
 @pytest.fixture
 def simulated(platform: Settings) -> Iterator[Settings]:
-    with Source(simulated=True).address(platform) as addressed:
+    with SourceOption(simulated=True).address(platform) as addressed:
         use(addressed)
         yield addressed
 
@@ -60,7 +60,7 @@ def members_of(settings: Settings) -> dict[str, list[str]]:
 def test_members_by_day_from_the_file_to_the_marts(simulated: Settings, tmp_path: Path) -> None:
     file = tmp_path / "members.csv"
     file.write_text(f"symbol,from,to\nQQA,,\nQQB,,{WEDNESDAY}\nQQC,{WEDNESDAY},\nnot a symbol,,\n")
-    week = Order(FEED, MONDAY, FRIDAY)
+    week = MaterializationRequest(FEED, MONDAY, FRIDAY)
     first = materialize(week, definitions=definitions(FEED, daily(file), models))
     assert first.ok, str(first.errors)
     held = f"FROM RAW.US_EQUITY_DAILY_BARS WHERE bar_start >= '{MONDAY}' AND bar_start < '{FRIDAY}'"
@@ -96,7 +96,7 @@ def test_members_by_day_from_the_file_to_the_marts(simulated: Settings, tmp_path
     # A file that cannot be used stops the run before anything is asked for.
     file.write_text("")
     saturday = FRIDAY + timedelta(days=1)
-    refused = materialize(Order(FEED, FRIDAY, saturday), definitions=definitions(FEED, daily(file)))
+    refused = materialize(MaterializationRequest(FEED, FRIDAY, saturday), definitions=definitions(FEED, daily(file)))
     assert not refused.ok
     assert "members.csv names no symbol (it is empty)" in refused.errors[0]
     assert FRIDAY not in Lake(simulated.lake).days(FEED, "1Day")
@@ -106,7 +106,7 @@ def test_members_by_day_from_the_file_to_the_marts(simulated: Settings, tmp_path
 def test_a_query_is_asked_by_the_run_and_its_answer_recorded(simulated: Settings) -> None:
     day = date(2025, 1, 20)
     spec = FeedSpec(asset_class="crypto", universe={"exchange": ["CRYPTO"]}, timeframe="1Hour", start_date="2025-01-01")
-    order = Order("crypto", day, day + timedelta(days=1))
+    order = MaterializationRequest("crypto", day, day + timedelta(days=1))
     run = materialize(order, stages=("alpaca",), definitions=definitions("crypto", spec))
     assert run.ok, str(run.errors)
     recorded = Lake(simulated.lake).universe_day("crypto", day)

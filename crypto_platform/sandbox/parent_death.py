@@ -1,9 +1,10 @@
 """Programs that do not outlive supervisord, even one that is killed with -9 and stops nothing.
 
-``python -m crypto_platform.sandbox.leash COMMAND…`` becomes the command, on a leash; with ``--group`` it stays
-its parent and takes the command's own children along, which one leash does not hold.
+``python -m crypto_platform.sandbox.parent_death COMMAND…`` becomes the command, which then ends with its
+parent; with ``--group`` it stays the command's parent and takes the command's own children along.
 
-The leash is Linux's PR_SET_PDEATHSIG (prctl(2)): in force over exec, not over fork. Elsewhere there is none.
+The kernel sees to it by PR_SET_PDEATHSIG (prctl(2)): in force over exec, not over fork. Elsewhere than on Linux nothing
+does.
 """
 
 import ctypes
@@ -16,7 +17,7 @@ from collections.abc import Sequence
 PR_SET_PDEATHSIG = 1
 
 
-def leash(death: signal.Signals = signal.SIGKILL) -> None:
+def end_with_parent(death: signal.Signals = signal.SIGKILL) -> None:
     """Have the kernel send this process `death` when its parent ends.
 
     Raises:
@@ -40,7 +41,7 @@ def run_group(command: Sequence[str]) -> int:
     """
     signal.signal(signal.SIGTERM, lambda number, frame: None)
     signal.signal(signal.SIGUSR1, lambda number, frame: os.killpg(0, signal.SIGKILL))
-    leash(signal.SIGUSR1)
+    end_with_parent(signal.SIGUSR1)
     code = subprocess.run(command, check=False).returncode
     # `dagster dev` starts its code server anew when that ends before itself, as on SIGTERM to the group.
     if os.getpgrp() == os.getpid():
@@ -51,5 +52,5 @@ def run_group(command: Sequence[str]) -> int:
 if __name__ == "__main__":
     if sys.argv[1] == "--group":
         sys.exit(run_group(sys.argv[2:]))
-    leash()
+    end_with_parent()
     os.execvp(sys.argv[1], sys.argv[1:])  # noqa: S606
