@@ -250,9 +250,9 @@ def inserted(warehouse: Warehouse, table: str, mark: str, *rows: str) -> Iterato
         warehouse.query(f"delete from {table} where {mark}")
 
 
-def tile(rows: Rows, what: str) -> tuple[str, str]:
-    (found,) = (row for row in rows if row["what"] == what)
-    return found["figure"], found["state"]
+def tile(rows: Rows, metric: str) -> tuple[str, str]:
+    (found,) = (row for row in rows if row["metric"] == metric)
+    return found["value"], found["status"]
 
 
 def test_a_reject_is_told_whatever_its_day_and_filtered_by_asset_class(recorded: Warehouse, ask: Asked) -> None:
@@ -262,12 +262,12 @@ def test_a_reject_is_told_whatever_its_day_and_filtered_by_asset_class(recorded:
         "'no_symbol' as reason, 'test' as load_id, cast('2026-12-25 12:00:00' as timestamp_ntz) as rejected_at"
     )
     with inserted(recorded, "RAW.REJECTED_BARS", "load_id = 'test'", rejected):
-        assert tile(ask("health_summary"), "messages were rejected") == ("1", "bad")
-        assert tile(ask("health_summary", asset_class="us_equity"), "messages were rejected") == ("1", "bad")
-        assert tile(ask("health_summary", asset_class="crypto"), "messages were rejected") == ("0", "good")
+        assert tile(ask("health_summary"), "messages were rejected") == ("1", "critical")
+        assert tile(ask("health_summary", asset_class="us_equity"), "messages were rejected") == ("1", "critical")
+        assert tile(ask("health_summary", asset_class="crypto"), "messages were rejected") == ("0", "ok")
         on_the_day = "2026-12-25 : 2026-12-26"
-        assert tile(ask("health_summary", on_the_day), "messages were rejected") == ("1", "bad")
-        assert tile(ask("health_summary", "2026-12-26 : 2026-12-27"), "messages were rejected") == ("0", "good")
+        assert tile(ask("health_summary", on_the_day), "messages were rejected") == ("1", "critical")
+        assert tile(ask("health_summary", "2026-12-26 : 2026-12-27"), "messages were rejected") == ("0", "ok")
         assert [r["reason"] for r in ask("rejections", asset_class="us_equity")] == [None, "no_symbol"]
         assert [r["reason"] for r in ask("rejections", asset_class="crypto")] == [None]
 
@@ -312,7 +312,7 @@ def test_the_deepest_fall_is_within_the_chosen_time(recorded: Warehouse, ask: As
     within = closes[closes.close.idxmax() + 1 :]
     assert len(within) > 3
     (row,) = (r for r in ask("risk_table", f"{within.bar_date.iloc[0]} : 2040-01-01") if r["symbol"] == "BTC/USD")
-    assert row["Deepest fall"] == pytest.approx((within.close / within.close.cummax() - 1).min())
+    assert row["Max drawdown"] == pytest.approx((within.close / within.close.cummax() - 1).min())
 
 
 def test_prices_and_volumes_have_their_units(ask: Asked) -> None:
