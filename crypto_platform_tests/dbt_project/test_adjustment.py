@@ -2,10 +2,14 @@
 
 import json
 from collections.abc import Callable
+from itertools import islice, product
+from string import ascii_uppercase
 
 import numpy as np
 import pandas as pd
+import pytest
 
+from crypto_platform.market.sessions import nyse
 from crypto_platform.settings import PROJECT_ROOT
 from crypto_platform_tests.dbt_project.test_increment import assert_equals_full_refresh
 from crypto_platform_tests.dbt_project.warehouse import Warehouse
@@ -99,13 +103,26 @@ def wire(actions: pd.DataFrame) -> list[dict[str, object]]:
     return [{**row, "ex_date": str(row["ex_date"])} for row in rows.to_dict("records")]
 
 
-def test_random_actions_equal_pandas(new_warehouse: Callable[[str], Warehouse]) -> None:
+@pytest.mark.parametrize(
+    ("count", "first", "last"),
+    [
+        pytest.param(4, "2025-01-02", "2025-06-30", id="months"),
+        pytest.param(
+            *(500, "2020-07-01", "2025-06-30"),
+            id="years",
+            marks=[pytest.mark.scale, pytest.mark.timeout(1800)],
+        ),
+    ],
+)
+def test_random_actions_equal_pandas(
+    new_warehouse: Callable[[str], Warehouse], count: int, first: str, last: str
+) -> None:
     """The first half of the days, the others, then what is late or amended: each build equals a full refresh."""
-    warehouse = new_warehouse("RANDOM")
+    warehouse = new_warehouse(f"RANDOM_{count}")
     rng = np.random.default_rng(14)
-    holidays = ["2025-01-01", "2025-01-09", "2025-01-20", "2025-02-17", "2025-04-18", "2025-05-26", "2025-06-19"]
-    days = pd.DatetimeIndex(np.setdiff1d(pd.bdate_range("2025-01-02", "2025-06-30"), pd.DatetimeIndex(holidays)))
-    made = {symbol: random_symbol(symbol, rng, days) for symbol in ("AAA", "BBB", "CCC", "DDD")}
+    days = nyse().sessions_in_range(first, last)
+    symbols = ["".join(letters) for letters in islice(product(ascii_uppercase[:8], repeat=3), count)]
+    made = {symbol: random_symbol(symbol, rng, days) for symbol in symbols}
     bars = pd.concat(frame for frame, _ in made.values())
     actions = pd.concat(found for _, found in made.values()).sample(frac=1, random_state=14, ignore_index=True)
     half = bars["bar_start"] < days[len(days) // 2]
@@ -152,13 +169,12 @@ def test_random_actions_equal_pandas(new_warehouse: Callable[[str], Warehouse]) 
         np.testing.assert_allclose(
             indicators["sma_20"].astype(float), expected["close_split"].rolling(20).mean(), rtol=1e-9
         )
-    # Of total returns, between every two.
-    closes = pd.DataFrame({symbol: adjusted(*both)["close_total_return"] for symbol, both in made.items()})
+    # Of total returns, between two that are compared.
+    found = warehouse.query("select * from MARTS.FCT_CORRELATIONS order by symbol_a, symbol_b, bar_date")
+    pair = found.iloc[0][["symbol_a", "symbol_b"]].tolist()
+    closes = pd.DataFrame({symbol: adjusted(*made[symbol])["close_total_return"] for symbol in pair})
     changes = np.log(closes).diff().dropna()
-    expected = changes["AAA"].rolling(30).corr(changes["BBB"]).dropna()
-    correlations = warehouse.query(
-        "select correlation_30d from MARTS.FCT_CORRELATIONS "
-        "where symbol_a = 'AAA' and symbol_b = 'BBB' order by bar_date"
-    )["correlation_30d"]
+    expected = changes[pair[0]].rolling(30).corr(changes[pair[1]]).dropna()
+    correlations = found.loc[(found[["symbol_a", "symbol_b"]] == pair).all(axis=1), "correlation_30d"]
     np.testing.assert_allclose(correlations, expected, rtol=1e-9)
     assert_equals_full_refresh(warehouse)
