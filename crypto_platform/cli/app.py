@@ -29,6 +29,7 @@ class _Commands(TyperGroup):
 
         from crypto_platform.connectors.snowflake.query import QueryError
         from crypto_platform.connectors.superset.home import SupersetError
+        from crypto_platform.sandbox.jars import JarsError
         from crypto_platform.sandbox.java import JavaError
         from crypto_platform.sandbox.supervisord import SandboxError
 
@@ -38,7 +39,7 @@ class _Commands(TyperGroup):
             for problem in error.errors():
                 typer.echo(f"{'.'.join(map(str, problem['loc'])).upper()}: {problem['msg']}", err=True)
             raise typer.Exit(USAGE) from None
-        except (SandboxError, JavaError, QueryError, SupersetError) as error:
+        except (SandboxError, JavaError, JarsError, QueryError, SupersetError) as error:
             typer.echo(str(error), err=True)
             raise typer.Exit(FAILURE) from None
 

@@ -12,11 +12,6 @@ import sys
 import warnings
 from pathlib import Path
 
-from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
-from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12Certificate, serialize_java_truststore
-from cryptography.utils import CryptographyDeprecationWarning
-from cryptography.x509 import load_pem_x509_certificates
-
 from crypto_platform.sandbox import java
 from crypto_platform.sandbox.spark import spark_home
 from crypto_platform.settings import PROJECT_ROOT, Settings
@@ -58,6 +53,12 @@ def _trust(store: Path) -> list[str]:
 
     None where Python names no file of them: then Java's own list holds.
     """
+    # Only a fetch needs it, and every start of the systems reads this module.
+    from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
+    from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12Certificate, serialize_java_truststore
+    from cryptography.utils import CryptographyDeprecationWarning
+    from cryptography.x509 import load_pem_x509_certificates
+
     authorities = ssl.get_default_verify_paths().cafile
     if authorities is None:
         return []
@@ -90,6 +91,12 @@ def _retrieve(settings: Settings, cache: Path, arriving: Path) -> None:
     raise JarsError("Ivy could not fetch the jars (is Maven Central reachable?):\n" + "\n".join(problems[-20:]))
 
 
+def _pinned() -> dict[str, str]:
+    """SHA-256 of every jar by its path in the folder."""
+    lines = (line.split() for line in PINS.read_text().splitlines())
+    return {name: digest for digest, name in lines}
+
+
 def digests(folder: Path) -> dict[str, str]:
     """SHA-256 of every jar below `folder`, by its path there."""
     return {
@@ -98,11 +105,23 @@ def digests(folder: Path) -> dict[str, str]:
     }
 
 
+def check(settings: Settings) -> None:
+    """Look for every jar, by name alone: reading all of them takes a second.
+
+    Raises:
+        JarsError: one is missing.
+    """
+    missing = sorted(name for name in _pinned() if not (settings.jars / name).is_file())
+    if missing:
+        raise JarsError(
+            f"{len(missing)} of the jars are not in {settings.jars}, such as {missing[0]}: run `make setup`, or "
+            "set JVM_JARS to the folder that it filled"
+        )
+
+
 def differences(folder: Path) -> list[str]:
     """What is missing, unexpected or changed in `folder`, against the pins; empty when all is well."""
-    lines = (line.split() for line in PINS.read_text().splitlines())
-    pinned = {name: digest for digest, name in lines}
-    found = digests(folder)
+    pinned, found = _pinned(), digests(folder)
     return [
         f"{name} is {'missing' if name not in found else 'unexpected' if name not in pinned else 'changed'}"
         for name in sorted(pinned.keys() | found.keys())

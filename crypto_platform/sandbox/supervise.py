@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from crypto_platform.sandbox import java, ports
+from crypto_platform.sandbox import jars, java, ports
 from crypto_platform.sandbox.lease import Lease, exclusive
 from crypto_platform.sandbox.services import PIPELINE, SERVICES, Service, alpaca_source
 from crypto_platform.sandbox.supervisord import (
@@ -70,7 +70,7 @@ def sandbox(
 
     Raises:
         SandboxError: a service does not start or answer, or a port is taken.
-        JavaError: Kafka or Spark is wanted and there is no Java that runs them.
+        JavaError, JarsError: Kafka or Spark is wanted and there is no Java that runs them, or are no jars of theirs.
         ValueError: no such service.
     """
     if unknown := set(services) - set(SERVICES):
@@ -184,6 +184,7 @@ def _start(settings: Settings, services: list[Service], progress: Progress) -> S
                 missing.append(service)
         if NEEDS_JAVA & {service.name for service in missing}:
             java.check(settings)
+            jars.check(settings)
         _check_alpaca(supervisord, settings, services)
         for service in missing:
             _check_ports(effective, service)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from crypto_platform.sandbox import jars
+from crypto_platform.sandbox import jars, supervise
 from crypto_platform.settings import Settings
 
 
@@ -39,6 +39,16 @@ def test_every_difference_is_named(folder: Path) -> None:
 def test_a_folder_without_jars_misses_all(folder: Path) -> None:
     shutil.rmtree(folder)
     assert len(jars.differences(folder)) == 2
+
+
+def test_a_missing_jar_is_named_with_the_remedy(fresh_settings: Settings, tmp_path: Path) -> None:
+    jars.check(fresh_settings)
+    elsewhere = fresh_settings.model_copy(update={"jvm_jars": tmp_path})
+    with (
+        pytest.raises(jars.JarsError, match=rf"not in {tmp_path}, such as kafka/.*\.jar: run `make setup`"),
+        supervise.sandbox(elsewhere, {"kafka"}),
+    ):
+        pass
 
 
 def test_the_jars_that_setup_fetched_are_the_pinned_ones(fresh_settings: Settings) -> None:
