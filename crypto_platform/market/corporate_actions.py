@@ -50,6 +50,7 @@ ACTION_TYPES = (
     "reorganization",
 )
 EXCHANGE_TYPES = ("forward_split", "reverse_split", "unit_split", "spin_off")  # new shares for old, by rates
+SPLIT_TYPES = ("forward_split", "reverse_split", "unit_split", "stock_dividend")  # more or fewer shares of the same
 DIVIDEND_TYPES = ("cash_dividend", "stock_dividend")
 
 # Alpaca's names of a field, the first that an action has; a field that is not here has Alpaca's own name.

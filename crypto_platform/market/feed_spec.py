@@ -102,6 +102,11 @@ class FeedSpec(BaseModel):
         return (BARS,) if self.asset_class == "crypto" else (BARS, CORPORATE_ACTIONS)
 
     @property
+    def splits_are_in_prices(self) -> bool:
+        """Whether the feed's prices jump where shares are split: Alpaca does not adjust them."""
+        return CORPORATE_ACTIONS in self.datasets and self.adjustment in (None, "raw", "dividend", "spin-off")
+
+    @property
     def what(self) -> str:
         """Its symbols in words."""
         return f"the members of {self.universe.what}" if self.universe else named(self.symbols)

@@ -1,15 +1,16 @@
 """Whether a day's prices and volume are what the days before it let expect: robust figures a symbol and day.
 
 Everything is measured in logarithms, so that half and double are equally far, against medians of up to `HISTORY` days
-with bars before the day: one wild day among them changes nothing.
+with bars before the day: one wild day among them changes nothing. Across a split the days before are counted in the new
+shares.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from itertools import pairwise
-from math import exp, log
+from math import exp, log, prod
 from operator import itemgetter
 from statistics import median
 
@@ -51,15 +52,17 @@ class Outlier:
 
 
 Figures = Mapping[tuple[date, str], DayFigures]
+# By symbol its splits: the ex-date, and what prices before it are multiplied by.
+Splits = Mapping[str, Sequence[tuple[date, float]]]
 
 
-def price_jumps(figures: Figures, days: Collection[date]) -> list[Outlier]:
+def price_jumps(figures: Figures, days: Collection[date], splits: Splits) -> list[Outlier]:
     """The days whose middle price is far from the day before's, or with a bar far from the middle of its own day.
 
-    `figures` are of `days` and of `LOOK_BACK` before them.
+    `figures` are of `days` and of `LOOK_BACK` before them, `splits` those that are known of these days.
     """
     found = []
-    for day, symbol, today, before in _with_history(figures, days):
+    for day, symbol, today, before in _with_history(figures, days, splits):
         moves = [abs(log(b.median / a.median)) for a, b in pairwise(before)]
         move = log(today.median / before[-1].median) if before else 0.0
         if abs(move) > PRICE_TIMES * _usual(moves):
@@ -73,10 +76,10 @@ def price_jumps(figures: Figures, days: Collection[date]) -> list[Outlier]:
     return found
 
 
-def odd_volumes(figures: Figures, days: Collection[date]) -> list[Outlier]:
+def odd_volumes(figures: Figures, days: Collection[date], splits: Splits) -> list[Outlier]:
     """The days whose volume is far from the median of those before; none is told of without `ENOUGH` of them."""
     found = []
-    for day, symbol, today, before in _with_history(figures, days):
+    for day, symbol, today, before in _with_history(figures, days, splits):
         volumes = [d.volume for d in before if d.volume > 0]
         if len(volumes) < ENOUGH:
             continue
@@ -98,12 +101,31 @@ def _usual(moves: list[float]) -> float:
     return max(NORMAL * median(moves), LEAST_MOVE) if len(moves) >= ENOUGH else USUAL_MOVE
 
 
-def _with_history(figures: Figures, days: Collection[date]) -> Iterator[tuple[date, str, DayFigures, list[DayFigures]]]:
-    """Each of `days` with bars by symbol, and the days with bars before it, ascending."""
+def _with_history(
+    figures: Figures, days: Collection[date], splits: Splits
+) -> Iterator[tuple[date, str, DayFigures, list[DayFigures]]]:
+    """Each of `days` with bars by symbol, and the days with bars before it in the day's own shares, ascending."""
     chosen = set(days)
     by_symbol: dict[str, list[tuple[date, DayFigures]]] = defaultdict(list)
     for (day, symbol), found in sorted(figures.items(), key=itemgetter(0)):
-        earlier = [f for d, f in by_symbol[symbol][-HISTORY:] if d >= day - LOOK_BACK]
         if day in chosen:
-            yield day, symbol, found, earlier
+            earlier = [(d, f) for d, f in by_symbol[symbol][-HISTORY:] if d >= day - LOOK_BACK]
+            known = [split for split in splits.get(symbol, ()) if split[0] <= day]
+            yield day, symbol, found, [_in_shares_after(known, d, f) for d, f in earlier]
         by_symbol[symbol].append((day, found))
+
+
+def _in_shares_after(splits: Sequence[tuple[date, float]], day: date, found: DayFigures) -> DayFigures:
+    """The day's figures as if the splits after it had been before it."""
+    factor = prod(factor for ex_date, factor in splits if ex_date > day)
+    if factor == 1:
+        return found
+    lower, upper = found.quartiles
+    return replace(
+        found,
+        median=found.median * factor,
+        quartiles=(lower * factor, upper * factor),
+        low=found.low * factor,
+        high=found.high * factor,
+        volume=found.volume / factor,
+    )

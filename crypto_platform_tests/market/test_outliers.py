@@ -46,18 +46,18 @@ def test_a_market_that_goes_its_way_is_not_suspected(move: float, step: int) -> 
     for seed in range(15):
         figures = history(seed, 365, move, step)
         days = [day for day, _ in figures]
-        assert price_jumps(figures, days) == [], seed
-        assert odd_volumes(figures, days) == [], seed
+        assert price_jumps(figures, days, {}) == [], seed
+        assert odd_volumes(figures, days, {}) == [], seed
 
 
 def test_a_price_ten_times_too_high_is_found_and_told_where_to_look() -> None:
     last = history()[LAST, "BTC/USD"]
-    (found,) = price_jumps(changed(high=last.median * 10), [LAST])
+    (found,) = price_jumps(changed(high=last.median * 10), [LAST], {})
     assert (found.day, found.symbol) == (LAST, "BTC/USD")
     assert found.prices
     assert last.low > found.prices[0]
     assert last.high < found.prices[1] < last.median * 10
-    (found,) = price_jumps(changed(low=last.median / 10), [LAST])
+    (found,) = price_jumps(changed(low=last.median / 10), [LAST], {})
     assert "around a median of" in found.says
 
 
@@ -67,28 +67,47 @@ def test_a_day_at_a_quarter_of_the_price_is_found_also_after_a_short_history(day
     day, symbol = max(history(days=days))
     last = history(days=days)[day, symbol]
     scaled = {name: getattr(last, name) / 4 for name in ("median", "low", "high")}
-    (found,) = price_jumps(changed(days, quartiles=(last.quartiles[0] / 4, last.quartiles[1] / 4), **scaled), [day])
+    (found,) = price_jumps(changed(days, quartiles=(last.quartiles[0] / 4, last.quartiles[1] / 4), **scaled), [day], {})
     assert "times that of the day before" in found.says
     assert found.prices is None
+
+
+@pytest.mark.parametrize("ex_date", [LAST, LAST - timedelta(days=20)])
+@pytest.mark.parametrize("factor", [1 / 4, 10])
+def test_a_split_is_no_jump_and_does_not_hide_one(ex_date: date, factor: float) -> None:
+    def split(found: DayFigures) -> DayFigures:
+        lower, upper = found.quartiles
+        return DayFigures(
+            *(found.bars, found.versions, found.off_grid, found.broken, found.median * factor),
+            *((lower * factor, upper * factor), found.low * factor, found.high * factor, found.volume / factor),
+        )
+
+    figures = {key: split(found) if key[0] >= ex_date else found for key, found in history().items()}
+    known = {"BTC/USD": [(ex_date, factor)]}
+    days = [day for day, _ in figures]
+    assert price_jumps(figures, days, known) == odd_volumes(figures, days, known) == []
+    assert [s.day for s in price_jumps(figures, days, {})] == [ex_date]
+    # Known and not there: the prices went on as before.
+    assert [s.day for s in price_jumps(history(), days, known)] == [ex_date]
 
 
 def test_one_wild_day_in_the_history_hides_nothing() -> None:
     figures = changed(high=history()[LAST, "BTC/USD"].median * 10)
     wild = LAST - timedelta(days=5), "BTC/USD"
     figures[wild] = replace(figures[wild], high=figures[wild].median * 50)
-    assert [s.day for s in price_jumps(figures, [LAST])] == [LAST]
+    assert [s.day for s in price_jumps(figures, [LAST], {})] == [LAST]
 
 
 @pytest.mark.parametrize(("volume", "words"), [(0.0, "the volume is 0"), (1.0, "times the median"), (1e6, "times")])
 def test_a_volume_of_another_size_is_found(volume: float, words: str) -> None:
-    (found,) = odd_volumes(changed(volume=volume), [LAST])
+    (found,) = odd_volumes(changed(volume=volume), [LAST], {})
     assert words in found.says
 
 
 def test_without_a_history_no_volume_is_odd() -> None:
-    assert odd_volumes(changed(days=5, volume=0.0), [FIRST + timedelta(days=4)]) == []
+    assert odd_volumes(changed(days=5, volume=0.0), [FIRST + timedelta(days=4)], {}) == []
 
 
 def test_only_the_days_asked_for_are_judged() -> None:
     figures = changed(high=1e9)
-    assert price_jumps(figures, [LAST - timedelta(days=1)]) == []
+    assert price_jumps(figures, [LAST - timedelta(days=1)], {}) == []

@@ -5,10 +5,11 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from crypto_platform.connectors.snowflake.schema import LOADS
+from crypto_platform.connectors.snowflake.statements import DOES_NOT_EXIST, rows
 from crypto_platform.market.bars import BARS, TIMEZONES, VALUE_RULES, Timeframe
-from crypto_platform.market.corporate_actions import CORPORATE_ACTIONS
+from crypto_platform.market.corporate_actions import CORPORATE_ACTIONS, SPLIT_TYPES
 from crypto_platform.market.dataset import Dataset, broken_rule
-from crypto_platform.market.outliers import DayFigures
+from crypto_platform.market.outliers import DayFigures, Splits
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
@@ -57,6 +58,30 @@ def _figures(
         (day, symbol): DayFigures(bars, versions, off_grid, broken, middle, (lower, upper), low, high, volume)
         for day, symbol, bars, versions, off_grid, broken, middle, lower, upper, low, high, volume in cursor
     }
+
+
+def splits(connection: "SnowflakeConnection", feed: str, start: date, end: date) -> Splits:
+    """The splits and stock dividends of a feed with ex-dates in [start, end), as their newest versions have them.
+
+    None where no corporate action of the feed was ever loaded.
+    """
+    from snowflake.connector.errors import ProgrammingError
+
+    types = ", ".join(["%s"] * len(SPLIT_TYPES))
+    statement = (
+        # One that Alpaca serves by two ids is one.
+        "SELECT DISTINCT symbol, ex_date, iff(rate > 0, 1 / (1 + rate), old_rate / nullif(new_rate, 0)) "
+        f"FROM {_current(feed, CORPORATE_ACTIONS)} WHERE action_type IN ({types}) AND ex_date >= %s AND ex_date < %s"
+    )
+    found: dict[str, list[tuple[date, float]]] = {}
+    try:
+        for symbol, ex_date, factor in rows(connection.cursor(), statement, (*SPLIT_TYPES, str(start), str(end))):
+            if factor:
+                found.setdefault(symbol, []).append((ex_date, factor))
+    except ProgrammingError as error:
+        if error.errno != DOES_NOT_EXIST:
+            raise
+    return found
 
 
 def broken_bars(
@@ -142,11 +167,12 @@ def _bars(
     return [dict(zip(columns, row, strict=True)) for row in cursor]
 
 
-def _current(feed: str) -> str:
-    """SQL: the ledger's bars as they are known now."""
-    key, newest = ", ".join(BARS.key), "observed_at DESC, loaded_at DESC, kafka_offset DESC"
+def _current(feed: str, dataset: Dataset = BARS) -> str:
+    """SQL: the ledger's records as they are known now."""
+    key, newest = ", ".join(dataset.key), "observed_at DESC, loaded_at DESC, kafka_offset DESC"
     return (
-        f"(SELECT * FROM {BARS.ledger(feed)} QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {newest}) = 1) bars"
+        f"(SELECT * FROM {dataset.ledger(feed)} "
+        f"QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {newest}) = 1) AS known"
     )
 
 

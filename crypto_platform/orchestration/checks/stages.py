@@ -20,7 +20,7 @@ from crypto_platform.market.completeness import shortfalls
 from crypto_platform.market.data_source import again
 from crypto_platform.market.dataset import Dataset
 from crypto_platform.market.feed_spec import FeedSpec
-from crypto_platform.market.outliers import LOOK_BACK, DayFigures, Outlier, odd_volumes, price_jumps
+from crypto_platform.market.outliers import LOOK_BACK, DayFigures, Outlier, Splits, odd_volumes, price_jumps
 from crypto_platform.market.symbol_history import Periods, is_in_use
 from crypto_platform.orchestration.metadata import records, table
 
@@ -258,9 +258,12 @@ class LoadProof:
 def of_load(subject: Subject, connection: "SnowflakeConnection", lake: Lake, report: "LoadReport") -> LoadProof:
     """Check a load against the ledger and the lake, and its bars against the days before."""
     figures: dict[tuple[date, str], DayFigures] = {}
+    splits: Splits = {}
     if subject.days:
         start, end = min(subject.days) - LOOK_BACK, max(subject.days) + ONE_DAY
         figures = ledger_checks.figures_by_day(connection, subject.feed, subject.timeframe, start, end)
+        if subject.spec.splits_are_in_prices:
+            splits = ledger_checks.splits(connection, subject.feed, start, end)
     days = set(subject.days)
     of_days = {key: found for key, found in figures.items() if key[0] in days}
     held: dict[date, dict[str, int]] = {}
@@ -270,7 +273,7 @@ def of_load(subject: Subject, connection: "SnowflakeConnection", lake: Lake, rep
     results = [
         *_accounts(subject, connection, report, _missing(subject, lake, held)),
         _kept(subject, balance),
-        *_plausibility(subject, connection, figures, of_days),
+        *_plausibility(subject, connection, figures, splits, of_days),
     ]
     newest = max(held, default=None)
     sample = ledger_checks.newest_of_day(connection, subject.feed, subject.timeframe, newest) if newest else []
@@ -377,6 +380,7 @@ def _plausibility(
     subject: Subject,
     connection: "SnowflakeConnection",
     figures: Mapping[tuple[date, str], DayFigures],
+    splits: Splits,
     of_days: Mapping[tuple[date, str], DayFigures],
 ) -> list[dg.AssetCheckResult]:
     """Whether the bars of the run's days are what bars can be, and what the days before let expect."""
@@ -387,14 +391,14 @@ def _plausibility(
         for day, symbol in list(broken)[:LOOKED_UP]
         for bar in ledger_checks.broken_bars(connection, subject.feed, subject.timeframe, day, symbol)
     ]
-    jumps = price_jumps(figures, subject.days)
+    jumps = price_jumps(figures, subject.days, splits)
     jumping = [
         bar
         for s in [s for s in jumps if s.prices][:LOOKED_UP]
         if s.prices
         for bar in ledger_checks.bars_outside(connection, subject.feed, subject.timeframe, s.day, s.symbol, s.prices)
     ]
-    volumes = odd_volumes(figures, subject.days)
+    volumes = odd_volumes(figures, subject.days, splits)
     return [
         subject.result(
             TIMEFRAME_ALIGNMENT,

@@ -39,6 +39,8 @@ def _options(stage: str, feed: str, spec: FeedSpec, shared: dict[str, Any]) -> d
         # As for the bars: two runs on one topic would race for its offsets.
         "pool": CORPORATE_ACTIONS.topic(feed),
         "automation_condition": after_stages(feed, stage, action_key),
+        # Before the bars', whose checks look across splits; not Alpaca's: a universe's members are asked for with bars.
+        "op_tags": {} if stage == "alpaca" else {"dagster/priority": "1"},
         **described_actions(stage, feed, spec),
     }
 

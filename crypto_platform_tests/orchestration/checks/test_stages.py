@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from crypto_platform.connectors.snowflake.schema import LOADS, ensure_schema
 from crypto_platform.ingestion.extract import ExtractReport
 from crypto_platform.ingestion.topic_load import LoadReport
 from crypto_platform.market.bars import BARS
+from crypto_platform.market.corporate_actions import CORPORATE_ACTIONS
 from crypto_platform.market.feed_spec import FeedSpec
 from crypto_platform.market.symbol_history import Periods
 from crypto_platform.orchestration.checks import stages
@@ -141,6 +143,35 @@ def test_a_shifted_level_is_told_without_bars(connection: SnowflakeConnection, f
     results = of_load(connection, feed, lake)
     assert failed(results) == ["price_outliers"]
     assert "0.25 times that of the day before" in str(results["price_outliers"].description)
+
+
+def test_a_split_that_is_known_is_no_outlier(connection: SnowflakeConnection, feed: str, lake: Lake) -> None:
+    ensure_schema(connection, feed, CORPORATE_ACTIONS)
+    stocks = replace(subject(feed), spec=SPEC.model_copy(update={"asset_class": "us_equity"}))
+    ledger = CORPORATE_ACTIONS.ledger(feed)
+    with closing(connection.cursor()) as cursor:
+        cursor.execute(
+            f"UPDATE {BARS.ledger(feed)} SET open = open / 4, high = high / 4, low = low / 4, close = close / 4, "
+            f"vwap = vwap / 4, volume = volume * 4 WHERE bar_start >= '{LAST}'"
+        )
+        # As it was served first, and amended.
+        for number, new_rate in enumerate((3, 4), 1):
+            cursor.execute(
+                f"INSERT INTO {ledger} (action_id, action_type, symbol, process_date, ex_date, old_rate, new_rate, "
+                "body, source, observed_at, kafka_topic, kafka_partition, kafka_offset, load_id, loaded_at) "
+                f"SELECT '1', 'forward_split', 'BTC/USD', '{LAST}', '{LAST}', 1, {new_rate}, '{{}}', 'rest', "
+                f"'2026-04-0{number}'::timestamp_ntz, 'topic', 0, {number}, 'load', SYSDATE()"
+            )
+    try:
+        known = stages.of_load(stocks, connection, lake, LoadReport("topic", None))
+        # Where Alpaca has adjusted the prices, they do not jump.
+        adjusted = replace(stocks, spec=stocks.spec.model_copy(update={"adjustment": "all"}))
+        not_asked = stages.of_load(adjusted, connection, lake, LoadReport("topic", None))
+    finally:
+        with closing(connection.cursor()) as cursor:
+            cursor.execute(f"DROP TABLE {ledger}")
+    assert failed({str(result.check_name): result for result in known.results}) == []
+    assert failed({str(result.check_name): result for result in not_asked.results}) == ["price_outliers"]
 
 
 def test_what_the_lake_has_and_the_ledger_lacks_is_named(
