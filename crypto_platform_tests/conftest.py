@@ -6,7 +6,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -111,6 +111,22 @@ def snowflake(sandbox_settings: Settings) -> Iterator[Settings]:
     """Settings of a running embedded Snowflake."""
     with supervise.sandbox(sandbox_settings, {"snowflake"}) as effective:
         yield effective
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The statements that this process's sessions send to Snowflake, without the values that are bound to them."""
+    from snowflake.connector.cursor import SnowflakeCursor
+
+    statements: list[str] = []
+    execute = SnowflakeCursor.execute
+
+    def recording(cursor: SnowflakeCursor, command: str, *arguments: Any, **options: Any) -> Any:
+        statements.append(command)
+        return execute(cursor, command, *arguments, **options)
+
+    monkeypatch.setattr(SnowflakeCursor, "execute", recording)
+    return statements
 
 
 @pytest.fixture(scope="session")

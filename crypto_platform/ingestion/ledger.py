@@ -65,8 +65,8 @@ class Counts:
     by_day: dict[date, dict[str, tuple[int, int]]]
 
 
-def commit(connect: Connect, load: Load, scratch: Scratch) -> Counts:
-    """Run the load's transaction and prove that it is there.
+def commit(connection: "SnowflakeConnection", connect: Connect, load: Load, scratch: Scratch) -> Counts:
+    """Run the load's transaction on the connection that has the scratch table, and prove by another that it is there.
 
     A lost reply to COMMIT is no failure when the load's row is found; a COMMIT that claims success is none
     when it is not.
@@ -78,16 +78,17 @@ def commit(connect: Connect, load: Load, scratch: Scratch) -> Counts:
     from snowflake.connector.errors import Error
 
     counts, failure = None, None
+    cursor = connection.cursor()
     try:
-        with connect() as connection:
-            counts = _transaction(connection, load, scratch)
+        with transaction(cursor):
+            counts = _write(cursor, load, scratch)
     except Error as error:
         failure = error
     reach("after_commit")
-    with connect() as connection:
-        if is_committed(connection, load.load_id):
-            return counts or _count(connection.cursor(), load, scratch)
-        moved = offsets.recorded(connection, load.topic).next_offsets
+    with connect() as other:
+        if counts is not None and is_committed(other, load.load_id):
+            return counts
+        moved = offsets.recorded(other, load.topic).next_offsets
     if (failure is not None and failure.errno in _LOCK_ERRORS) or any(
         moved.get(p) != span.start for p, span in load.spans.items()
     ):
@@ -134,32 +135,31 @@ def is_committed(connection: "SnowflakeConnection", load_id: str) -> bool:
     return bool(rows(connection.cursor(), f"SELECT 1 FROM {LOADS} WHERE load_id = %s", (load_id,)))
 
 
-def _transaction(connection: "SnowflakeConnection", load: Load, scratch: Scratch) -> Counts:
-    cursor = connection.cursor()
-    with transaction(cursor):
-        reach("after_begin")
-        # First, because it takes the lock: a second load waits or fails here, before it has done any work.
-        offsets.move(cursor, load.topic, load.topic_id, {p: (span.start, span.end) for p, span in load.spans.items()})
-        reach("after_offsets")
-        if scratch.time_range:
-            insert_versions(cursor, load, scratch.table, scratch.time_range)
-        reach("after_versions")
-        if scratch.rejected:
-            _insert_rejected(cursor, load, scratch)
-        reach("after_rejected")
-        counts = _count(cursor, load, scratch)
-        insert_load(
-            cursor,
-            load,
-            {p: span.start for p, span in load.spans.items()},
-            {p: span.end for p, span in load.spans.items()},
-            messages=counts.messages,
-            loaded=counts.loaded,
-            unchanged=counts.unchanged,
-            rejected=counts.rejected,
-            gaps=scratch.gaps,
-        )
-        reach("before_commit")
+def _write(cursor: "SnowflakeCursor", load: Load, scratch: Scratch) -> Counts:
+    """All that the load's transaction does."""
+    reach("after_begin")
+    # First, because it takes the lock: a second load waits or fails here, before it has done any work.
+    offsets.move(cursor, load.topic, load.topic_id, {p: (span.start, span.end) for p, span in load.spans.items()})
+    reach("after_offsets")
+    if scratch.time_range:
+        insert_versions(cursor, load, scratch.table, scratch.time_range)
+    reach("after_versions")
+    if scratch.rejected:
+        _insert_rejected(cursor, load, scratch)
+    reach("after_rejected")
+    counts = _count(cursor, load, scratch)
+    insert_load(
+        cursor,
+        load,
+        {p: span.start for p, span in load.spans.items()},
+        {p: span.end for p, span in load.spans.items()},
+        messages=counts.messages,
+        loaded=counts.loaded,
+        unchanged=counts.unchanged,
+        rejected=counts.rejected,
+        gaps=scratch.gaps,
+    )
+    reach("before_commit")
     return counts
 
 

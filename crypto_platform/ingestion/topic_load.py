@@ -137,7 +137,8 @@ def _load(
     with connect() as connection:
         schema.ensure_schema(connection, feed, dataset)
         topic, spans = _preflight(settings, feed, connection, dataset)
-        staging_table.drop_stale(connection)
+        if settings.embedded_snowflake:
+            staging_table.drop_stale(connection)
     drop_stale_folders(settings, feed)
     clock.lap("preflight")
     if not spans:
@@ -161,12 +162,13 @@ def _load(
         clock.lap("put_copy", staged.messages)
         filled = staging_table.verify(connection, dataset, table, staged, spans)
         clock.lap("verify", staged.messages)
-    counts = commit(connect, this, filled)
-    clock.lap("transaction", staged.messages)
+        counts = commit(connection, connect, this, filled)
+        clock.lap("transaction", staged.messages)
 
     reach("before_clean_up")
-    with connect() as connection:
-        staging_table.drop(connection, load_id)
+    if settings.embedded_snowflake:
+        with connect() as connection:
+            staging_table.drop(connection, load_id)
     _drop_folder(folder)
     clock.lap("clean_up", staged.messages)
     return LoadReport(

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
 
 VERSIONS = "RAW.SCHEMA_VERSIONS"
+VERSIONS_DDL = (
+    f"CREATE TABLE IF NOT EXISTS {VERSIONS} "
+    "(number NUMBER(38, 0) NOT NULL, description VARCHAR NOT NULL, applied_at TIMESTAMP_NTZ NOT NULL)"
+)
 
 
 @dataclass(frozen=True)
@@ -61,12 +65,8 @@ MIGRATIONS = (
 
 
 def migrate(connection: "SnowflakeConnection") -> None:
-    """Apply what was not applied to this database yet. Schema RAW must be there; never inside a transaction."""
+    """Apply what was not applied to this database yet. `VERSIONS` must be there; never inside a transaction."""
     cursor = connection.cursor()
-    cursor.execute(
-        f"CREATE TABLE IF NOT EXISTS {VERSIONS} "
-        "(number NUMBER(38, 0) NOT NULL, description VARCHAR NOT NULL, applied_at TIMESTAMP_NTZ NOT NULL)"
-    )
     applied = {number for (number,) in rows(cursor, f"SELECT number FROM {VERSIONS}")}
     for migration in MIGRATIONS:
         if migration.number not in applied:
