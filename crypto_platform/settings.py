@@ -50,6 +50,17 @@ MOVED_TO_ALERT_URLS = {
     "ALERT_EMAIL_TO",
 }
 
+# Settings of which the first does nothing, or the wrong thing, without the second.
+TOGETHER = (
+    ("SNOWFLAKE_PRIVATE_KEY_FILE", "SNOWFLAKE_ACCOUNT"),
+    ("SNOWFLAKE_PRIVATE_KEY_FILE_PWD", "SNOWFLAKE_PRIVATE_KEY_FILE"),
+    ("SNOWFLAKE_DBT_USER", "SNOWFLAKE_DBT_PRIVATE_KEY_FILE"),
+    ("SNOWFLAKE_DBT_PRIVATE_KEY_FILE", "SNOWFLAKE_DBT_USER"),
+    ("SNOWFLAKE_DBT_PRIVATE_KEY_FILE_PWD", "SNOWFLAKE_DBT_PRIVATE_KEY_FILE"),
+    ("SNOWFLAKE_EXTERNAL_STAGE", "STAGE_URL"),
+    ("SUPERSET_SNOWFLAKE_PRIVATE_KEY_FILE_PWD", "SUPERSET_SNOWFLAKE_PRIVATE_KEY_FILE"),
+)
+
 Port = Annotated[int, Field(ge=0, le=65535)]
 JvmMemory = Annotated[str, Field(pattern=r"^\d+[mg]$")]
 
@@ -172,6 +183,13 @@ class Settings(BaseSettings):
     snowflake_private_key_file_pwd: SecretStr | None = Field(None, description="Passphrase of the private key")
     snowflake_role: str | None = Field(None, description="Role of the session")
     snowflake_warehouse: str | None = Field(None, description="Warehouse of the session")
+    snowflake_dbt_user: str | None = Field(None, description="dbt's user; unset: SNOWFLAKE_USER, with its key")
+    snowflake_dbt_private_key_file: Path | None = Field(None, description="That user's private key, a PKCS #8 file")
+    snowflake_dbt_private_key_file_pwd: SecretStr | None = Field(None, description="Passphrase of that private key")
+    snowflake_dbt_role: str | None = Field(None, description="Role of dbt's sessions; unset: SNOWFLAKE_ROLE")
+    snowflake_dbt_warehouse: str | None = Field(
+        None, description="Warehouse of dbt's sessions; unset: SNOWFLAKE_WAREHOUSE"
+    )
     snowflake_database: str = Field(
         "MARKET", description="Database of the schemas RAW, STAGING, INTERMEDIATE and MARTS"
     )
@@ -222,6 +240,9 @@ class Settings(BaseSettings):
     superset_snowflake_user: str = Field("DASHBOARD", description="Snowflake's user of the dashboards")
     superset_snowflake_role: str | None = Field(
         None, description="Role of the dashboards' user, which may read MARTS and nothing else"
+    )
+    superset_snowflake_warehouse: str | None = Field(
+        None, description="Warehouse of the dashboards; unset: SNOWFLAKE_WAREHOUSE"
     )
     superset_snowflake_private_key_file: Path | None = Field(
         None, description="That user's private key, a PKCS #8 file"
@@ -292,8 +313,11 @@ class Settings(BaseSettings):
         "snowflake_database",
         "snowflake_role",
         "snowflake_warehouse",
+        "snowflake_dbt_role",
+        "snowflake_dbt_warehouse",
         "snowflake_external_stage",
         "superset_snowflake_role",
+        "superset_snowflake_warehouse",
     )
     @classmethod
     def _identifier(cls, value: str | None) -> str | None:
@@ -348,6 +372,19 @@ class Settings(BaseSettings):
             raise ValueError("; ".join(says))
         return self
 
+    @model_validator(mode="after")
+    def _together(self) -> Self:
+        """A half of what is set in pairs would be passed over, and data go elsewhere than a person thinks."""
+        pairs = [*TOGETHER, *([("STAGE_URL", "SNOWFLAKE_EXTERNAL_STAGE")] if "://" in (self.stage_url or "") else [])]
+        says = [
+            f"{one} is set and {other} is not: set both or neither"
+            for one, other in pairs
+            if getattr(self, one.lower()) is not None and getattr(self, other.lower()) is None
+        ]
+        if says:
+            raise ValueError("; ".join(says))
+        return self
+
     @property
     def apprise_urls(self) -> list[str]:
         """The URLs of ALERT_URLS; commas may be part of one."""
@@ -378,7 +415,7 @@ class Settings(BaseSettings):
 
     @property
     def stage(self) -> str:
-        return self.stage_url or str(self.crypto_platform_home / "stage")
+        return (self.stage_url or str(self.crypto_platform_home / "stage")).rstrip("/")
 
     @property
     def ui_url(self) -> str:
@@ -403,6 +440,37 @@ class Settings(BaseSettings):
     @property
     def embedded_snowflake(self) -> bool:
         return self.snowflake_account is None
+
+    @property
+    def for_dbt(self) -> Self:
+        """These settings with dbt's login as Snowflake's."""
+        own: dict[str, Any] = {
+            "role": self.snowflake_dbt_role or self.snowflake_role,
+            "warehouse": self.snowflake_dbt_warehouse or self.snowflake_warehouse,
+        }
+        if self.snowflake_dbt_user:
+            own |= {
+                "user": self.snowflake_dbt_user,
+                "private_key_file": self.snowflake_dbt_private_key_file,
+                "private_key_file_pwd": self.snowflake_dbt_private_key_file_pwd,
+            }
+        return self._logged_in(own)
+
+    @property
+    def for_dashboards(self) -> Self:
+        """These settings with the dashboards' login as Snowflake's."""
+        return self._logged_in(
+            {
+                "user": self.superset_snowflake_user,
+                "role": self.superset_snowflake_role,
+                "warehouse": self.superset_snowflake_warehouse or self.snowflake_warehouse,
+                "private_key_file": self.superset_snowflake_private_key_file,
+                "private_key_file_pwd": self.superset_snowflake_private_key_file_pwd,
+            }
+        )
+
+    def _logged_in(self, login: dict[str, Any]) -> Self:
+        return self.model_copy(update={f"snowflake_{name}": value for name, value in login.items()})
 
     def environment(self) -> dict[str, str]:
         """The environment variables that give another process these settings and no `.env`. Secrets are among them."""

@@ -1,6 +1,7 @@
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr, ValidationError
@@ -117,6 +118,63 @@ def test_a_channel_s_setting_of_before_stops_with_todays(name: str, monkeypatch:
     with pytest.raises(ValidationError, match=f"{name} is now part of a URL in ALERT_URLS") as error:
         Settings()
     assert "s3cret" not in str(error.value)
+
+
+KEYS = {"snowflake_account": "org-account", "snowflake_private_key_file": Path("loader.p8")}
+
+
+@pytest.mark.parametrize(
+    ("half", "says"),
+    [
+        ({"stage_url": "s3://bucket/x"}, "STAGE_URL is set and SNOWFLAKE_EXTERNAL_STAGE is not"),
+        ({"snowflake_external_stage": "RAW.LANDING"}, "SNOWFLAKE_EXTERNAL_STAGE is set and STAGE_URL is not"),
+        (
+            {"snowflake_private_key_file": Path("x.p8")},
+            "SNOWFLAKE_PRIVATE_KEY_FILE is set and SNOWFLAKE_ACCOUNT is not",
+        ),
+        (
+            {"snowflake_account": "org-account", "snowflake_private_key_file_pwd": SecretStr("s3cret")},
+            "SNOWFLAKE_PRIVATE_KEY_FILE_PWD is set and SNOWFLAKE_PRIVATE_KEY_FILE is not",
+        ),
+        (KEYS | {"snowflake_dbt_user": "DBT"}, "SNOWFLAKE_DBT_USER is set and SNOWFLAKE_DBT_PRIVATE_KEY_FILE is not"),
+        (
+            KEYS | {"snowflake_dbt_private_key_file": Path("dbt.p8")},
+            "SNOWFLAKE_DBT_PRIVATE_KEY_FILE is set and SNOWFLAKE_DBT_USER is not",
+        ),
+        (
+            {"superset_snowflake_private_key_file_pwd": SecretStr("s3cret")},
+            "SUPERSET_SNOWFLAKE_PRIVATE_KEY_FILE_PWD is set and SUPERSET_SNOWFLAKE_PRIVATE_KEY_FILE is not",
+        ),
+    ],
+)
+def test_a_half_of_a_pair_is_refused_by_name_and_without_its_value(half: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValidationError, match=says) as error:
+        Settings(**half)
+    assert "s3cret" not in str(error.value)
+
+
+def test_whole_pairs_and_local_folders_are_taken() -> None:
+    assert Settings(stage_url="s3://bucket/x/", snowflake_external_stage="RAW.LANDING").stage == "s3://bucket/x"
+    assert Settings(stage_url="/shared/stage/").stage == "/shared/stage"
+
+
+def test_dbt_and_the_dashboards_log_in_as_they_are_set_or_as_the_platform() -> None:
+    loader = KEYS | {"snowflake_user": "SVC_LOADER", "snowflake_role": "LOADER", "snowflake_warehouse": "LOADING"}
+    shared = Settings(**loader)
+    assert (shared.for_dbt.snowflake_user, shared.for_dbt.snowflake_role) == ("SVC_LOADER", "LOADER")
+    assert shared.for_dbt.snowflake_private_key_file == KEYS["snowflake_private_key_file"]
+    own = Settings(
+        **loader,
+        snowflake_private_key_file_pwd=SecretStr("s3cret"),
+        snowflake_dbt_user="SVC_TRANSFORMER",
+        snowflake_dbt_private_key_file=Path("transformer.p8"),
+        snowflake_dbt_warehouse="TRANSFORMING",
+        superset_snowflake_role="READER",
+    )
+    assert own.for_dbt.snowflake_private_key_file == Path("transformer.p8")
+    assert own.for_dbt.snowflake_private_key_file_pwd is None
+    assert (own.for_dbt.snowflake_role, own.for_dbt.snowflake_warehouse) == ("LOADER", "TRANSFORMING")
+    assert (own.for_dashboards.snowflake_role, own.for_dashboards.snowflake_warehouse) == ("READER", "LOADING")
 
 
 def test_names_of_before_are_no_settings_and_todays_are() -> None:

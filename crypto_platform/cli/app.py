@@ -27,6 +27,7 @@ class _Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         from pydantic import ValidationError
 
+        from crypto_platform.connectors.snowflake.connection import LoginError
         from crypto_platform.connectors.snowflake.query import QueryError
         from crypto_platform.connectors.superset.home import SupersetError
         from crypto_platform.sandbox.jars import JarsError
@@ -37,7 +38,12 @@ class _Commands(TyperGroup):
             return super().invoke(ctx)
         except ValidationError as error:
             for problem in error.errors():
-                typer.echo(f"{'.'.join(map(str, problem['loc'])).upper()}: {problem['msg']}", err=True)
+                # What is said of several settings names them itself.
+                name = f"{'.'.join(map(str, problem['loc'])).upper()}: " if problem["loc"] else ""
+                typer.echo(f"{name}{problem['msg'].removeprefix('Value error, ')}", err=True)
+            raise typer.Exit(USAGE) from None
+        except LoginError as error:
+            typer.echo(str(error), err=True)
             raise typer.Exit(USAGE) from None
         except (SandboxError, JavaError, JarsError, QueryError, SupersetError) as error:
             typer.echo(str(error), err=True)

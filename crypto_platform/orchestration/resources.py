@@ -79,9 +79,11 @@ def snowflake(_context: dg.InitResourceContext) -> "SnowflakeResource":
     # dagster-snowflake imports Snowpark and the Snowflake API client: seconds, in every process that loads it.
     from dagster_snowflake import SnowflakeResource
 
-    from crypto_platform.connectors.snowflake.connection import connection_args
+    from crypto_platform.connectors.snowflake.connection import check_key, connection_args
 
     arguments = dict(connection_args(settings()))
+    if not settings().embedded_snowflake:
+        check_key(settings())
     return SnowflakeResource(
         account=arguments.pop("account"),
         user=arguments.pop("user"),

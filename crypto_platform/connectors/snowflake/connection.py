@@ -14,13 +14,17 @@ if TYPE_CHECKING:
 QUERY_TAG = "crypto_platform"
 
 
+class LoginError(ValueError):
+    """The settings of the login are incomplete or wrong; the message names the setting, and no secret."""
+
+
 def connection_args(settings: Settings) -> dict[str, Any]:
     """Keyword arguments of `snowflake.connector.connect`; sessions are in UTC.
 
     https://docs.snowflake.com/en/developer-guide/python-connector/python-connector-api#connect
 
     Raises:
-        ValueError: an account is set and the key of its user is not.
+        LoginError: an account is set and the key of its user is not.
     """
     arguments: dict[str, Any] = {
         "user": settings.snowflake_user,
@@ -41,15 +45,14 @@ def connection_args(settings: Settings) -> dict[str, Any]:
             "session_parameters": {"TIMEZONE": "UTC", "CLIENT_TELEMETRY_ENABLED": False},
         }
     if settings.snowflake_private_key_file is None:
-        raise ValueError(
+        raise LoginError(
             "SNOWFLAKE_ACCOUNT is set and SNOWFLAKE_PRIVATE_KEY_FILE is not: give the file with the private key "
             f"of {settings.snowflake_user} (key-pair login, PKCS #8)"
         )
     optional = {
         "role": settings.snowflake_role,
         "warehouse": settings.snowflake_warehouse,
-        "private_key_file_pwd": settings.snowflake_private_key_file_pwd
-        and settings.snowflake_private_key_file_pwd.get_secret_value(),
+        "private_key_file_pwd": _passphrase(settings),
     }
     return (
         arguments
@@ -57,10 +60,39 @@ def connection_args(settings: Settings) -> dict[str, Any]:
         | {
             "account": settings.snowflake_account,
             "authenticator": "SNOWFLAKE_JWT",
-            "private_key_file": str(settings.snowflake_private_key_file),
+            "private_key_file": str(settings.snowflake_private_key_file.expanduser()),
             "session_parameters": {"TIMEZONE": "UTC", "QUERY_TAG": QUERY_TAG},
         }
     )
+
+
+def check_key(settings: Settings) -> None:
+    """Read the private key, of which the connector says what is wrong in words that name no setting.
+
+    Raises:
+        LoginError: the key's file cannot be read, or not with its passphrase.
+    """
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    file, passphrase = settings.snowflake_private_key_file, _passphrase(settings)
+    if file is None:
+        return
+    try:
+        load_pem_private_key(file.expanduser().read_bytes(), passphrase.encode() if passphrase else None)
+    except OSError as error:
+        raise LoginError(f"SNOWFLAKE_PRIVATE_KEY_FILE cannot be read: {file}: {error.strerror}") from None
+    except TypeError:
+        found = "is set and the key has none" if passphrase else "is not set and the key needs it"
+        raise LoginError(f"SNOWFLAKE_PRIVATE_KEY_FILE_PWD, the passphrase of {file}, {found}") from None
+    except (ValueError, UnsupportedAlgorithm):
+        opened = ", or not one that SNOWFLAKE_PRIVATE_KEY_FILE_PWD opens" if passphrase else ""
+        raise LoginError(f"SNOWFLAKE_PRIVATE_KEY_FILE is no private key, PKCS #8 in PEM{opened}: {file}") from None
+
+
+def _passphrase(settings: Settings) -> str | None:
+    secret = settings.snowflake_private_key_file_pwd
+    return secret.get_secret_value() if secret else None
 
 
 @contextmanager
@@ -68,7 +100,7 @@ def connect(settings: Settings) -> Iterator["SnowflakeConnection"]:
     """A session, closed in the end; a transaction that is still open then is rolled back.
 
     Raises:
-        ValueError: the settings of the login are incomplete.
+        LoginError: the settings of the login are incomplete or wrong.
         snowflake.connector.errors.Error: the login failed.
     """
     # 1 s of imports.
@@ -77,6 +109,8 @@ def connect(settings: Settings) -> Iterator["SnowflakeConnection"]:
     # Its INFO lines tell of every login; errors reach the caller as exceptions.
     logging.getLogger("snowflake.connector").setLevel(logging.ERROR)
     ready_for_threads()
+    if not settings.embedded_snowflake:
+        check_key(settings)
     connection = snowflake.connector.connect(**connection_args(settings))
     try:
         yield connection

@@ -88,13 +88,7 @@ def warehouse(settings: Settings) -> dict[str, object]:
                 f"SNOWFLAKE_ACCOUNT is set and {' and '.join(missing)} is not: the dashboards log in as "
                 f"{settings.superset_snowflake_user} with a key and a role of their own that only reads MARTS"
             )
-    reader = {
-        "snowflake_user": settings.superset_snowflake_user,
-        "snowflake_role": settings.superset_snowflake_role,
-        "snowflake_private_key_file": settings.superset_snowflake_private_key_file,
-        "snowflake_private_key_file_pwd": settings.superset_snowflake_private_key_file_pwd,
-    }
-    return connection_args(settings.model_copy(update=reader))
+    return connection_args(settings.for_dashboards)
 
 
 def _source(settings: Settings) -> str:

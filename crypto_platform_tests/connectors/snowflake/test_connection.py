@@ -2,9 +2,11 @@ from pathlib import Path
 
 import pytest
 import snowflake.connector
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from pydantic import SecretStr
 
-from crypto_platform.connectors.snowflake.connection import connect, connection_args
+from crypto_platform.connectors.snowflake.connection import LoginError, check_key, connect, connection_args
 from crypto_platform.settings import Settings
 
 
@@ -34,6 +36,52 @@ def test_production_logs_in_with_a_key_pair() -> None:
 def test_an_account_without_a_key_is_refused() -> None:
     with pytest.raises(ValueError, match="SNOWFLAKE_PRIVATE_KEY_FILE is not"):
         connection_args(Settings(snowflake_account="org-account"))
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A private key as it is, one with the passphrase s3cret, what is none, and a file that is not there."""
+    folder = tmp_path_factory.mktemp("keys")
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    (folder / "plain").write_bytes(key.private_bytes(pem, pkcs8, serialization.NoEncryption()))
+    (folder / "locked").write_bytes(key.private_bytes(pem, pkcs8, serialization.BestAvailableEncryption(b"s3cret")))
+    (folder / "none").write_text("nonsense")
+    return {name: folder / name for name in ("plain", "locked", "none", "absent")}
+
+
+@pytest.mark.parametrize(
+    ("key", "passphrase", "says"),
+    [
+        ("locked", "wr0ng", "SNOWFLAKE_PRIVATE_KEY_FILE is no private key, .* or not one that .*_PWD opens"),
+        ("locked", None, "SNOWFLAKE_PRIVATE_KEY_FILE_PWD, .* is not set and the key needs it"),
+        ("plain", "s3cret", "SNOWFLAKE_PRIVATE_KEY_FILE_PWD, .* is set and the key has none"),
+        ("none", None, "SNOWFLAKE_PRIVATE_KEY_FILE is no private key"),
+        ("absent", None, "SNOWFLAKE_PRIVATE_KEY_FILE cannot be read: .*No such file"),
+    ],
+)
+def test_a_key_that_cannot_be_read_is_told_by_the_setting_before_anything_is_sent(
+    keys: dict[str, Path], key: str, passphrase: str | None, says: str
+) -> None:
+    settings = Settings(
+        snowflake_account="org-account",
+        snowflake_private_key_file=keys[key],
+        snowflake_private_key_file_pwd=SecretStr(passphrase) if passphrase else None,
+    )
+    with pytest.raises(LoginError, match=says) as refused, connect(settings):
+        pass
+    assert "s3cret" not in str(refused.value) and "wr0ng" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("key", "passphrase"), [("plain", None), ("locked", SecretStr("s3cret"))])
+def test_a_key_that_can_be_read_is_taken(keys: dict[str, Path], key: str, passphrase: SecretStr | None) -> None:
+    check_key(
+        Settings(
+            snowflake_account="org-account",
+            snowflake_private_key_file=keys[key],
+            snowflake_private_key_file_pwd=passphrase,
+        )
+    )
 
 
 def test_an_exception_leaves_no_transaction_and_no_lock(sandbox: Settings) -> None:
