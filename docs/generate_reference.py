@@ -1,4 +1,6 @@
-"""Write docs/reference/settings.md, cli.md and models.md from the code: `python docs/generate_reference.py [--check]`.
+"""Write docs/reference/settings.md, cli.md, snowflake.md and models.md from the code.
+
+Run `python docs/generate_reference.py [--check]`.
 
 `--check` writes nothing and exits with 1, naming the pages that are stale. The models come from dbt's manifest, which
 `make setup` prepares.
@@ -16,6 +18,10 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from crypto_platform.cli.app import app
+from crypto_platform.connectors.snowflake.account import Account, Storage
+from crypto_platform.connectors.snowflake.grants import NEEDED, Place
+from crypto_platform.connectors.snowflake.setup import script
+from crypto_platform.market.feed_spec import feeds
 from crypto_platform.settings import PROJECT_ROOT, Settings
 from crypto_platform.transform.project import manifest
 
@@ -42,6 +48,7 @@ def pages() -> dict[str, str]:
     return {
         "settings.md": GENERATED + "\n".join(_settings()),
         "cli.md": GENERATED + "\n".join(_commands()),
+        "snowflake.md": GENERATED + "\n".join(_snowflake()),
         "models.md": GENERATED + "\n".join(_models()),
     }
 
@@ -173,6 +180,56 @@ def _parameter(parameter: Any, annotation: Any) -> tuple[str, str, str, str]:
 
 def _plain(text: str | None) -> str:
     return inspect.cleandoc(text or "").replace("\f", "")
+
+
+# Snowflake
+
+
+def _snowflake() -> Iterator[str]:
+    datasets = {name: spec.datasets for name, spec in feeds().items()}
+    account = Account(
+        allowed_ranges=("203.0.113.0/24",),
+        storage=Storage("s3://bucket/path", "arn:aws:iam::123456789012:role/snowflake"),
+    )
+    yield "# Snowflake\n"
+    yield (
+        "What `crypto-platform snowflake setup` makes on an account. How to run it: "
+        "[set up Snowflake](../how-to/snowflake.md). Time-outs are in seconds.\n"
+    )
+    yield "## Roles\n"
+    yield from _table(
+        ("role", "does", "user", "warehouse", "statement", "queue", "lock"),
+        (
+            (
+                *(f"`{s.role}`", s.purpose, f"`{s.user}`", f"`{s.warehouse}`"),
+                *(str(seconds) for seconds in (s.statement_timeout, s.queued_timeout, s.lock_timeout)),
+            )
+            for s in account.services
+        ),
+    )
+    yield "## Privileges\n"
+    for service, needed in zip(account.services, NEEDED.values(), strict=True):
+        yield f"`{service.role}`: {_one_line(inspect.getdoc(needed) or '')}\n"
+        yield from _table(
+            ("privileges", "on"),
+            (
+                (
+                    ", ".join(grant.privileges),
+                    f"every {grant.kind.lower()} of `{grant.name}`, now and later"
+                    if grant.of_schema
+                    else f"{grant.kind.lower()} `{grant.name}`",
+                )
+                for grant in needed(Place(account.database, service.warehouse, account.stage))
+            ),
+        )
+    yield "## Script\n"
+    yield (
+        "As printed for the feeds that ship, with `--allow 203.0.113.0/24 --storage-url s3://bucket/path "
+        "--storage-aws-role arn:aws:iam::123456789012:role/snowflake` and no keys.\n"
+    )
+    yield "```sql"
+    yield from script(account, datasets)
+    yield "```\n"
 
 
 # Models

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from crypto_platform.cli import alerts as alerts
-from crypto_platform.cli import dead_letters
+from crypto_platform.cli import dead_letters, snowflake
 from crypto_platform.cli import pipeline as runs
 from crypto_platform.cli import stream as live
 from crypto_platform.cli.dashboards import app as dashboards
@@ -220,6 +220,8 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print a JSON ar
 def doctor() -> None:
     """Check Java, jars, packages, memory, disk, ports and logins, and say what to do. Exit code 1: a check failed.
 
+    On a Snowflake account also each login's role, warehouse, privileges and stage, and the clock.
+
     Example: crypto-platform doctor
     """
     from rich.console import Console
@@ -312,6 +314,7 @@ app.command()(live.stream)
 app.command()(live.load)
 app.add_typer(dead_letters.app)
 app.command("dbt-docs")(docs)
+app.add_typer(snowflake.app)
 
 
 app.add_typer(dashboards)

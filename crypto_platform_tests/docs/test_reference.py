@@ -24,8 +24,9 @@ def test_the_pages_are_what_the_code_says(generator: dict[str, Any]) -> None:
 
 
 def test_a_stale_and_a_missing_page_are_named(generator: dict[str, Any], pages: dict[str, str], tmp_path: Path) -> None:
-    current, changed, missing = pages
-    (tmp_path / current).write_text(pages[current])
+    *current, changed, missing = pages
+    for page in current:
+        (tmp_path / page).write_text(pages[page])
     (tmp_path / changed).write_text(pages[changed] + "By hand.\n")
     assert generator["stale"](tmp_path) == [changed, missing]
 

@@ -1,0 +1,97 @@
+"""What a load and its neighbours send needs no more than the loader's grants; all of it parses as Snowflake's SQL."""
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+import sqlglot
+from sqlglot import exp
+
+from crypto_platform.connectors.kafka.producer import publish
+from crypto_platform.connectors.snowflake.account import Account
+from crypto_platform.connectors.snowflake.connection import connect
+from crypto_platform.connectors.snowflake.grants import NEEDED, Place
+from crypto_platform.connectors.snowflake.ledger_checks import balance, figures_by_day
+from crypto_platform.connectors.snowflake.setup import sections
+from crypto_platform.ingestion import dead_letters, topic_load
+from crypto_platform.ingestion.requested_partitions import Asked, record
+from crypto_platform.market.bars import BARS, Timeframe
+from crypto_platform.settings import Settings
+from crypto_platform_tests import made
+
+pytestmark = pytest.mark.sandbox
+
+# Of a load's own: temporary on Snowflake, which takes no privilege; transient in the emulator, where it is dropped.
+SCRATCH = r"RAW\.(SCRATCH|STAGE)_\d{8}T\d{6}_[0-9A-F]{12}"
+
+
+def needed(statement: str) -> Iterator[tuple[str, str]]:
+    """The privileges that a statement takes, each with its table."""
+    parsed = sqlglot.parse_one(re.sub("%s", "''", statement), dialect="snowflake")
+    assert not isinstance(parsed, exp.Command), statement
+    target = parsed.this if isinstance(parsed, exp.Insert | exp.Update | exp.Merge | exp.Delete) else None
+    tables = {name(table): table for table in parsed.find_all(exp.Table) if table.db and table.name}
+    if target is not None:
+        target = name(target.find(exp.Table))
+    for table in tables:
+        if re.fullmatch(SCRATCH, table) or table.startswith("INFORMATION_SCHEMA."):
+            continue
+        if isinstance(parsed, exp.Create | exp.Alter | exp.Drop | exp.TruncateTable):
+            yield parsed.key.upper(), table
+        elif table != target:
+            yield "SELECT", table
+        elif isinstance(parsed, exp.Merge):
+            for when in parsed.find_all(exp.When):
+                yield ("INSERT" if isinstance(when.args["then"], exp.Insert) else "UPDATE"), table
+        else:
+            yield parsed.key.upper(), table
+
+
+def name(table: exp.Expression | None) -> str:
+    assert isinstance(table, exp.Table)
+    return f"{table.db}.{table.name}".upper()
+
+
+@pytest.fixture
+def set_up(sandbox: Settings) -> tuple[Settings, str]:
+    """A database with what the set-up makes for one feed, and nothing else."""
+    feed = made.feed_name()
+    settings = sandbox.model_copy(update={"snowflake_database": feed.upper()})
+    known = r"CREATE (DATABASE|SCHEMA|TABLE) |USE DATABASE "
+    with connect(settings) as connection:
+        for part in sections(Account(database=feed.upper()), {feed: (BARS,)}):
+            for statement in filter(re.compile(known).match, part.statements):
+                connection.cursor().execute(statement)
+    return settings, feed
+
+
+def test_after_the_set_up_a_load_needs_no_more_than_its_grants(set_up: tuple[Settings, str], sent: list[str]) -> None:
+    settings, feed = set_up
+    publish(settings, feed, [made.day({"BTC/USD": [made.bar(0), made.bar(1), b"poison"]})], "run")
+    assert topic_load.load(settings, feed, "run").loaded == 2
+    publish(settings, feed, [made.day({"BTC/USD": [made.bar(0, c=100.7)]}, made.OBSERVED + timedelta(hours=1))], "run")
+    assert topic_load.load(settings, feed, "run").loaded == 1
+    with connect(settings) as connection:
+        connection.cursor().execute(f"DELETE FROM {BARS.ledger(feed)} WHERE close > 100.65")
+        assert sent.pop().startswith("DELETE")
+    assert topic_load.accept_ledger_loss(settings, feed, "run").versions > 0
+    dead_letters.replay(settings, dead_letters.find(settings, [feed], "", False, 10))
+    with connect(settings) as connection:
+        day = made.DAY
+        record(connection, feed, "1Min", [Asked("BTC/USD", day, made.OBSERVED, 2)], "run")
+        balance(connection, feed)
+        figures_by_day(connection, feed, Timeframe.parse("1Min"), day, day + timedelta(days=1))
+
+    place = Place(feed.upper(), "LOADING")
+    granted = {(p, g.name, g.of_schema) for g in NEEDED["LOADER"](place) for p in g.privileges}
+    asked = {one: statement for statement in sent for one in needed(statement)}
+    assert {privilege for privilege, _ in asked} == {"SELECT", "INSERT", "UPDATE"}
+    for (privilege, table), statement in asked.items():
+        schema = f"{feed.upper()}.{table.partition('.')[0]}"
+        ways = {(privilege, schema, True), (privilege, f"{feed.upper()}.{table}", False)}
+        assert ways & granted, (privilege, table, statement)
+    # What is created is the load's own.
+    created = [statement for statement in sent if statement.startswith(("CREATE", "ALTER", "DROP"))]
+    assert created
+    assert all(re.search(SCRATCH, statement, re.IGNORECASE) for statement in created)
