@@ -65,7 +65,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
     for service in SERVICES.values():
         state = states[service.name]
         if state.state == "external":
-            yield _finding(service.name, _LOGINS[service.name], settings)
+            for name, check in _LOGINS[service.name].items():
+                yield _finding(name, check, settings)
         elif state.state == "stopped" and service.ports:
             yield _finding(f"{service.name} port", _free_ports(service.ports), settings)
         elif state.state == "failed":
@@ -240,17 +241,43 @@ def _spark(settings: Settings) -> str:
 
 
 def _snowflake(settings: Settings) -> str:
-    from crypto_platform.connectors.snowflake.query import QueryError, query
+    return _service(settings, "LOADER", "SNOWFLAKE")
+
+
+def _snowflake_of_dbt(settings: Settings) -> str:
+    prefix = "SNOWFLAKE_DBT" if settings.snowflake_dbt_user else "SNOWFLAKE"
+    return _service(settings.for_dbt, "TRANSFORMER", prefix)
+
+
+def _snowflake_of_dashboards(settings: Settings) -> str:
+    if settings.superset_snowflake_private_key_file is None:
+        return "not set up: no SUPERSET_SNOWFLAKE_PRIVATE_KEY_FILE"
+    return _service(settings.for_dashboards, "READER", "SUPERSET_SNOWFLAKE")
+
+
+def _service(settings: Settings, service: str, prefix: str) -> str:
+    """One login on the account: that it is taken, and holds what its service needs."""
+    from snowflake.connector.errors import Error
+
+    from crypto_platform.connectors.snowflake.account_checks import lacks
+    from crypto_platform.connectors.snowflake.connection import LoginError, connect
+    from crypto_platform.market.feed_spec import feeds
 
     hasty = settings.model_copy(update={"snowflake_network_timeout": int(CONNECT_SECONDS)})
+    datasets = {name: spec.datasets for name, spec in feeds().items()}
     try:
-        with query(hasty, "select current_version()") as result:
-            [(version,)] = result.rows
-    except (QueryError, ValueError) as error:
-        raise CheckFailedError(
-            str(error), "see SNOWFLAKE_ACCOUNT, SNOWFLAKE_USER, SNOWFLAKE_PRIVATE_KEY_FILE"
-        ) from None
-    return f"{settings.snowflake_account} answers, version {version}"
+        with connect(hasty) as connection:
+            found = list(lacks(connection, hasty, service, datasets))
+    except LoginError as error:
+        says = str(error).replace("SNOWFLAKE_PRIVATE_KEY_FILE", f"{prefix}_PRIVATE_KEY_FILE")
+        raise CheckFailedError(says, f"see {prefix}_PRIVATE_KEY_FILE") from None
+    except Error as error:
+        remediation = f"see SNOWFLAKE_ACCOUNT, {prefix}_USER, {prefix}_ROLE, {prefix}_PRIVATE_KEY_FILE"
+        raise CheckFailedError(str(error.msg or error), remediation) from None
+    if found:
+        problems = "; ".join(dict.fromkeys(lack.found for lack in found))
+        raise CheckFailedError(problems, "\n      ".join(dict.fromkeys(lack.remediation for lack in found)))
+    return f"{settings.snowflake_account} takes {settings.snowflake_user}, who holds what {service} needs"
 
 
 def _superset(settings: Settings) -> str:
@@ -264,4 +291,15 @@ def _superset(settings: Settings) -> str:
         raise CheckFailedError(str(error), "SUPERSET_URL, SUPERSET_USERNAME, SUPERSET_PASSWORD") from None
 
 
-_LOGINS = {"alpaca": _alpaca, "kafka": _kafka, "spark": _spark, "snowflake": _snowflake, "superset": _superset}
+# By the service, then by what the finding is called.
+_LOGINS: dict[str, dict[str, Callable[[Settings], str]]] = {
+    "alpaca": {"alpaca": _alpaca},
+    "kafka": {"kafka": _kafka},
+    "spark": {"spark": _spark},
+    "snowflake": {
+        "snowflake": _snowflake,
+        "snowflake for dbt": _snowflake_of_dbt,
+        "snowflake for dashboards": _snowflake_of_dashboards,
+    },
+    "superset": {"superset": _superset},
+}

@@ -1,11 +1,14 @@
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
 from crypto_platform.cli.doctor import Finding, examine
+from crypto_platform.connectors.snowflake.account_checks import Lack
 from crypto_platform.market.feed_spec import feeds
 from crypto_platform.sandbox.alpaca import running
 from crypto_platform.settings import Settings
@@ -62,6 +65,54 @@ def test_systems_that_do_not_answer_are_named_with_their_settings(fresh_settings
     assert "KAFKA_BOOTSTRAP_SERVERS" in found["kafka"].remediation
     assert "SPARK_REMOTE" in found["spark"].remediation
     assert "SNOWFLAKE_PRIVATE_KEY_FILE" in found["snowflake"].remediation
+
+
+def test_each_login_on_an_account_is_told_what_it_lacks(
+    fresh_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An account stands in for a real one: only the loader lacks something there."""
+
+    @contextmanager
+    def connect(given: Settings) -> Iterator[Settings]:
+        yield given
+
+    def lacks(login: Settings, given: Settings, service: str, feeds: object) -> list[Lack]:
+        assert (
+            login.snowflake_user == {"LOADER": "SVC_LOADER", "TRANSFORMER": "SVC_DBT", "READER": "DASHBOARD"}[service]
+        )
+        return [Lack("LOADER lacks a privilege", f"GRANT {n} …;") for n in (1, 2)] if service == "LOADER" else []
+
+    monkeypatch.setattr("crypto_platform.connectors.snowflake.connection.connect", connect)
+    monkeypatch.setattr("crypto_platform.connectors.snowflake.account_checks.lacks", lacks)
+    account = fresh_settings.model_copy(
+        update={
+            "snowflake_account": "org-account",
+            "snowflake_user": "SVC_LOADER",
+            "snowflake_dbt_user": "SVC_DBT",
+        }
+    )
+    found = findings(account)
+    assert found["snowflake"].found == "LOADER lacks a privilege"
+    assert found["snowflake"].remediation.split() == ["GRANT", "1", "…;", "GRANT", "2", "…;"]
+    assert found["snowflake for dbt"].found == "org-account takes SVC_DBT, who holds what TRANSFORMER needs"
+    assert found["snowflake for dashboards"].found.startswith("not set up")
+    dashboards = account.model_copy(update={"superset_snowflake_private_key_file": Path("reader.p8")})
+    assert findings(dashboards)["snowflake for dashboards"].found.endswith("who holds what READER needs")
+
+
+def test_a_key_that_is_wrong_is_told_by_its_own_setting(fresh_settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "dbt.p8").write_text("nonsense")
+    account = fresh_settings.model_copy(
+        update={
+            "snowflake_account": "org-account",
+            "snowflake_private_key_file": tmp_path / "absent.p8",
+            "snowflake_dbt_user": "SVC_DBT",
+            "snowflake_dbt_private_key_file": tmp_path / "dbt.p8",
+        }
+    )
+    found = findings(account)
+    assert found["snowflake"].found.startswith("SNOWFLAKE_PRIVATE_KEY_FILE cannot be read")
+    assert found["snowflake for dbt"].found.startswith("SNOWFLAKE_DBT_PRIVATE_KEY_FILE is no private key")
 
 
 def test_systems_that_answer_are_well(sandbox: Settings) -> None:
