@@ -3,24 +3,23 @@
 import re
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import sqlglot
 from sqlglot import exp
 
 from crypto_platform.connectors.kafka.producer import publish
+from crypto_platform.connectors.snowflake import fact_checks, ledger_checks
 from crypto_platform.connectors.snowflake.account import Account
 from crypto_platform.connectors.snowflake.connection import connect
 from crypto_platform.connectors.snowflake.grants import NEEDED, Place
-from crypto_platform.connectors.snowflake.ledger_checks import balance, figures_by_day
 from crypto_platform.connectors.snowflake.setup import sections
 from crypto_platform.ingestion import dead_letters, topic_load
 from crypto_platform.ingestion.requested_partitions import Asked, record
 from crypto_platform.market.bars import BARS, Timeframe
 from crypto_platform.settings import Settings
 from crypto_platform_tests import made
-
-pytestmark = pytest.mark.sandbox
 
 # Of a load's own: temporary on Snowflake, which takes no privilege; transient in the emulator, where it is dropped.
 SCRATCH = r"RAW\.(SCRATCH|STAGE)_\d{8}T\d{6}_[0-9A-F]{12}"
@@ -53,6 +52,18 @@ def name(table: exp.Expression | None) -> str:
     return f"{table.db}.{table.name}".upper()
 
 
+def check_granted(statements: list[str], database: str) -> set[str]:
+    """Every table that the statements use is granted to the loader in that way; returns the privileges they need."""
+    place = Place(database, "LOADING")
+    granted = {(p, g.name, g.of_schema) for g in NEEDED["LOADER"](place) for p in g.privileges}
+    asked = {one: statement for statement in statements for one in needed(statement)}
+    for (privilege, table), statement in asked.items():
+        schema = f"{database}.{table.partition('.')[0]}"
+        ways = {(privilege, schema, True), (privilege, f"{database}.{table}", False)}
+        assert ways & granted, (privilege, table, statement)
+    return {privilege for privilege, _ in asked}
+
+
 @pytest.fixture
 def set_up(sandbox: Settings) -> tuple[Settings, str]:
     """A database with what the set-up makes for one feed, and nothing else."""
@@ -80,18 +91,49 @@ def test_after_the_set_up_a_load_needs_no_more_than_its_grants(set_up: tuple[Set
     with connect(settings) as connection:
         day = made.DAY
         record(connection, feed, "1Min", [Asked("BTC/USD", day, made.OBSERVED, 2)], "run")
-        balance(connection, feed)
-        figures_by_day(connection, feed, Timeframe.parse("1Min"), day, day + timedelta(days=1))
+        ledger_checks.balance(connection, feed)
+        ledger_checks.figures_by_day(connection, feed, Timeframe.parse("1Min"), day, day + timedelta(days=1))
 
-    place = Place(feed.upper(), "LOADING")
-    granted = {(p, g.name, g.of_schema) for g in NEEDED["LOADER"](place) for p in g.privileges}
-    asked = {one: statement for statement in sent for one in needed(statement)}
-    assert {privilege for privilege, _ in asked} == {"SELECT", "INSERT", "UPDATE"}
-    for (privilege, table), statement in asked.items():
-        schema = f"{feed.upper()}.{table.partition('.')[0]}"
-        ways = {(privilege, schema, True), (privilege, f"{feed.upper()}.{table}", False)}
-        assert ways & granted, (privilege, table, statement)
+    assert check_granted(sent, feed.upper()) == {"SELECT", "INSERT", "UPDATE"}
     # What is created is the load's own.
     created = [statement for statement in sent if statement.startswith(("CREATE", "ALTER", "DROP"))]
     assert created
     assert all(re.search(SCRATCH, statement, re.IGNORECASE) for statement in created)
+
+
+class Nothing:
+    """A connection to an account that has no rows."""
+
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+
+    def cursor(self) -> "Nothing":
+        return self
+
+    def execute(self, statement: str, *_: object, **__: object) -> "Nothing":
+        self.sent.append(statement)
+        return self
+
+    def fetchall(self) -> list[tuple[object, ...]]:
+        return []
+
+    def __iter__(self) -> Iterator[tuple[object, ...]]:
+        return iter(())
+
+
+def test_the_checks_read_what_the_loader_may_read() -> None:
+    connection: Any = Nothing()
+    day, minute = made.DAY, Timeframe.parse("1Min")
+    fact_checks.differing_days(connection, ["crypto", "us_equity"], day, day)
+    fact_checks.incomplete_sessions(connection, day, day)
+    fact_checks.newest_ex_dates(connection, "us_equity")
+    fact_checks.adjusted_closes(connection, "us_equity", ["AAPL", "SPY"], ["close"])
+    fact_checks.actions(connection, "us_equity", ["AAPL"])
+    fact_checks.symbol_periods(connection, "us_equity")
+    ledger_checks.figures_by_day(connection, "us_equity_daily", Timeframe.parse("1Day"), day, day)
+    ledger_checks.broken_bars(connection, "crypto", minute, day, "BTC/USD")
+    ledger_checks.bars_outside(connection, "crypto", minute, day, "BTC/USD", (1.0, 2.0))
+    ledger_checks.newest_of_day(connection, "crypto", minute, day)
+    ledger_checks.actions_by_day(connection, "us_equity", day, day)
+    assert len(connection.sent) == 11
+    assert check_granted(connection.sent, "MARKET") == {"SELECT"}

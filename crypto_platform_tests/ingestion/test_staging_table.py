@@ -1,0 +1,60 @@
+"""What a load sends to an account, where the emulator's tables are of another kind; no account was at hand."""
+
+from typing import Any
+
+import pytest
+import sqlglot
+from sqlglot import exp
+
+from crypto_platform.ingestion.stage import Staged
+from crypto_platform.ingestion.staging_table import fill
+from crypto_platform.market.bars import BARS
+from crypto_platform.settings import Settings
+
+LOAD = "20260101T000000_0123456789ab"
+STAGED = Staged("s3://my-bars/platform/crypto/" + LOAD, ["part-0.zstd.parquet", "part-1.zstd.parquet"], 2, 0.1)
+
+
+class Cursor:
+    """Takes every statement, and says of COPY that it copied what Spark wrote."""
+
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+
+    def cursor(self) -> "Cursor":
+        return self
+
+    def execute(self, statement: str, *_: object, **__: object) -> None:
+        self.sent.append(statement)
+
+    def fetchall(self) -> list[tuple[str]]:
+        return [(f"platform/{name}",) for name in STAGED.files]
+
+
+@pytest.mark.parametrize("external", [None, "MARKET.RAW.LANDING"])
+def test_on_an_account_table_and_stage_are_temporary(external: str | None) -> None:
+    """Which takes no privilege: https://docs.snowflake.com/en/sql-reference/sql/create-table, and create-stage."""
+    connection: Any = Cursor()
+    settings = Settings(
+        snowflake_account="org-account",
+        stage_url="s3://my-bars/platform" if external else None,
+        snowflake_external_stage=external,
+    )
+    fill(connection, settings, BARS, LOAD, STAGED)
+    parsed = [sqlglot.parse_one(statement, dialect="snowflake") for statement in connection.sent]
+    assert not any(isinstance(one, exp.Command) for one in parsed)
+    created = [one for one in parsed if isinstance(one, exp.Create)]
+    assert len(created) == (1 if external else 2)
+    assert all(one.find(exp.TemporaryProperty) for one in created)
+    copy = next(statement for statement in connection.sent if statement.startswith("COPY"))
+    if external:
+        assert f"FROM @{external}/crypto/{LOAD}/ FILES = ('part-0.zstd.parquet', 'part-1.zstd.parquet') " in copy
+        assert "PURGE" not in copy
+    else:
+        assert f"FROM @RAW.STAGE_{LOAD.upper()} " in copy
+
+
+def test_in_the_emulator_the_table_is_transient() -> None:
+    connection: Any = Cursor()
+    fill(connection, Settings(), BARS, LOAD, STAGED)
+    assert connection.sent[0].startswith(f"CREATE TRANSIENT TABLE IF NOT EXISTS RAW.SCRATCH_{LOAD.upper()} (")
