@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from crypto_platform.connectors.snowflake.account import Account, SetupError, Storage
+
 if TYPE_CHECKING:
-    from crypto_platform.connectors.snowflake.account import Account
     from crypto_platform.connectors.snowflake.setup import Section
     from crypto_platform.settings import Settings
 
@@ -26,10 +27,12 @@ def setup(
         bool, typer.Option("--apply", help="Run it with the settings' login, of a user who has ACCOUNTADMIN.")
     ] = False,
     prefix: Annotated[str, typer.Option(help="Begins the names of roles, users and warehouses: DEV_.")] = "",
-    credit_quota: Annotated[int, typer.Option(help="Credits a month, of all three warehouses together.")] = 50,
+    credit_quota: Annotated[
+        int, typer.Option(help="Credits a month, of all three warehouses together.")
+    ] = Account.credit_quota,
     retention_days: Annotated[
         int, typer.Option(help="Days that Time Travel reaches back in RAW; Standard Edition has 1 at the most.")
-    ] = 7,
+    ] = Account.retention_days,
     allow: Annotated[
         list[str] | None, typer.Option(help="Addresses the users may come from: 203.0.113.0/24; repeatable.")
     ] = None,
@@ -53,7 +56,6 @@ def setup(
     Example: crypto-platform snowflake setup --keys ~/keys --generate-keys --allow 203.0.113.0/24 > setup.sql
     """
     from crypto_platform.connectors.snowflake import service_keys
-    from crypto_platform.connectors.snowflake.account import Account, SetupError, Storage
     from crypto_platform.connectors.snowflake.setup import script, sections
     from crypto_platform.market.feed_spec import feeds
     from crypto_platform.settings import settings
@@ -90,10 +92,9 @@ def setup(
         typer.echo(line)
 
 
-def _apply(chosen: "Settings", account: "Account", parts: "tuple[Section, ...]") -> None:
+def _apply(chosen: "Settings", account: Account, parts: "tuple[Section, ...]") -> None:
     import snowflake.connector
 
-    from crypto_platform.connectors.snowflake.account import SetupError
     from crypto_platform.connectors.snowflake.connection import connect
     from crypto_platform.connectors.snowflake.setup import apply, settings_lines
 

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 
+from crypto_platform.settings import Settings
+
 IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 # A bucket's name and a path in it, as Snowflake's stages write them: https://docs.snowflake.com/en/sql-reference/sql/create-stage
 STORAGE_URL = re.compile(r"(s3|gcs)://[A-Za-z0-9][A-Za-z0-9._-]+(/[A-Za-z0-9._=-]+)*/?")
@@ -64,15 +66,15 @@ class Account:
         SetupError: a value is not what its name says.
     """
 
-    database: str = "MARKET"
+    database: str = Settings.model_fields["snowflake_database"].default
     prefix: str = ""
     credit_quota: int = 50
     retention_days: int = 7
     allowed_ranges: tuple[str, ...] = ()
     storage: Storage | None = None
     public_keys: Mapping[str, str] = field(default_factory=dict)
-    statement_timeout: int = 900
-    request_timeout: int = 60
+    statement_timeout: int = Settings.model_fields["snowflake_statement_timeout"].default
+    request_timeout: int = Settings.model_fields["snowflake_network_timeout"].default
 
     def __post_init__(self) -> None:
         for name in (self.database, f"{self.prefix}X"):
@@ -98,11 +100,11 @@ class Account:
     @property
     def services(self) -> tuple[Service, Service, Service]:
         """Loader, transformer and reader."""
-        # A lock is waited for less long than the client waits for a reply: then it is Snowflake that says what is
-        # wrong, and nothing is left behind that waits on.
+        # A lock, or a place in the queue, is waited for less long than the client waits for a reply: then it is
+        # Snowflake that says what is wrong, and nothing is left behind that waits on.
         patience = max(1, self.request_timeout // 2)
         return (
-            self._service("LOADER", "LOADING", "loads RAW", self.statement_timeout, 120, patience),
+            self._service("LOADER", "LOADING", "loads RAW", self.statement_timeout, patience, patience),
             self._service("TRANSFORMER", "TRANSFORMING", "builds dbt's models", 3_600, 600, 300),
             self._service("READER", "REPORTING", "reads MARTS", 120, 60, patience),
         )

@@ -133,6 +133,7 @@ def test_each_service_has_limits_and_a_warehouse_of_its_own() -> None:
         assert re.search(rf"ALTER USER {service.user} SET NETWORK_POLICY", said)
     # Else the client gives up first, and what it waited for goes on.
     assert services[0].lock_timeout < EVERYTHING.request_timeout
+    assert services[0].queued_timeout < EVERYTHING.request_timeout
 
 
 def test_a_user_without_a_key_and_an_open_network_are_pointed_out() -> None:
