@@ -236,7 +236,8 @@ def doctor() -> None:
         console.print(finding.found, markup=False)
         if not finding.ok:
             wrong += 1
-            console.print(f"    → {finding.remediation}", markup=False)
+            # Not wrapped: a statement or a command in it is there to be copied.
+            console.print(f"    → {finding.remediation}", markup=False, soft_wrap=True)
     console.print(f"{wrong} check{'s' if wrong > 1 else ''} failed." if wrong else "All checks passed.")
     raise typer.Exit(FAILURE if wrong else OK)
 

@@ -69,6 +69,8 @@ def test_doctor_exits_with_1_when_something_is_wrong(fresh_settings: Settings, t
     answer = run(fresh_settings.model_copy(update={"jvm_jars": tmp_path}), "doctor")
     assert answer.returncode == 1
     assert "✗ jars: " in answer.stdout
+    # In one line, whatever the terminal's width: it is there to be copied.
+    assert re.search(r"^    → run `.+` \(make setup does\)$", answer.stdout, re.MULTILINE)
 
 
 def test_status_tells_what_runs(sandbox: Settings) -> None:
