@@ -135,5 +135,6 @@ def test_the_checks_read_what_the_loader_may_read() -> None:
     ledger_checks.bars_outside(connection, "crypto", minute, day, "BTC/USD", (1.0, 2.0))
     ledger_checks.newest_of_day(connection, "crypto", minute, day)
     ledger_checks.actions_by_day(connection, "us_equity", day, day)
-    assert len(connection.sent) == 11
+    ledger_checks.splits(connection, "us_equity", day, day)
+    assert len(connection.sent) == 12
     assert check_granted(connection.sent, "MARKET") == {"SELECT"}
