@@ -1,8 +1,8 @@
 # Everything a fresh clone needs is Python 3.11, 3.12 or 3.13 and make; `make help` lists what there is.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup parts superset prerequisites browser demo up dashboard dashboard-check docs dbt-docs test test-unit check changed \
-	format lock bench drill soak clean
+.PHONY: help setup parts superset prerequisites browser demo up dashboard dashboard-check docs pictures dbt-docs test test-unit check \
+	changed format lock bench drill soak clean
 
 CRYPTO_PLATFORM_HOME ?= .crypto_platform
 VENV := .venv
@@ -60,6 +60,9 @@ dashboard-check: superset ## Open every dashboard of an empty Superset in Chromi
 
 docs: setup ## The documentation as a site on http://127.0.0.1:8000, until Ctrl-C
 	@$(MKDOCS) serve
+
+pictures: superset browser ## Take the pictures of docs/images again, in ten minutes
+	@$(BIN)/python docs/take_pictures.py
 
 dbt-docs: setup ## dbt's site of the models, with lineage and columns, on loopback until Ctrl-C
 	@$(BIN)/crypto-platform dbt-docs
