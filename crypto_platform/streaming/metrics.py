@@ -58,15 +58,16 @@ class LoaderMetrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        topic = ["feed", "dataset"]
         self.messages = Counter(
-            "crypto_platform_loader_messages", "Messages loaded", ["feed", "outcome"], registry=self.registry
+            "crypto_platform_loader_messages", "Messages loaded", [*topic, "outcome"], registry=self.registry
         )
-        self.loads = Counter("crypto_platform_loader_loads", "Loads", ["feed", "outcome"], registry=self.registry)
+        self.loads = Counter("crypto_platform_loader_loads", "Loads", [*topic, "outcome"], registry=self.registry)
         self.lag = Gauge(
-            "crypto_platform_loader_lag_messages", "On the topic and not in RAW", ["feed"], registry=self.registry
+            "crypto_platform_loader_lag_messages", "On the topic and not in RAW", topic, registry=self.registry
         )
         self.seconds = Histogram(
-            "crypto_platform_loader_load_seconds", "One load", ["feed", "hop"], registry=self.registry, buckets=_SECONDS
+            "crypto_platform_loader_load_seconds", "One load", [*topic, "hop"], registry=self.registry, buckets=_SECONDS
         )
 
 

@@ -1,22 +1,28 @@
 """The loader beside other loads: everything once, whoever was first."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from crypto_platform.connectors.kafka.admin import topic_state
-from crypto_platform.connectors.kafka.producer import publish
+from crypto_platform.connectors.kafka.producer import Outgoing, message_headers, publish, send
+from crypto_platform.connectors.snowflake.connection import connect
+from crypto_platform.connectors.snowflake.statements import rows
 from crypto_platform.ingestion import topic_load
 from crypto_platform.ingestion.locks import is_followed
 from crypto_platform.market.bars import BARS
+from crypto_platform.market.dataset import Dataset
+from crypto_platform.market.trading_statuses import TRADING_STATUSES, encode
 from crypto_platform.settings import Settings
 from crypto_platform.streaming import loader as loading
 from crypto_platform.streaming.loader import Loader
 from crypto_platform_tests import made
+from crypto_platform_tests.market.test_trading_statuses import EXAMPLE
 from crypto_platform_tests.streaming.conftest import wait_for
 
 pytestmark = pytest.mark.sandbox
@@ -31,9 +37,11 @@ def settings(sandbox: Settings, tmp_path: Path) -> Settings:
 
 
 @contextmanager
-def following(settings: Settings, feed: str) -> Iterator[tuple[Loader, list[topic_load.LoadReport]]]:
+def following(
+    settings: Settings, feed: str, datasets: Iterable[Dataset] = (BARS,)
+) -> Iterator[tuple[Loader, list[topic_load.LoadReport]]]:
     reports: list[topic_load.LoadReport] = []
-    loader = Loader(settings, [feed], lambda _feed, report: reports.append(report))
+    loader = Loader(settings, {feed: datasets}, lambda _feed, report: reports.append(report))
     stop = threading.Event()
     thread = threading.Thread(target=loader.run, args=(stop,))
     thread.start()
@@ -59,6 +67,46 @@ def test_what_is_published_is_loaded_without_being_asked_for(settings: Settings)
         assert is_followed(settings, BARS.topic(feed))
     assert not is_followed(settings, BARS.topic(feed))
     assert len(made.ledger(settings, feed)) == 30
+
+
+def test_statuses_are_loaded_beside_bars_each_once_and_the_bad_are_rejected(settings: Settings) -> None:
+    feed = made.feed_name()
+
+    def tell(*changes: dict[str, Any]) -> None:
+        headers = message_headers("stream", "run", datetime.now(UTC))
+        lines = [encode("AAPL", {**EXAMPLE, **change}) for change in changes]
+        send(settings, feed, [Outgoing(b"AAPL", line, headers) for line in lines], TRADING_STATUSES)
+
+    with following(settings, feed, [BARS, TRADING_STATUSES]) as (loader, reports):
+        name = f"{feed} trading_statuses"
+        wait_for(lambda: "does not exist" in (loader.health()[1]["feeds"][name]["problem"] or ""))
+        publish(settings, feed, [bars(0, 1)], "run")
+        wait_for(lambda: sum(r.loaded for r in reports) == 1, FIRST_JOB)
+        # That no stock was halted yet is no trouble.
+        assert loader.health()[0]
+        resumed = {"sc": "T", "t": "2021-02-22T19:20:00.123456789Z"}
+        tell({}, resumed, {"sc": "2"}, {"t": None}, {})
+        tell({}, resumed)
+        wait_for(lambda: sum(r.messages for r in reports) == 8)
+        labels = {"feed": feed, "dataset": "trading_statuses"}
+        value = loader.metrics.registry.get_sample_value
+        assert value("crypto_platform_loader_messages_total", {**labels, "outcome": "rejected"}) == 2
+    with connect(settings) as connection:
+        ledger = rows(
+            connection.cursor(),
+            f"SELECT symbol, status_at, status_code, reason_code, tape FROM {TRADING_STATUSES.ledger(feed)} ORDER BY 2",
+        )
+        rejected = rows(
+            connection.cursor(), f"SELECT reason FROM {TRADING_STATUSES.rejects} WHERE feed = %s ORDER BY 1", (feed,)
+        )
+    assert [(symbol, f"{at:%H:%M:%S.%f}", *rest) for symbol, at, *rest in ledger] == [
+        ("AAPL", "19:15:00.000000", "H", "T12", "C"),
+        ("AAPL", "19:20:00.123456", "T", "T12", "C"),
+    ]
+    assert [reason for (reason,) in rejected] == [
+        "status_at is missing or unreadable",
+        "unknown status_code of the tape",
+    ]
 
 
 def test_loads_of_all_kinds_side_by_side_take_every_message_once(settings: Settings) -> None:
@@ -94,7 +142,8 @@ def test_what_waits_is_told_though_the_load_hangs(settings: Settings, monkeypatc
     with following(settings, feed) as (loader, _):
         try:
             wait_for(lambda: "have waited for" in (loader.health()[1]["feeds"][feed]["problem"] or ""))
-            assert loader.metrics.registry.get_sample_value("crypto_platform_loader_lag_messages", {"feed": feed}) == 5
+            labels = {"feed": feed, "dataset": BARS.name}
+            assert loader.metrics.registry.get_sample_value("crypto_platform_loader_lag_messages", labels) == 5
         finally:
             go_on.set()
 
