@@ -2,10 +2,13 @@
 
 import runpy
 from collections.abc import Callable
+from datetime import timedelta
 
 import pandas as pd
 import pytest
 
+from crypto_platform.connectors.snowflake.connection import connect
+from crypto_platform.connectors.snowflake.fact_checks import halted_at
 from crypto_platform_tests.dbt_project.test_increment import assert_equals_full_refresh, days
 from crypto_platform_tests.dbt_project.test_quality import without
 from crypto_platform_tests.dbt_project.warehouse import PROJECT, Warehouse, recording
@@ -83,6 +86,14 @@ def test_a_halted_stock_is_not_behind(halted: Warehouse) -> None:
         "and session_date > '2026-04-20' and closes_at <= sysdate()"
     )["sessions"][0]
     assert behind.to_dict() == {"SPY": before, "COPY": 0}
+
+
+def test_who_is_halted_at_a_moment_is_known_to_the_freshness_checks(halted: Warehouse) -> None:
+    since = pd.Timestamp("2026-04-17 15:01", tz="UTC").to_pydatetime()
+    with connect(halted.settings) as connection:
+        for minutes, found in ((-1, {}), (0, {"COPY": since}), (10_000, {"COPY": since})):
+            assert halted_at(connection, "us_equity", since + timedelta(minutes=minutes)) == found
+        assert halted_at(connection, "us_equity_daily", since) == {}
 
 
 def test_a_live_price_says_since_when_it_is_halted_until_it_trades(halted: Warehouse) -> None:
