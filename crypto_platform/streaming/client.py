@@ -5,7 +5,7 @@ and what ended it is an exception.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,7 +18,6 @@ from crypto_platform.connectors.alpaca.client import keys
 from crypto_platform.connectors.alpaca.errors import AlpacaConfigError
 from crypto_platform.connectors.alpaca.transport import check_address
 from crypto_platform.market.feed_spec import FeedSpec
-from crypto_platform.market.trading_statuses import TRADING_STATUSES
 from crypto_platform.settings import ALPACA_DATA_URL, Settings
 from crypto_platform.streaming.refusals import StreamRefusedError
 
@@ -95,9 +94,11 @@ class _Stocks(_Listening, StockDataStream):
 
 
 def live_stream(
-    settings: Settings, spec: FeedSpec, hear: Hear, subscribed: Callable[[dict[str, Any]], None]
+    settings: Settings, spec: FeedSpec, hear: Hear, subscribed: Callable[[dict[str, Any]], None], statuses: bool
 ) -> _Listening:
-    """A connection to be opened: `hear` gets each bar, updated bar and status of the feed's symbols as Alpaca sent it.
+    """A connection to be opened: `hear` gets every bar and updated bar of the feed's symbols as Alpaca sent it.
+
+    With `statuses` their trading statuses too, which stocks alone have.
 
     Raises:
         AlpacaConfigError: the address or the keys are not fit to be used.
@@ -109,7 +110,7 @@ def live_stream(
     stream = kind(*pair, raw_data=True, url_override=endpoint(settings, spec), websocket_params=dict(_SOCKET))
     stream.hear = hear
     stream.subscribed = subscribed
-    _subscribe(stream, spec)
+    _subscribe(stream, spec.symbols, statuses)
     return stream
 
 
@@ -148,11 +149,11 @@ def _understood() -> Iterator[None]:
         ) from error
 
 
-def _subscribe(stream: Any, spec: FeedSpec) -> None:
+def _subscribe(stream: Any, symbols: Iterable[str], statuses: bool) -> None:
     async def unused(_message: Any) -> None:
         """alpaca-py subscribes to what has a handler; `_dispatch` is before it."""
 
-    stream.subscribe_bars(unused, *spec.symbols)
-    stream.subscribe_updated_bars(unused, *spec.symbols)
-    if TRADING_STATUSES in spec.datasets:
-        stream.subscribe_trading_statuses(unused, *spec.symbols)
+    stream.subscribe_bars(unused, *symbols)
+    stream.subscribe_updated_bars(unused, *symbols)
+    if statuses:
+        stream.subscribe_trading_statuses(unused, *symbols)

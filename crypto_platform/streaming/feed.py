@@ -32,7 +32,7 @@ from crypto_platform.streaming.halts import Halts
 from crypto_platform.streaming.known import Known, Place, Version, values
 from crypto_platform.streaming.metrics import StreamMetrics
 from crypto_platform.streaming.outbox import Outbox
-from crypto_platform.streaming.refusals import StreamRefusedError
+from crypto_platform.streaming.refusals import OF_SUBSCRIPTIONS, StreamRefusedError
 from crypto_platform.streaming.rollup import MINUTE, RollUp, is_sound
 
 log = logging.getLogger(__name__)
@@ -91,7 +91,9 @@ class LiveFeed:
         self._sweep_soon = asyncio.Event()
         self._stop = threading.Event()
         self._unknown: set[str] = set()
-        self._has_statuses = TRADING_STATUSES in spec.datasets
+        self._has_statuses = self._asks_statuses = TRADING_STATUSES in spec.datasets
+        # Why none come, though stocks have them: no trouble of the bars.
+        self._without_statuses: str | None = None
         self._halts = Halts(spec.symbols, folder(settings) / f"{name}_halts.json", clock.now())
         for symbol in self._halts.since:
             self._tell_halt(symbol)
@@ -118,6 +120,7 @@ class LiveFeed:
             "connected": self.connected,
             "market_open": self._open_since() is not None,
             "halted": {symbol: since.isoformat() for symbol, since in sorted(self._halts.since.items())},
+            "without_trading_statuses": self._without_statuses,
             "silence_seconds": round(self._silence(self._heard_at), 1),
             "verified_until": self.verified.isoformat(),
             "problem": self.problem,
@@ -149,6 +152,11 @@ class LiveFeed:
                 await self._connection()
             except StreamRefusedError as refusal:
                 reason, text, wait = f"refused {refusal.code}", str(refusal), refusal.wait
+                if self._has_statuses and refusal.code in OF_SUBSCRIPTIONS:
+                    # The plan may give bars alone. Refused without statuses as well, it is not theirs.
+                    self._asks_statuses = not self._asks_statuses
+                    self._without_statuses = None if self._asks_statuses else text
+                    wait = wait if self._asks_statuses else 0.0
             except StreamIdleError as mute:
                 reason, text = "mute", str(mute)
             except AlpacaConfigError as error:
@@ -171,7 +179,7 @@ class LiveFeed:
 
     async def _connection(self) -> None:
         """One connection from its opening to its end, which is an exception."""
-        stream = live_stream(self._settings, self.spec, self._hear, self._subscribed)
+        stream = live_stream(self._settings, self.spec, self._hear, self._subscribed, self._asks_statuses)
         try:
             await stream.open()
             await asyncio.to_thread(self._clock.sync)
@@ -201,14 +209,16 @@ class LiveFeed:
     def _subscribed(self, told: dict[str, Any]) -> None:
         """Alpaca's answer is the full list: what is not in it will never come."""
         self._problems.pop("subscription", None)
-        channels = {"bars": "", "statuses": " trading statuses of"} if self._has_statuses else {"bars": ""}
-        for channel, what in channels.items():
-            if missing := sorted(set(self.spec.symbols) - set(told.get(channel, ()))):
-                self._say(
-                    "subscription",
-                    f"Alpaca's stream does not give{what} {len(missing)} of the symbols: {', '.join(missing[:10])}",
-                )
-                return
+        if missing := self._missing(told, "bars"):
+            self._say("subscription", f"Alpaca's stream does not give {missing}")
+        if self._asks_statuses:
+            missing = self._missing(told, "statuses")
+            self._without_statuses = f"Alpaca's stream does not give those of {missing}" if missing else None
+
+    def _missing(self, told: dict[str, Any], channel: str) -> str:
+        """The symbols in words that the channel does not give; empty: it gives all."""
+        missing = sorted(set(self.spec.symbols) - set(told.get(channel, ())))
+        return f"{len(missing)} of the symbols: {', '.join(missing[:10])}" if missing else ""
 
     async def _watch(self) -> None:
         """Raise when the market trades and nothing comes."""

@@ -179,7 +179,7 @@ def market(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
         feed = LiveFeed("made", spec or crypto("BTC/USD"), settings, Box(spool), clock, metrics)  # type: ignore[arg-type]
         made = Market(feed, clock, spool, metrics)
 
-        def wire(_settings: Any, _spec: Any, hear: Any, subscribed: Any) -> Wire:
+        def wire(_settings: Any, _spec: Any, hear: Any, subscribed: Any, _statuses: bool) -> Wire:
             made.wires.append(Wire(hear, subscribed))
             return made.wires[-1]
 
@@ -559,12 +559,16 @@ def test_a_status_that_comes_after_a_newer_one_changes_nothing(market: Callable[
     assert len(made.statuses()) == 2
 
 
-def test_statuses_that_never_come_are_said(market: Callable[..., Market]) -> None:
+def test_statuses_that_never_come_are_said_and_are_no_trouble_of_the_bars(market: Callable[..., Market]) -> None:
     made = market(stocks("AAPL", "SPY"), now=OPEN)
 
     async def subscribed() -> None:
         async with made.streaming():
             made.wires[-1].subscribed({"T": "subscription", "bars": ["AAPL", "SPY"], "statuses": ["SPY"]})
-            assert made.feed.problem == "Alpaca's stream does not give trading statuses of 1 of the symbols: AAPL"
+            assert made.feed.is_well
+            says = "Alpaca's stream does not give those of 1 of the symbols: AAPL"
+            assert made.feed.health()["without_trading_statuses"] == says
+            made.wires[-1].subscribed({"T": "subscription", "bars": ["AAPL", "SPY"], "statuses": ["AAPL", "SPY"]})
+            assert made.feed.health()["without_trading_statuses"] is None
 
     asyncio.run(subscribed())

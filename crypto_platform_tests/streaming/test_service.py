@@ -219,6 +219,16 @@ def test_halts_of_all_symbols_are_told_once_and_are_no_silence(live: Callable[..
     assert (report.loaded, report.rejected) == (4, 0)
 
 
+def test_a_plan_that_refuses_statuses_gives_bars_without_them(live: Callable[..., Settings], alpaca: Server) -> None:
+    settings, feed = live(), made.feed_name()
+    alpaca.arm("symbol_limit", times=1)
+    with streaming(settings, {feed: stocks()}) as stream:
+        wait_for(lambda: stream.value("bars_total", feed=feed, source="stream") >= 2)
+        assert "fewer symbols" in stream.state(feed)["without_trading_statuses"]
+        assert stream.service.health()[0], stream.service.health()
+        assert stream.value("connections_total", feed=feed) == 2
+
+
 def test_one_service_a_home(live: Callable[..., Settings]) -> None:
     settings, feed = live(), made.feed_name()
     with streaming(settings, {feed: crypto()}) as stream:
