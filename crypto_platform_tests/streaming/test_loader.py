@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
 
-from crypto_platform.connectors.kafka.admin import topic_state
+from crypto_platform.connectors.kafka.admin import client_config, topic_state
 from crypto_platform.connectors.kafka.producer import Outgoing, message_headers, publish, send
 from crypto_platform.connectors.snowflake.connection import connect
 from crypto_platform.connectors.snowflake.statements import rows
@@ -69,14 +71,31 @@ def test_what_is_published_is_loaded_without_being_asked_for(settings: Settings)
     assert len(made.ledger(settings, feed)) == 30
 
 
+def tell(settings: Settings, feed: str, *changes: dict[str, Any]) -> None:
+    """Publish statuses as the stream does: the documented one with these changes."""
+    headers = message_headers("stream", "run", datetime.now(UTC))
+    lines = [encode("AAPL", {**EXAMPLE, **change}) for change in changes]
+    send(settings, feed, [Outgoing(b"AAPL", line, headers) for line in lines], TRADING_STATUSES)
+
+
+def test_statuses_that_were_deleted_before_they_were_loaded_can_be_given_up(settings: Settings) -> None:
+    feed = made.feed_name()
+    tell(settings, feed, {}, {"sc": "T", "t": "2021-02-22T19:20:00Z"})
+    state = topic_state(settings, feed, TRADING_STATUSES)
+    ends = [TopicPartition(state.topic, p, end) for p, end in state.end.items() if end]
+    # Kept: with the client its futures are gone.
+    admin = AdminClient(client_config(settings))
+    for future in admin.delete_records(ends).values():
+        future.result()
+    with pytest.raises(topic_load.OffsetsExpiredError, match="2 messages that were never loaded"):
+        topic_load.load(settings, feed, "run", dataset=TRADING_STATUSES)
+    assert topic_load.accept_loss(settings, feed, "republish", dataset=TRADING_STATUSES).skipped == 2
+    tell(settings, feed, {"t": "2021-02-22T19:30:00Z"})
+    assert topic_load.load(settings, feed, "run", dataset=TRADING_STATUSES).loaded == 1
+
+
 def test_statuses_are_loaded_beside_bars_each_once_and_the_bad_are_rejected(settings: Settings) -> None:
     feed = made.feed_name()
-
-    def tell(*changes: dict[str, Any]) -> None:
-        headers = message_headers("stream", "run", datetime.now(UTC))
-        lines = [encode("AAPL", {**EXAMPLE, **change}) for change in changes]
-        send(settings, feed, [Outgoing(b"AAPL", line, headers) for line in lines], TRADING_STATUSES)
-
     with following(settings, feed, [BARS, TRADING_STATUSES]) as (loader, reports):
         name = f"{feed} trading_statuses"
         wait_for(lambda: "does not exist" in (loader.health()[1]["feeds"][name]["problem"] or ""))
@@ -85,8 +104,8 @@ def test_statuses_are_loaded_beside_bars_each_once_and_the_bad_are_rejected(sett
         # That no stock was halted yet is no trouble.
         assert loader.health()[0]
         resumed = {"sc": "T", "t": "2021-02-22T19:20:00.123456789Z"}
-        tell({}, resumed, {"sc": "2"}, {"t": None}, {})
-        tell({}, resumed)
+        tell(settings, feed, {}, resumed, {"sc": "2"}, {"t": None}, {})
+        tell(settings, feed, {}, resumed)
         wait_for(lambda: sum(r.messages for r in reports) == 8)
         labels = {"feed": feed, "dataset": "trading_statuses"}
         value = loader.metrics.registry.get_sample_value
