@@ -116,7 +116,7 @@ def _live(base: Settings, feed: str, symbols: int, speed: int) -> Iterator[tuple
         service = start(own, [sys.executable, "-m", "bench.stream", feed, str(symbols)], output)
         loads = _Loads(service.pid)
         stop = threading.Event()
-        loader = Loader(own, [feed], loads)
+        loader = Loader(own, {feed: [BARS]}, loads)
         thread = threading.Thread(target=loader.run, args=(stop,))
         thread.start()
         try:

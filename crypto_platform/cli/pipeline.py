@@ -133,28 +133,38 @@ def republish(
     """Publish the lake's days again and load them, after the topic or the ledger lost some of them.
 
     Offsets that are gone are given up, which RAW.LOADS keeps a row of; so are, without --from and --to, versions that
-    were loaded and are gone from the ledger. Nothing is requested from Alpaca. What the ledger has stays as it is.
+    were loaded and are gone from the ledger. Nothing is requested from Alpaca. What the ledger has stays as it is. Of
+    trading statuses, which the lake does not have, offsets that are gone are given up alone.
 
     Example: crypto-platform republish --feed crypto
     """
     from crypto_platform.cli.console import stdout
     from crypto_platform.cli.runs import MaterializationRequest, feed_named
     from crypto_platform.cli.source_option import SourceOption
+    from crypto_platform.connectors.kafka.admin import TopicMissingError
     from crypto_platform.ingestion import topic_load
     from crypto_platform.ingestion.republish import stored
+    from crypto_platform.market.bars import BARS
     from crypto_platform.market.data_source import again
     from crypto_platform.market.day_ranges import ONE_DAY, ranges
     from crypto_platform.settings import settings
 
     with usage():
-        timeframe = feed_named(feed).timeframe
-        days = stored(settings(), feed, timeframe, start and start.date(), end and end.date())
+        spec = feed_named(feed)
+        days = stored(settings(), feed, spec.timeframe, start and start.date(), end and end.date())
     console = stdout()
     with systems(SourceOption(), console, {"kafka", "spark", "snowflake"}) as effective:
-        loss = topic_load.accept_loss(effective, feed, run_id="republish")
-        if loss.skipped != 0:
-            given_up = "an unknown number of" if loss.skipped is None else f"{loss.skipped:,}"
-            console.print(f"Gave up {given_up} messages of {loss.topic}: offsets {loss.before} → {loss.after}.")
+        for dataset in spec.followed:
+            try:
+                loss = topic_load.accept_loss(effective, feed, run_id="republish", dataset=dataset)
+            except TopicMissingError:
+                # A stock may not be halted for months.
+                if dataset is BARS:
+                    raise
+                continue
+            if loss.skipped != 0:
+                given_up = "an unknown number of" if loss.skipped is None else f"{loss.skipped:,}"
+                console.print(f"Gave up {given_up} messages of {loss.topic}: offsets {loss.before} → {loss.after}.")
         # Which days the ledger lost is not known for all: some of the lake's days would not make it whole.
         if start is None and end is None:
             lost = topic_load.accept_ledger_loss(effective, feed, run_id="republish")

@@ -50,7 +50,9 @@ def load(
 
     Example: crypto-platform load --follow
     """
+    from crypto_platform.connectors.kafka.admin import TopicMissingError
     from crypto_platform.ingestion import topic_load
+    from crypto_platform.market.bars import BARS
     from crypto_platform.settings import settings
     from crypto_platform.streaming.loader import RUN_ID, Loader
 
@@ -65,14 +67,21 @@ def load(
 
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, end)
-        Loader(effective, feeds).run(stop)
+        Loader(effective, {name: spec.followed for name, spec in feeds.items()}).run(stop)
         return
-    for name in feeds:
-        report = topic_load.load(effective, name, RUN_ID)
-        typer.echo(
-            f"{name}: {report.messages} messages, {report.loaded} new, {report.unchanged} unchanged, "
-            f"{report.rejected} rejected"
-        )
+    for name, spec in feeds.items():
+        for dataset in spec.followed:
+            try:
+                report = topic_load.load(effective, name, RUN_ID, dataset=dataset)
+            except TopicMissingError:
+                # A stock may not be halted for months.
+                if dataset is BARS:
+                    raise
+                continue
+            typer.echo(
+                f"{name} {dataset.name}: {report.messages} messages, {report.loaded} new, {report.unchanged} "
+                f"unchanged, {report.rejected} rejected"
+            )
 
 
 def with_a_market(settings: "Settings") -> "Settings":

@@ -9,6 +9,7 @@ from crypto_platform.orchestration.feeds.live import live_sensor
 
 @dg.definitions
 def stream() -> dg.Definitions:
-    jobs = {feed: drain_job(feed) for feed in feeds()}
-    sensors = [offsets_sensor(feed, job) for feed, job in jobs.items()]
-    return dg.Definitions(jobs=list(jobs.values()), sensors=[*sensors, live_sensor()])
+    topics = [(feed, dataset) for feed, spec in feeds().items() for dataset in spec.followed]
+    jobs = [drain_job(*topic) for topic in topics]
+    sensors = [offsets_sensor(*topic, job) for topic, job in zip(topics, jobs, strict=True)]
+    return dg.Definitions(jobs=jobs, sensors=[*sensors, live_sensor()])

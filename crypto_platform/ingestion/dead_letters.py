@@ -19,6 +19,7 @@ from crypto_platform.connectors.snowflake.schema import REJECTED, REPLAYS, ensur
 from crypto_platform.connectors.snowflake.statements import rows
 from crypto_platform.ingestion.spool import Message, Spool
 from crypto_platform.market import bars, dataset
+from crypto_platform.market.dataset import Dataset
 from crypto_platform.settings import Settings
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class DeadLetter:
     value: bytes
     refused_at: datetime
     replayed_at: datetime | None
+    dataset: Dataset = bars.BARS
 
 
 @dataclass(frozen=True)
@@ -120,11 +122,11 @@ def replay(settings: Settings, letters: Sequence[DeadLetter]) -> str:
             is recorded.
     """
     run_id = f"replay-{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
-    by_feed: dict[str, list[DeadLetter]] = defaultdict(list)
+    by_topic: dict[tuple[str, Dataset], list[DeadLetter]] = defaultdict(list)
     for letter in letters:
-        by_feed[letter.feed].append(letter)
-    for feed, chosen in by_feed.items():
-        send(settings, feed, _outgoing(settings, feed, chosen, run_id))
+        by_topic[letter.feed, letter.dataset].append(letter)
+    for (feed, kind), chosen in by_topic.items():
+        send(settings, feed, _outgoing(settings, feed, chosen, run_id), kind)
         with connect(settings) as connection:
             ensure_schema(connection, feed)
             for first in range(0, len(chosen), _ROWS):
@@ -227,6 +229,7 @@ def _of_kafka(
             r.message.value,
             r.refused_at,
             replays.get(r.number),
+            r.message.dataset,
         )
         for r in refused
         if replayed or r.number not in replays

@@ -8,6 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from crypto_platform.connectors.lake import format_time
+from crypto_platform.market.bars import BARS
+from crypto_platform.market.dataset import Dataset
+from crypto_platform.market.datasets import DATASETS
 from crypto_platform.settings import Settings
 
 
@@ -17,13 +20,14 @@ class SpoolFullError(RuntimeError):
 
 @dataclass(frozen=True)
 class Message:
-    """A bar's message before it is sent: its feed, key, wire line, source, and when Alpaca told it (UTC)."""
+    """A message before it is sent: its feed, key, wire line, source, when Alpaca told it (UTC), and what it is of."""
 
     feed: str
     symbol: str
     value: bytes
     source: str
     observed_at: datetime
+    dataset: Dataset = BARS
 
 
 @dataclass(frozen=True)
@@ -36,14 +40,16 @@ class Refused:
     refused_at: datetime
 
 
-_COLUMNS = "feed, symbol, value, source, observed_at"
+_COLUMNS = "feed, symbol, value, source, observed_at, dataset"
+# 0.1.0 knew bars alone.
+_DATASET = f"dataset TEXT NOT NULL DEFAULT '{BARS.name}'"
 _TABLES = (
     # AUTOINCREMENT: the number of a message that was removed is never given again.
     "CREATE TABLE IF NOT EXISTS messages (number INTEGER PRIMARY KEY AUTOINCREMENT, feed TEXT NOT NULL, "
-    "symbol TEXT NOT NULL, value BLOB NOT NULL, source TEXT NOT NULL, observed_at TEXT NOT NULL)",
+    f"symbol TEXT NOT NULL, value BLOB NOT NULL, source TEXT NOT NULL, observed_at TEXT NOT NULL, {_DATASET})",
     "CREATE TABLE IF NOT EXISTS refused (number INTEGER PRIMARY KEY, feed TEXT NOT NULL, symbol TEXT NOT NULL, "
     "value BLOB NOT NULL, source TEXT NOT NULL, observed_at TEXT NOT NULL, reason TEXT NOT NULL, "
-    "refused_at TEXT NOT NULL)",
+    f"refused_at TEXT NOT NULL, {_DATASET})",
 )
 
 
@@ -73,6 +79,9 @@ class Spool:
         self._database.execute("PRAGMA synchronous = NORMAL")
         for table in _TABLES:
             self._database.execute(table)
+        for table in ("messages", "refused"):
+            if "dataset" not in [name for _, name, *_ in self._database.execute(f"PRAGMA table_info({table})")]:
+                self._database.execute(f"ALTER TABLE {table} ADD COLUMN {_DATASET}")
         counted = "SELECT count(*), coalesce(sum(length(value)), 0) FROM messages"
         self.messages, self.bytes = self._database.execute(counted).fetchone()
 
@@ -90,8 +99,11 @@ class Spool:
                 )
             with self._transaction():
                 self._database.executemany(
-                    f"INSERT INTO messages ({_COLUMNS}) VALUES (?, ?, ?, ?, ?)",
-                    [(m.feed, m.symbol, m.value, m.source, format_time(m.observed_at)) for m in messages],
+                    f"INSERT INTO messages ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",
+                    [
+                        (m.feed, m.symbol, m.value, m.source, format_time(m.observed_at), m.dataset.name)
+                        for m in messages
+                    ],
                 )
             self.messages += len(messages)
             self.bytes += size
@@ -170,5 +182,6 @@ class _Transaction:
 
 
 def _message(row: Sequence[object]) -> Message:
-    feed, symbol, value, source, observed_at = row
-    return Message(str(feed), str(symbol), bytes(value), str(source), datetime.fromisoformat(str(observed_at)))  # type: ignore[call-overload]
+    feed, symbol, value, source, at, dataset = row
+    observed_at = datetime.fromisoformat(str(at))
+    return Message(str(feed), str(symbol), bytes(value), str(source), observed_at, DATASETS[str(dataset)])  # type: ignore[call-overload]

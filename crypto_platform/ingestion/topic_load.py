@@ -187,7 +187,9 @@ def _load(
     )
 
 
-def accept_loss(settings: Settings, feed: str, run_id: str, connect: Connect | None = None) -> LossReport:
+def accept_loss(
+    settings: Settings, feed: str, run_id: str, connect: Connect | None = None, dataset: Dataset = BARS
+) -> LossReport:
     """Give up the messages that the topic no longer holds, so that loads go on with what it does hold.
 
     What was lost is not in Snowflake afterwards: publish its days again from the lake, then load. The loss is
@@ -198,9 +200,9 @@ def accept_loss(settings: Settings, feed: str, run_id: str, connect: Connect | N
         ConcurrentLoadError: a load moved the offsets meanwhile.
     """
     connect = connect or _connect(settings)
-    state = topic_state(settings, feed)
+    state = topic_state(settings, feed, dataset)
     with connect() as connection:
-        schema.ensure_schema(connection, feed)
+        schema.ensure_schema(connection, feed, dataset)
         before = offsets.recorded(connection, state.topic)
         problem = _problem(state, before, feed)
         if problem is None or (before.topic_id is None and not any(state.earliest.values())):

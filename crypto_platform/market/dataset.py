@@ -1,4 +1,4 @@
-"""What a feed's records have in common, bars or corporate actions: fields, rules, headers, and the names they go by."""
+"""What a feed's records of each kind have in common: fields, rules, headers, and the names they go by."""
 
 import re
 from collections.abc import Iterable

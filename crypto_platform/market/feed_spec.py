@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from crypto_platform.market.bars import BARS, AssetClass, Timeframe, check_symbol
 from crypto_platform.market.corporate_actions import CORPORATE_ACTIONS
 from crypto_platform.market.dataset import Dataset, check_feed
+from crypto_platform.market.trading_statuses import TRADING_STATUSES
 from crypto_platform.market.universe import UniverseSpec
 
 COMPONENT_TYPE = "crypto_platform.orchestration.feeds.BarFeed"
@@ -98,8 +99,15 @@ class FeedSpec(BaseModel):
 
     @property
     def datasets(self) -> tuple[Dataset, ...]:
-        """The kinds of records that it has: bars, and of stocks corporate actions."""
-        return (BARS,) if self.asset_class == "crypto" else (BARS, CORPORATE_ACTIONS)
+        """The kinds of records that it has: bars, of stocks corporate actions and, where streamed, trading statuses."""
+        if self.asset_class == "crypto":
+            return (BARS,)
+        return (BARS, CORPORATE_ACTIONS, TRADING_STATUSES) if self.is_streamed else (BARS, CORPORATE_ACTIONS)
+
+    @property
+    def followed(self) -> tuple[Dataset, ...]:
+        """Those that a loader follows; corporate actions come by runs alone."""
+        return tuple(dataset for dataset in self.datasets if dataset is not CORPORATE_ACTIONS)
 
     @property
     def splits_are_in_prices(self) -> bool:

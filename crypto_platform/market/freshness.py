@@ -115,12 +115,14 @@ def judge(
     has_day: bool,
     newest_bars: Mapping[str, datetime],
     periods: Periods = MappingProxyType({}),
+    halted: Mapping[str, datetime] = MappingProxyType({}),
 ) -> Verdict:
     """Compare what there is at `at` with what is expected.
 
     `newest_day` is the newest day that was ever materialised, `has_day` whether the expected one was, `newest_bars` the
     newest bar_start (UTC) by symbol, of the `LOOK_BACK` before it. A feed that was never materialised is late; a ticker
-    that by `periods` is not in use any more has no bars that could be.
+    that by `periods` is not in use any more has no bars that could be. `halted`: the symbols that nobody could trade at
+    the expected bar, each with the beginning of its halt (UTC), up to which alone its bars must reach.
     """
     wanted = expected(spec, at)
     if wanted is None:
@@ -132,7 +134,7 @@ def judge(
         newest = f"the newest day is {newest_day}" if newest_day else "no day was ever materialised"
         return Verdict("late", f"{wanted.day} is not materialised, {since}; {newest}", wanted, {}, remediation)
     traded = [s for s in spec.symbols if is_in_use(periods, s, wanted.day)]
-    late = {s: newest_bars.get(s) for s in traded if _before(newest_bars.get(s), wanted.bar_start)}
+    late = {s: newest_bars.get(s) for s in traded if _before(newest_bars.get(s), _reached(spec, wanted, halted.get(s)))}
     if not late:
         return Verdict("fresh", f"{wanted.day} is there, every symbol up to {wanted.bar_start:%H:%M} UTC", wanted)
     named = [f"{s} ends at {b:%Y-%m-%d %H:%M}" if b else f"{s} has none" for s, b in islice(late.items(), LISTED)]
@@ -141,5 +143,15 @@ def judge(
     return Verdict("late" if len(late) == len(traded) else "partly late", says, wanted, late, remediation)
 
 
-def _before(newest: datetime | None, wanted: datetime) -> bool:
-    return newest is None or newest < wanted
+def _reached(spec: FeedSpec, wanted: Expectation, halted_at: datetime | None) -> datetime | None:
+    """The bar that a symbol must have reached; None: it was halted before the first one was over."""
+    hours = trading_hours(spec.asset_class, wanted.day)
+    if halted_at is None or hours is None:
+        return wanted.bar_start
+    if halted_at < hours[0] + Timeframe.parse(spec.timeframe).delta:
+        return None
+    return min(wanted.bar_start, _last_bar(spec, wanted.day, hours[0], halted_at))
+
+
+def _before(newest: datetime | None, wanted: datetime | None) -> bool:
+    return wanted is not None and (newest is None or newest < wanted)

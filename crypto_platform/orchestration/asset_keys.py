@@ -2,6 +2,8 @@
 
 import dagster as dg
 
+from crypto_platform.market.dataset import Dataset
+
 # A feed's stages in their order, with the asset of each; the last is the table that dbt knows as a source.
 _STAGES = {"alpaca": "{feed}_alpaca_bars", "kafka": "{feed}_bars_topic", "raw": "{feed}_bars"}
 STAGES = tuple(_STAGES)
@@ -22,6 +24,11 @@ LIVE_PRICES = dg.AssetKey(["marts", "live_prices"])
 def stage_key(feed: str, stage: str) -> dg.AssetKey:
     """The asset of a feed's stage, such as `kafka/crypto_bars_topic`."""
     return dg.AssetKey([stage, _STAGES[stage].format(feed=feed)])
+
+
+def ledger_key(feed: str, dataset: Dataset) -> dg.AssetKey:
+    """The asset of a feed's ledger, such as `raw/us_equity_trading_statuses`."""
+    return dg.AssetKey(["raw", f"{feed}_{dataset.name}"])
 
 
 def action_key(feed: str, stage: str) -> dg.AssetKey:

@@ -41,7 +41,7 @@ class MalformedFrameError(Exception):
 
 
 class _Listening(DataStream):
-    """Hands bars over as they are, raises what the server refuses."""
+    """Hands bars and trading statuses over as they are, raises what the server refuses."""
 
     hear: Hear
     subscribed: Callable[[dict[str, Any]], None]
@@ -77,7 +77,7 @@ class _Listening(DataStream):
 
     async def _dispatch(self, msg: dict[str, Any]) -> None:
         kind = msg.get("T")
-        if kind in ("b", "u"):
+        if kind in ("b", "u", "s"):
             self.hear(msg)
         elif kind == "error":
             raise StreamRefusedError(int(msg.get("code") or 0), str(msg.get("msg")))
@@ -94,9 +94,11 @@ class _Stocks(_Listening, StockDataStream):
 
 
 def live_stream(
-    settings: Settings, spec: FeedSpec, hear: Hear, subscribed: Callable[[dict[str, Any]], None]
+    settings: Settings, spec: FeedSpec, hear: Hear, subscribed: Callable[[dict[str, Any]], None], statuses: bool
 ) -> _Listening:
     """A connection to be opened: `hear` gets every bar and updated bar of the feed's symbols as Alpaca sent it.
+
+    With `statuses` their trading statuses too, which stocks alone have.
 
     Raises:
         AlpacaConfigError: the address or the keys are not fit to be used.
@@ -108,7 +110,7 @@ def live_stream(
     stream = kind(*pair, raw_data=True, url_override=endpoint(settings, spec), websocket_params=dict(_SOCKET))
     stream.hear = hear
     stream.subscribed = subscribed
-    _subscribe(stream, spec.symbols)
+    _subscribe(stream, spec.symbols, statuses)
     return stream
 
 
@@ -147,9 +149,11 @@ def _understood() -> Iterator[None]:
         ) from error
 
 
-def _subscribe(stream: Any, symbols: Iterable[str]) -> None:
+def _subscribe(stream: Any, symbols: Iterable[str], statuses: bool) -> None:
     async def unused(_message: Any) -> None:
         """alpaca-py subscribes to what has a handler; `_dispatch` is before it."""
 
     stream.subscribe_bars(unused, *symbols)
     stream.subscribe_updated_bars(unused, *symbols)
+    if statuses:
+        stream.subscribe_trading_statuses(unused, *symbols)

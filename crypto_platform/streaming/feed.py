@@ -2,17 +2,14 @@
 
 import asyncio
 import logging
-import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import msgpack
-import orjson
 from websockets.exceptions import WebSocketException
 
 from crypto_platform.connectors.alpaca.client import AlpacaClient, Traffic
@@ -21,17 +18,21 @@ from crypto_platform.connectors.alpaca.page import Page
 from crypto_platform.connectors.alpaca.plan import LONGEST_GROUP
 from crypto_platform.connectors.alpaca.request import BarsRequest
 from crypto_platform.connectors.backoff import LONGEST_SECONDS, seconds_after
-from crypto_platform.ingestion.spool import Message, SpoolFullError
-from crypto_platform.market import bars, sessions
+from crypto_platform.ingestion.spool import Message, SpoolFullError, folder
+from crypto_platform.market import bars, sessions, trading_statuses
+from crypto_platform.market.bars import BARS
 from crypto_platform.market.dataset import SOURCES
 from crypto_platform.market.feed_spec import FeedSpec
+from crypto_platform.market.trading_statuses import TRADING_STATUSES
 from crypto_platform.settings import Settings
+from crypto_platform.streaming import state
 from crypto_platform.streaming.client import MalformedFrameError, alpaca_feed, live_stream
 from crypto_platform.streaming.clock import MarketClock
+from crypto_platform.streaming.halts import Halts
 from crypto_platform.streaming.known import Known, Place, Version, values
 from crypto_platform.streaming.metrics import StreamMetrics
 from crypto_platform.streaming.outbox import Outbox
-from crypto_platform.streaming.refusals import StreamRefusedError
+from crypto_platform.streaming.refusals import OF_SUBSCRIPTIONS, StreamRefusedError
 from crypto_platform.streaming.rollup import MINUTE, RollUp, is_sound
 
 log = logging.getLogger(__name__)
@@ -48,10 +49,10 @@ class StreamIdleError(Exception):
 
 
 class LiveFeed:
-    """Publishes a feed's bars as they come; `run` returns when it is cancelled.
+    """Publishes a feed's bars and trading statuses as they come; `run` returns when it is cancelled.
 
     `verified` (UTC, on the timeframe's grid): REST has been asked for everything before it, and what the stream had not
-    given was published. It is kept on disk, so that a start goes on from there.
+    given was published. It is kept on disk with the halts, so that a start goes on from there.
     """
 
     def __init__(
@@ -90,7 +91,15 @@ class LiveFeed:
         self._sweep_soon = asyncio.Event()
         self._stop = threading.Event()
         self._unknown: set[str] = set()
-        self._state = settings.crypto_platform_home / "stream" / f"{name}.json"
+        self._has_statuses = self._asks_statuses = TRADING_STATUSES in spec.datasets
+        # Why none come, though stocks have them: no trouble of the bars.
+        self._without_statuses: str | None = None
+        self._halts = Halts(spec.symbols, folder(settings) / f"{name}_halts.json", clock.now())
+        for symbol in self._halts.since:
+            self._tell_halt(symbol)
+        # Of REST's bars, by symbol, the start of the newest (epoch seconds).
+        self._traded: dict[str, int] = {}
+        self._state = folder(settings) / f"{name}.json"
         self.verified = self._read_state() or self._first_start()
 
     async def run(self) -> None:
@@ -110,6 +119,8 @@ class LiveFeed:
         return {
             "connected": self.connected,
             "market_open": self._open_since() is not None,
+            "halted": {symbol: since.isoformat() for symbol, since in sorted(self._halts.since.items())},
+            "without_trading_statuses": self._without_statuses,
             "silence_seconds": round(self._silence(self._heard_at), 1),
             "verified_until": self.verified.isoformat(),
             "problem": self.problem,
@@ -119,7 +130,7 @@ class LiveFeed:
     def problem(self) -> str | None:
         """What is wrong, until what it was about has gone well: a connection is well by the bars that it brings."""
         found = self._problems.copy()
-        if self.connected and self._open_since() is None:
+        if self.connected and self._bars_since() is None:
             # There is no bar to come.
             found.pop("connection", None)
         if (silence := self._silence(self._heard_at)) > self.spec.stream_idle_timeout_seconds:
@@ -141,6 +152,11 @@ class LiveFeed:
                 await self._connection()
             except StreamRefusedError as refusal:
                 reason, text, wait = f"refused {refusal.code}", str(refusal), refusal.wait
+                if self._has_statuses and refusal.code in OF_SUBSCRIPTIONS:
+                    # The plan may give bars alone. Refused without statuses as well, it is not theirs.
+                    self._asks_statuses = not self._asks_statuses
+                    self._without_statuses = None if self._asks_statuses else text
+                    wait = wait if self._asks_statuses else 0.0
             except StreamIdleError as mute:
                 reason, text = "mute", str(mute)
             except AlpacaConfigError as error:
@@ -163,7 +179,7 @@ class LiveFeed:
 
     async def _connection(self) -> None:
         """One connection from its opening to its end, which is an exception."""
-        stream = live_stream(self._settings, self.spec, self._hear, self._subscribed)
+        stream = live_stream(self._settings, self.spec, self._hear, self._subscribed, self._asks_statuses)
         try:
             await stream.open()
             await asyncio.to_thread(self._clock.sync)
@@ -193,12 +209,16 @@ class LiveFeed:
     def _subscribed(self, told: dict[str, Any]) -> None:
         """Alpaca's answer is the full list: what is not in it will never come."""
         self._problems.pop("subscription", None)
-        missing = sorted(set(self.spec.symbols) - set(told.get("bars", ())))
-        if missing:
-            self._say(
-                "subscription",
-                f"Alpaca's stream does not give {len(missing)} of the symbols: {', '.join(missing[:10])}",
-            )
+        if missing := self._missing(told, "bars"):
+            self._say("subscription", f"Alpaca's stream does not give {missing}")
+        if self._asks_statuses:
+            missing = self._missing(told, "statuses")
+            self._without_statuses = f"Alpaca's stream does not give those of {missing}" if missing else None
+
+    def _missing(self, told: dict[str, Any], channel: str) -> str:
+        """The symbols in words that the channel does not give; empty: it gives all."""
+        missing = sorted(set(self.spec.symbols) - set(told.get(channel, ())))
+        return f"{len(missing)} of the symbols: {', '.join(missing[:10])}" if missing else ""
 
     async def _watch(self) -> None:
         """Raise when the market trades and nothing comes."""
@@ -211,17 +231,24 @@ class LiveFeed:
                 )
 
     def _silence(self, since: datetime) -> float:
-        """Seconds of market time since then in which a bar should have come; 0 while the market is closed."""
-        opened = self._open_since()
-        if opened is None:
+        """Seconds of market time since then in which a bar should have come; 0 while none is to come."""
+        trading = self._bars_since()
+        if trading is None:
             return 0.0
-        # A market's first bar comes a minute after its opening.
-        return max(0.0, (self._clock.now() - max(since, opened + timedelta(minutes=1))).total_seconds())
+        # The first bar comes a minute after trading begins.
+        return max(0.0, (self._clock.now() - max(since, trading + timedelta(minutes=1))).total_seconds())
 
     def _say(self, cause: str, problem: str) -> None:
         if self._problems.get(cause) != problem:
             log.error("%s: %s", self.name, problem)
         self._problems[cause] = problem
+
+    def _bars_since(self) -> datetime | None:
+        """Since when there is trading in any symbol; None: the market is closed, or every symbol is halted."""
+        opened = self._open_since()
+        if opened is None or self._halts.are_all:
+            return None
+        return max(opened, self._halts.ended or opened)
 
     def _open_since(self) -> datetime | None:
         return sessions.open_since(self.spec.asset_class, self._clock.now())
@@ -230,14 +257,43 @@ class LiveFeed:
 
     def _hear(self, message: dict[str, Any]) -> None:
         symbol, start = message.get("S"), message.get("t")
-        if symbol not in self._prefixes or not isinstance(start, msgpack.Timestamp):
+        if symbol not in self._prefixes:
             return
         if not self._inbox:
-            # All of a frame is handed over without a pause, so this comes after its last bar.
+            # All of a frame is handed over without a pause, so this comes after its last message.
             asyncio.get_running_loop().call_soon(self._flush)
+        if message["T"] == "s":
+            self._hear_status(symbol, message)
+        elif isinstance(start, msgpack.Timestamp):
+            self._hear_bar(symbol, start, message)
+
+    def _hear_status(self, symbol: str, message: dict[str, Any]) -> None:
+        """Publish the status, whatever it says, for the load to judge, and note the halt that it begins or ends."""
+        observed_at, at = datetime.now(UTC), message.get("t")
+        status = {name: value for name, value in message.items() if name not in ("T", "S")}
+        halted = trading_statuses.is_halted(message.get("z"), message.get("sc"))
+        if isinstance(at, msgpack.Timestamp):
+            status["t"] = _time(at.seconds, at.nanoseconds)
+            if halted is not None and self._halts.status(symbol, at.to_datetime(), halted, self._clock.now()):
+                self._tell_halt(symbol)
+        value = trading_statuses.encode(symbol, status)
+        self._inbox.append(Message(self.name, symbol, value, "stream", observed_at, TRADING_STATUSES))
+
+    def _trade(self, symbol: str, start: datetime) -> None:
+        """Note that there was a trade in the bar that began at `start`."""
+        if self._halts.traded(symbol, start, self._clock.now()):
+            self._tell_halt(symbol)
+
+    def _tell_halt(self, symbol: str) -> None:
+        since = self._halts.since.get(symbol)
+        log.info("%s: %s %s", self.name, symbol, f"is halted since {since}" if since else "trades again")
+        self._metrics.halted_since.labels(self.name, symbol).set(since.timestamp() if since else 0)
+
+    def _hear_bar(self, symbol: str, start: msgpack.Timestamp, message: dict[str, Any]) -> None:
         self._heard += 1
         self._heard_at = self._clock.now()
         self._problems.pop("connection", None)
+        self._trade(symbol, start.to_datetime())
         observed_at = datetime.now(UTC)
         is_update = message["T"] == "u"
         bar = {name: value for name, value in message.items() if name not in ("T", "S", "t")}
@@ -286,20 +342,25 @@ class LiveFeed:
             with self._lock:
                 if self._put(messages):
                     self._known.add(heard)
+                else:
+                    # Of these REST knows nothing: they wait for room.
+                    self._inbox = [m for m in messages if m.dataset is TRADING_STATUSES]
 
     def _put(self, messages: Sequence[Message]) -> bool:
         """Whether the spool took them; what it did not take must not count as known."""
+        told = [message for message in messages if message.dataset is BARS]
         try:
             self._outbox.put(messages)
         except (SpoolFullError, sqlite3.Error) as error:
-            self._metrics.dropped.labels(self.name).inc(len(messages))
+            self._metrics.dropped.labels(self.name).inc(len(told))
             why = str(error) if isinstance(error, SpoolFullError) else f"the spool cannot be written: {error}"
             self._say("spool", f"{why}; what is left out is requested by REST")
             return False
         self._problems.pop("spool", None)
         for source in SOURCES:
-            if count := sum(m.source == source for m in messages):
+            if count := sum(m.source == source for m in told):
                 self._metrics.bars.labels(self.name, source).inc(count)
+        self._metrics.statuses.labels(self.name).inc(len(messages) - len(told))
         return True
 
     async def _tick(self) -> None:
@@ -311,7 +372,7 @@ class LiveFeed:
                 now = self._clock.now().timestamp()
                 for symbol, start, bar in self._rollup.due(now, PATIENCE):
                     self._take(symbol, start, 0, bar, datetime.now(UTC), False)
-                self._flush()
+            self._flush()
 
     # What comes by REST
 
@@ -347,6 +408,9 @@ class LiveFeed:
             return False
         finally:
             self._forget()
+            traded, self._traded = self._traded, {}
+            for symbol, start in traded.items():
+                self._trade(symbol, datetime.fromtimestamp(start, UTC))
         self._metrics.sweeps.labels(self.name, "done").inc()
         self._problems.pop("REST", None)
         return found is not None
@@ -417,6 +481,7 @@ class LiveFeed:
             for symbol, found in page.bars.items():
                 for bar in found:
                     place = symbol, int(datetime.fromisoformat(bar["t"]).timestamp())
+                    self._traded[symbol] = place[1]
                     if self._known.is_final(place):
                         continue
                     version = Version(values(bar), page.observed_at, True)
@@ -449,8 +514,8 @@ class LiveFeed:
         return self._floor(min(midnight, now - timedelta(hours=1)))
 
     def _read_state(self) -> datetime | None:
-        with suppress(FileNotFoundError, ValueError, KeyError, TypeError):
-            found = orjson.loads(self._state.read_bytes())
+        with suppress(ValueError, KeyError, TypeError):
+            found = state.read(self._state)
             verified = datetime.fromisoformat(found["verified"])
             # A file of another timeframe, or of a replay that was in another time.
             if found["timeframe"] == self._timeframe.name and verified <= self._clock.now():
@@ -458,17 +523,10 @@ class LiveFeed:
         return None
 
     def _write_state(self) -> None:
-        _replace(self._state, {"timeframe": self._timeframe.name, "verified": self.verified.isoformat()})
+        state.replace(self._state, {"timeframe": self._timeframe.name, "verified": self.verified.isoformat()})
 
 
 def _time(seconds: int, nanoseconds: int) -> str:
     """As Alpaca writes times: whole seconds without a fraction."""
     whole = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
     return f"{whole}.{nanoseconds:09}Z" if nanoseconds else f"{whole}Z"
-
-
-def _replace(path: Path, content: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(f".{os.getpid()}.tmp")
-    unfinished.write_bytes(orjson.dumps(content))
-    unfinished.replace(path)

@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from crypto_platform.ingestion import offsets, topic_load
 from crypto_platform.ingestion.locks import following
 from crypto_platform.ingestion.offsets import ConcurrentLoadError
 from crypto_platform.market.bars import BARS
+from crypto_platform.market.dataset import Dataset
 from crypto_platform.settings import Settings
 from crypto_platform.streaming.alerting import EVERY_SECONDS, Teller, Trouble
 from crypto_platform.streaming.metrics import LoaderMetrics, serving
@@ -40,12 +41,24 @@ Loaded = Callable[[str, topic_load.LoadReport], None]
 
 
 class Loader:
-    """Follows the topics of `feeds`, a thread each; `loaded` is told of every load that brought something."""
+    """Follows topics of `feeds`, given with the datasets to follow, a thread each.
 
-    def __init__(self, settings: Settings, feeds: Iterable[str], loaded: Loaded = lambda feed, report: None) -> None:
+    `loaded` is told the feed and the report of every load that brought something.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        feeds: Mapping[str, Iterable[Dataset]],
+        loaded: Loaded = lambda feed, report: None,
+    ) -> None:
         self.metrics = LoaderMetrics()
         self._settings = settings
-        self._feeds = {feed: _Follower(settings, feed, self.metrics, loaded) for feed in feeds}
+        self._followers = [
+            _Follower(settings, feed, dataset, self.metrics, loaded)
+            for feed, datasets in feeds.items()
+            for dataset in datasets
+        ]
 
     def run(self, stop: threading.Event) -> None:
         """Load what comes until `stop` is set; a load that runs then is finished.
@@ -54,9 +67,10 @@ class Loader:
             OSError: the port of the metrics is taken.
         """
         with serving(self._settings.loader_port, self.metrics.registry, self.health) as port:
-            log.info("following %s; metrics and health on port %d", ", ".join(self._feeds), port)
+            topics = ", ".join(follower.topic for follower in self._followers)
+            log.info("following %s; metrics and health on port %d", topics, port)
             threads = [
-                threading.Thread(target=follower.run, args=(stop,), name=feed) for feed, follower in self._feeds.items()
+                threading.Thread(target=follower.run, args=(stop,), name=follower.name) for follower in self._followers
             ]
             for thread in threads:
                 thread.start()
@@ -72,15 +86,14 @@ class Loader:
                 teller.observe(
                     [
                         Trouble(
-                            feed,
+                            follower.name,
                             "load lag",
-                            f"what is on the topic does not get into RAW: {problem}",
-                            feed=feed,
+                            f"what is on {follower.topic} does not get into RAW: {problem}",
+                            feed=follower.feed,
                             impact="the ledger and the live views stand still",
                             remediation="crypto-platform doctor",
                         )
-                        for feed, follower in self._feeds.items()
-                        # A topic that nobody has published to yet is no trouble.
+                        for follower in self._followers
                         if (problem := follower.problem) and not follower.has_no_topic
                     ]
                 )
@@ -90,16 +103,20 @@ class Loader:
 
     def health(self) -> tuple[bool, dict[str, Any]]:
         """Whether no feed is in trouble, and the particulars."""
-        feeds = {feed: follower.health() for feed, follower in self._feeds.items()}
-        return all(state["problem"] is None for state in feeds.values()), {"feeds": feeds}
+        well = all(follower.problem is None or follower.has_no_topic for follower in self._followers)
+        return well, {"feeds": {follower.name: follower.health() for follower in self._followers}}
 
 
 class _Follower:
-    """One feed's topic into its ledger."""
+    """One topic of a feed into its ledger."""
 
-    def __init__(self, settings: Settings, feed: str, metrics: LoaderMetrics, loaded: Loaded) -> None:
+    def __init__(self, settings: Settings, feed: str, dataset: Dataset, metrics: LoaderMetrics, loaded: Loaded) -> None:
+        self.feed = feed
+        self.topic = dataset.topic(feed)
+        # A feed's bars go by its name.
+        self.name = feed if dataset is BARS else f"{feed} {dataset.name}"
         self._settings = settings
-        self._feed = feed
+        self._dataset = dataset
         self._metrics = metrics
         self._loaded = loaded
         self._kept = _Kept(settings)
@@ -132,12 +149,13 @@ class _Follower:
 
     @property
     def has_no_topic(self) -> bool:
+        """Whether nobody has published anything yet, which is no trouble: a stock may not be halted for months."""
         return self._failed_with is TopicMissingError
 
     def run(self, stop: threading.Event) -> None:
         """Follow until `stop` is set; beside another follower, wait for its end."""
         while not stop.is_set():
-            with following(self._settings, BARS.topic(self._feed)) as mine:
+            with following(self._settings, self.topic) as mine:
                 if mine:
                     self._follow(stop)
             self._problem, self._failed_with = None, None
@@ -154,7 +172,7 @@ class _Follower:
         self._behind_since = None
         while not stop.is_set():
             try:
-                ends = self._ends.of(self._feed)
+                ends = self._ends.of(self.feed, self._dataset)
                 if self._failed_with and issubclass(self._failed_with, TopicError):
                     self._problem, self._failed_with = None, None
                 if done is None:
@@ -188,13 +206,13 @@ class _Follower:
     def _recorded(self) -> dict[int, int]:
         """How far the ledger has come."""
         with self._kept.connect() as connection:
-            schema.ensure_schema(connection, self._feed)
-            return offsets.recorded(connection, BARS.topic(self._feed)).next_offsets
+            schema.ensure_schema(connection, self.feed, self._dataset)
+            return offsets.recorded(connection, self.topic).next_offsets
 
     def _see(self, ends: dict[int, int], done: dict[int, int]) -> None:
         """Note how much waits, and since when."""
         self._waiting = sum(max(0, end - done.get(partition, 0)) for partition, end in ends.items())
-        self._metrics.lag.labels(self._feed).set(self._waiting)
+        self._metrics.lag.labels(self.feed, self._dataset.name).set(self._waiting)
         if not self._waiting:
             self._behind_since = None
         elif self._behind_since is None:
@@ -203,33 +221,36 @@ class _Follower:
     def _load(self) -> topic_load.LoadReport:
         began = time.monotonic()
         self._kept.renew()
-        report = topic_load.load(self._settings, self._feed, RUN_ID, self._kept.connect, spark=self._kept.spark)
+        report = topic_load.load(
+            self._settings, self.feed, RUN_ID, self._kept.connect, spark=self._kept.spark, dataset=self._dataset
+        )
         if report.load_id is None:
             return report
         self._last_load = datetime.now(UTC)
         self._seconds.append(time.monotonic() - began)
-        self._metrics.loads.labels(self._feed, "done").inc()
+        labels = self.feed, self._dataset.name
+        self._metrics.loads.labels(*labels, "done").inc()
         for outcome in ("loaded", "unchanged", "rejected"):
-            self._metrics.messages.labels(self._feed, outcome).inc(getattr(report, outcome))
+            self._metrics.messages.labels(*labels, outcome).inc(getattr(report, outcome))
         for hop, seconds in report.seconds.items():
-            self._metrics.seconds.labels(self._feed, hop).observe(seconds)
+            self._metrics.seconds.labels(*labels, hop).observe(seconds)
         log.info(
             "%s: %d messages in %.2f s: %d new, %d unchanged, %d rejected",
-            self._feed,
+            self.name,
             report.messages,
             self._seconds[-1],
             report.loaded,
             report.unchanged,
             report.rejected,
         )
-        self._loaded(self._feed, report)
+        self._loaded(self.feed, report)
         return report
 
     def _count(self, outcome: str, error: Exception) -> None:
-        self._metrics.loads.labels(self._feed, outcome).inc()
+        self._metrics.loads.labels(self.feed, self._dataset.name, outcome).inc()
         problem = f"{type(error).__name__}: {str(error)[:500]}"
         if problem != self._problem:
-            log.warning("%s: %s", self._feed, problem)
+            log.warning("%s: %s", self.name, problem)
         self._problem, self._failed_with = problem, type(error)
 
 

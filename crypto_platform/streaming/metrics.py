@@ -23,6 +23,7 @@ class StreamMetrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.bars = self._counter("bars", "Bars put into the spool", "feed", "source")
+        self.statuses = self._counter("trading_statuses", "Trading statuses put into the spool", "feed")
         self.dropped = self._counter("dropped_bars", "Bars that found the spool full; REST gives them later", "feed")
         self.stale = self._counter("bars_after_their_update", "Bars that came after their own update", "feed")
         self.sweeps = self._counter("sweeps", "Looks by REST for what the stream missed", "feed", "outcome")
@@ -34,7 +35,10 @@ class StreamMetrics:
         self.last_bar = self._gauge(
             "last_bar_start_seconds", "Start of the newest bar, epoch seconds", "feed", "symbol"
         )
-        self.spooled = self._gauge("spool_messages", "Bars on disk that Kafka has not confirmed")
+        self.halted_since = self._gauge(
+            "halted_since_seconds", "Since when a symbol is halted, epoch seconds; 0 while it trades", "feed", "symbol"
+        )
+        self.spooled = self._gauge("spool_messages", "Messages on disk that Kafka has not confirmed")
         self.spooled_bytes = self._gauge("spool_bytes", "Their size")
         self.vendor_lag = self._histogram("vendor_lag_seconds", "From a bar's end to its frame", "feed")
         self.publish_lag = self._histogram("publish_lag_seconds", "From the frame to Kafka's confirmation", "feed")
@@ -54,15 +58,16 @@ class LoaderMetrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        topic = ["feed", "dataset"]
         self.messages = Counter(
-            "crypto_platform_loader_messages", "Messages loaded", ["feed", "outcome"], registry=self.registry
+            "crypto_platform_loader_messages", "Messages loaded", [*topic, "outcome"], registry=self.registry
         )
-        self.loads = Counter("crypto_platform_loader_loads", "Loads", ["feed", "outcome"], registry=self.registry)
+        self.loads = Counter("crypto_platform_loader_loads", "Loads", [*topic, "outcome"], registry=self.registry)
         self.lag = Gauge(
-            "crypto_platform_loader_lag_messages", "On the topic and not in RAW", ["feed"], registry=self.registry
+            "crypto_platform_loader_lag_messages", "On the topic and not in RAW", topic, registry=self.registry
         )
         self.seconds = Histogram(
-            "crypto_platform_loader_load_seconds", "One load", ["feed", "hop"], registry=self.registry, buckets=_SECONDS
+            "crypto_platform_loader_load_seconds", "One load", [*topic, "hop"], registry=self.registry, buckets=_SECONDS
         )
 
 

@@ -13,7 +13,7 @@ from confluent_kafka import Message as KafkaMessage
 from crypto_platform.connectors.kafka import admin
 from crypto_platform.connectors.kafka.producer import message_headers, new_producer
 from crypto_platform.ingestion.spool import Message, Spool
-from crypto_platform.market import bars
+from crypto_platform.market.dataset import Dataset
 from crypto_platform.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class Outbox:
         self._in_flight: dict[int, Message] = {}
         self._done: list[int] = []
         self._resend = False
-        self._topics: dict[str, str] = {}
+        self._topics: dict[tuple[str, str], str] = {}
         self._stopping = threading.Event()
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._work, name="outbox", daemon=True)
@@ -125,7 +125,7 @@ class Outbox:
     def _send(self, producer: Producer) -> int:
         batch = self.spool.after(self._last, IN_FLIGHT - len(self._in_flight)) if self._has_room() else []
         for number, message in batch:
-            topic = self._topic(message.feed)
+            topic = self._topic(message.feed, message.dataset)
             headers = message_headers(message.source, self._run_id, message.observed_at)
             key = message.symbol.encode()
             try:
@@ -144,10 +144,11 @@ class Outbox:
     def _has_room(self) -> bool:
         return len(self._in_flight) < IN_FLIGHT // 2
 
-    def _topic(self, feed: str) -> str:
-        if feed not in self._topics:
-            self._topics[feed] = admin.ensure_topic(self._settings, feed)
-        return self._topics[feed]
+    def _topic(self, feed: str, dataset: Dataset) -> str:
+        place = feed, dataset.name
+        if place not in self._topics:
+            self._topics[place] = admin.ensure_topic(self._settings, feed, dataset)
+        return self._topics[place]
 
     def _report(self, number: int, error: KafkaError | None, _message: KafkaMessage) -> None:
         message = self._in_flight.pop(number, None)
@@ -163,7 +164,7 @@ class Outbox:
             # By this program, which has said why.
             self._resend = True
         else:
-            self._say(f"topic {bars.BARS.topic(message.feed)}: {error.str()}")
+            self._say(f"topic {message.dataset.topic(message.feed)}: {error.str()}")
             self._resend = True
 
     def _refuse(self, number: int, message: Message, error: KafkaError) -> None:

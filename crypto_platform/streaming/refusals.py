@@ -42,6 +42,8 @@ _MEANINGS = {
     411: _Meaning("insufficient scope", "the key may not read market data: use another one", _MEND),
     500: _Meaning("internal error", "nothing: it is Alpaca's; the connection is made again"),
 }
+# In answer to what is subscribed to, not to the key.
+OF_SUBSCRIPTIONS = (405, 409, 410)
 _BY_TEXT = {meaning.text: code for code, meaning in _MEANINGS.items()}
 
 

@@ -2,14 +2,17 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from crypto_platform.ingestion.spool import Message, Spool, SpoolFullError
+from crypto_platform.market.trading_statuses import TRADING_STATUSES
 
 NOON = datetime(2026, 3, 2, 12, 0, 0, 123456, UTC)
 LIMIT = 10_000
@@ -50,6 +53,25 @@ def test_messages_come_back_as_they_went_in_and_in_order(tmp_path: Path) -> None
     again.put([message(b"new")])
     assert again.after(0, 10)[0][0] > numbers[-1], "a number is never given twice"
     again.close()
+
+
+def test_messages_of_a_spool_of_before_there_were_statuses_are_bars(tmp_path: Path) -> None:
+    path = tmp_path / "spool.sqlite"
+    with sqlite3.connect(path) as before:
+        for table in ("messages", "refused"):
+            rest = ", reason TEXT NOT NULL, refused_at TEXT NOT NULL" if table == "refused" else ""
+            before.execute(
+                f"CREATE TABLE {table} (number INTEGER PRIMARY KEY, feed TEXT NOT NULL, symbol TEXT NOT NULL, "
+                f"value BLOB NOT NULL, source TEXT NOT NULL, observed_at TEXT NOT NULL{rest})"
+            )
+        before.execute("INSERT INTO messages VALUES (1, 'crypto', 'BTC/USD', x'31', 'stream', ?)", (NOON.isoformat(),))
+    status = replace(message(b"2"), dataset=TRADING_STATUSES)
+    for _ in range(2):
+        spool = Spool(path, LIMIT)
+        if spool.messages == 1:
+            spool.put([status])
+        assert [m for _, m in spool.after(0, 10)] == [message(b"1"), status]
+        spool.close()
 
 
 def test_a_full_spool_takes_nothing_more_until_it_is_emptied(tmp_path: Path) -> None:

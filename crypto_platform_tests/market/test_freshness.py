@@ -216,6 +216,35 @@ def test_a_ticker_that_ended_is_not_late_and_one_that_begins_again_is() -> None:
         assert judge("us_equity", STOCKS, at, date(2026, 4, 6), True, held, periods).late == {"SPY": None}
 
 
+@pytest.mark.parametrize(
+    ("halted", "newest", "state"),
+    [
+        # The session of the 6th opens at 13:30; its bars are due to 18:45, an hour of silence allowed.
+        (None, "18:45", "fresh"),
+        (None, "15:00", "partly late"),
+        ("15:07", "15:00", "fresh"),
+        ("15:07", "13:45", "fresh"),
+        # What was to come before the halt is missing.
+        ("15:07", "13:30", "partly late"),
+        ("18:31", "13:30", "partly late"),
+        ("13:40", None, "fresh"),
+        ("13:45", None, "partly late"),
+        # Since another day.
+        ("-72:00", None, "fresh"),
+    ],
+)
+def test_a_halted_symbol_is_due_up_to_its_halt(halted: str | None, newest: str | None, state: str) -> None:
+    def moment(text: str) -> datetime:
+        hours, minutes = text.split(":")
+        return datetime(2026, 4, 6, tzinfo=UTC) + timedelta(hours=int(hours), minutes=int(minutes))
+
+    held = {"AAPL": moment("19:45")} | ({"SPY": moment(newest)} if newest else {})
+    halts = {"SPY": moment(halted)} if halted else {}
+    at = datetime(2026, 4, 7, 12, tzinfo=UTC)
+    verdict = judge("us_equity", STOCKS, at, date(2026, 4, 6), True, held, halted=halts)
+    assert verdict.state == state, verdict
+
+
 def test_nothing_is_due_before_the_feeds_first_day_is() -> None:
     young = CRYPTO.model_copy(update={"start_date": date(2026, 4, 6)})
     assert judge("crypto", young, AT, None, False, {}).state == "fresh"

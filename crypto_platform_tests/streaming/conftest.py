@@ -15,6 +15,8 @@ from confluent_kafka import Consumer, TopicPartition
 
 from crypto_platform.connectors.kafka.admin import TopicError, client_config, topic_state
 from crypto_platform.market import dataset
+from crypto_platform.market.bars import BARS
+from crypto_platform.market.dataset import Dataset
 from crypto_platform.market.feed_spec import FeedSpec
 from crypto_platform.settings import Settings
 from crypto_platform.streaming.service import Service
@@ -122,10 +124,10 @@ class Published:
         return self.bar["symbol"], self.bar["t"]
 
 
-def published(settings: Settings, feed: str) -> list[Published]:
-    """Everything on the feed's topic, in the order of partition and offset; nothing when there is no topic."""
+def published(settings: Settings, feed: str, kind: Dataset = BARS) -> list[Published]:
+    """Everything on the topic of that kind, in the order of partition and offset; nothing when there is no topic."""
     try:
-        state = topic_state(settings, feed)
+        state = topic_state(settings, feed, kind)
     except TopicError:
         return []
     wanted = sum(state.end.values()) - sum(state.earliest.values())

@@ -26,7 +26,7 @@ async def talk(frames: list[Any]) -> None:
     async with serve(say, "127.0.0.1", 0) as server:
         port = next(iter(server.sockets)).getsockname()[1]
         settings = settings_for(f"http://127.0.0.1:{port}")
-        stream = live_stream(settings, crypto("BTC/USD"), lambda message: None, lambda told: None)
+        stream = live_stream(settings, crypto("BTC/USD"), lambda message: None, lambda told: None, False)
         try:
             await stream.open()
             await asyncio.wait_for(stream.listen(), 10)

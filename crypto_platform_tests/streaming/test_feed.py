@@ -18,7 +18,9 @@ from crypto_platform.connectors.alpaca.client import AlpacaClient
 from crypto_platform.connectors.alpaca.errors import AlpacaUnavailableError, UnknownSymbolError
 from crypto_platform.connectors.alpaca.page import Page
 from crypto_platform.ingestion.spool import Message, Spool
+from crypto_platform.market.bars import BARS
 from crypto_platform.market.feed_spec import FeedSpec
+from crypto_platform.market.trading_statuses import TRADING_STATUSES
 from crypto_platform.streaming import feed as live
 from crypto_platform.streaming.client import endpoint
 from crypto_platform.streaming.clock import MarketClock
@@ -126,6 +128,17 @@ class Market:
         self.wires[-1].hear({"T": kind, "S": symbol, "t": msgpack.Timestamp.from_datetime(start), **bar})
         await asyncio.sleep(0)
 
+    async def tell(self, at: Any, code: str, symbol: str = "AAPL") -> None:
+        """A trading status of tape C."""
+        at = msgpack.Timestamp.from_datetime(at) if isinstance(at, datetime) else at
+        self.wires[-1].hear({"T": "s", "S": symbol, "sc": code, "sm": "?", "rc": "T1", "rm": "?", "t": at, "z": "C"})
+        await asyncio.sleep(0)
+
+    def statuses(self) -> list[tuple[str, str]]:
+        """Time and code of the statuses that were published, in their order."""
+        told = [m for _, m in self.spool.after(0, 10**6) if m.dataset is TRADING_STATUSES]
+        return [(orjson.loads(m.value)["t"], orjson.loads(m.value)["sc"]) for m in told]
+
     async def swept(self) -> bool:
         """Wait for a look by REST that begins from now on; whether it came to its end."""
         begun = self.looks
@@ -139,6 +152,7 @@ class Market:
     def published(self, source: str | None = None) -> Counter[datetime]:
         """How often each bar was."""
         told = [m for _, m in self.spool.after(0, 10**6) if m.feed == self.feed.name and source in (None, m.source)]
+        told = [m for m in told if m.dataset is BARS]
         return Counter(datetime.fromisoformat(orjson.loads(m.value)["t"]) for m in told)
 
 
@@ -165,7 +179,7 @@ def market(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
         feed = LiveFeed("made", spec or crypto("BTC/USD"), settings, Box(spool), clock, metrics)  # type: ignore[arg-type]
         made = Market(feed, clock, spool, metrics)
 
-        def wire(_settings: Any, _spec: Any, hear: Any, subscribed: Any) -> Wire:
+        def wire(_settings: Any, _spec: Any, hear: Any, subscribed: Any, _statuses: bool) -> Wire:
             made.wires.append(Wire(hear, subscribed))
             return made.wires[-1]
 
@@ -197,7 +211,7 @@ def filler(size: int) -> Message:
 def test_a_bar_that_found_the_spool_full_is_given_by_rest_once_there_is_room(
     market: Callable[..., Market], tmp_path: Path
 ) -> None:
-    made = market(spool=Spool(tmp_path / "small.sqlite", 1000))
+    made = market(spool=Spool(tmp_path / "small.sqlite", LIMIT_OF_SMALL))
     made.spool.put([filler(950)])
     start = NOON - MINUTE
 
@@ -422,3 +436,139 @@ def test_rest_is_asked_for_the_streams_feed_and_only_for_what_it_has_for_good(ma
     assert end == made.feed.verified == NOON - 15 * MINUTE
     assert made.feeds == {"iex"}
     assert endpoint(settings_for("http://127.0.0.1:1"), spec).endswith("/v2/iex")
+
+
+OPEN = NOON + 180 * MINUTE
+BAR = {"o": 1.0, "h": 2.0, "l": 0.5, "c": 1.5, "v": 3, "n": 2, "vw": 1.25}
+HALTED, QUOTED, RESUMED = "H", "Q", "T"
+LIMIT_OF_SMALL = 1000
+
+
+def test_every_status_is_published_as_alpaca_sent_it(market: Callable[..., Market], tmp_path: Path) -> None:
+    made = market(stocks("AAPL"), now=OPEN, spool=Spool(tmp_path / "small.sqlite", LIMIT_OF_SMALL))
+
+    async def told() -> None:
+        async with made.streaming():
+            await made.tell(OPEN, HALTED)
+            # Once more, of a code and a time that the load rejects, and of a symbol that the feed does not have.
+            await made.tell(OPEN, HALTED)
+            await made.tell("today", "!")
+            await made.tell(OPEN, HALTED, symbol="SPY")
+            await until(lambda: len(made.statuses()) == 3)
+            # REST has no statuses: what finds the spool full waits for room.
+            made.spool.put([filler(LIMIT_OF_SMALL - made.spool.bytes)])
+            await made.tell(OPEN + MINUTE, RESUMED)
+            await until(lambda: made.feed.problem)
+            made.spool.remove([number for number, m in made.spool.after(0, 10) if m.feed == "other"])
+            await until(lambda: len(made.statuses()) == 4)
+
+    asyncio.run(told())
+    assert [(at[11:19], code) for at, code in made.statuses()] == [
+        ("15:00:00", HALTED),
+        ("15:00:00", HALTED),
+        ("", "!"),
+        ("15:01:00", RESUMED),
+    ]
+    value = made.metrics.registry.get_sample_value
+    assert value("crypto_platform_stream_trading_statuses_total", {"feed": "made"}) == 4
+    assert not value("crypto_platform_stream_dropped_bars_total", {"feed": "made"})
+
+
+def test_a_stream_is_not_idle_while_all_its_symbols_are_halted(market: Callable[..., Market]) -> None:
+    made = market(stocks("AAPL", "SPY"), now=OPEN)
+    since = made.metrics.registry.get_sample_value
+
+    async def halts() -> None:
+        async with made.streaming():
+            await made.tell(OPEN, HALTED)
+            made.clock.time += 4 * MINUTE
+            # The other one trades, and says nothing.
+            await made.connected_again()
+            assert made.feed.health()["silence_seconds"] == 240
+            await made.tell(OPEN + 4 * MINUTE, HALTED, symbol="SPY")
+            connections = len(made.wires)
+            made.clock.time += 60 * MINUTE
+            await made.swept()
+            assert len(made.wires) == connections
+            assert made.feed.is_well, made.feed.problem
+            state = made.feed.health()
+            assert state["halted"] == {"AAPL": OPEN.isoformat(), "SPY": (OPEN + 4 * MINUTE).isoformat()}
+            assert state["silence_seconds"] == 0
+            labels = {"feed": "made", "symbol": "AAPL"}
+            assert since("crypto_platform_stream_halted_since_seconds", labels) == OPEN.timestamp()
+            # Quotations are no trading. From the resumption on a bar has its time to come.
+            await made.tell(made.clock.time, QUOTED)
+            assert made.feed.health()["silence_seconds"] == 0
+            await made.tell(made.clock.time, RESUMED)
+            assert since("crypto_platform_stream_halted_since_seconds", labels) == 0
+            made.clock.time += 2 * MINUTE
+            assert made.feed.health()["silence_seconds"] == 60
+            assert list(made.feed.health()["halted"]) == ["SPY"]
+            made.clock.time += 2 * MINUTE
+            await made.connected_again()
+            assert not made.feed.is_well
+
+    asyncio.run(halts())
+
+
+@pytest.mark.parametrize("way", ["stream", "rest"])
+def test_a_resumption_that_nobody_heard_is_made_good_by_the_first_bar_since(
+    market: Callable[..., Market], way: str
+) -> None:
+    made = market(stocks("AAPL"), now=OPEN)
+
+    async def halted() -> None:
+        async with made.streaming():
+            await made.tell(OPEN + 5 * MINUTE / 2, HALTED)
+            # The minute in which it began ends.
+            await made.hear(OPEN + 2 * MINUTE, BAR, symbol="AAPL")
+            assert made.feed.health()["halted"]
+
+    asyncio.run(halted())
+    made = market(stocks("AAPL"), now=OPEN + 20 * MINUTE)
+
+    async def trades() -> None:
+        async with made.streaming():
+            # Known from before the start.
+            assert made.feed.health()["halted"]
+            if way == "rest":
+                made.trade(OPEN, symbol="AAPL")
+                assert await made.swept()
+                assert made.feed.health()["halted"]
+                made.trade(OPEN + 15 * MINUTE, symbol="AAPL")
+                made.clock.time += 15 * MINUTE
+                assert await made.swept()
+            else:
+                await made.hear(OPEN + 19 * MINUTE, BAR, symbol="AAPL")
+            assert not made.feed.health()["halted"]
+
+    asyncio.run(trades())
+    assert not market(stocks("AAPL"), now=OPEN + 40 * MINUTE).feed.health()["halted"]
+
+
+def test_a_status_that_comes_after_a_newer_one_changes_nothing(market: Callable[..., Market]) -> None:
+    made = market(stocks("AAPL"), now=OPEN)
+
+    async def told() -> None:
+        async with made.streaming():
+            await made.tell(OPEN + MINUTE, RESUMED)
+            await made.tell(OPEN, HALTED)
+            assert not made.feed.health()["halted"]
+
+    asyncio.run(told())
+    assert len(made.statuses()) == 2
+
+
+def test_statuses_that_never_come_are_said_and_are_no_trouble_of_the_bars(market: Callable[..., Market]) -> None:
+    made = market(stocks("AAPL", "SPY"), now=OPEN)
+
+    async def subscribed() -> None:
+        async with made.streaming():
+            made.wires[-1].subscribed({"T": "subscription", "bars": ["AAPL", "SPY"], "statuses": ["SPY"]})
+            assert made.feed.is_well
+            says = "Alpaca's stream does not give those of 1 of the symbols: AAPL"
+            assert made.feed.health()["without_trading_statuses"] == says
+            made.wires[-1].subscribed({"T": "subscription", "bars": ["AAPL", "SPY"], "statuses": ["AAPL", "SPY"]})
+            assert made.feed.health()["without_trading_statuses"] is None
+
+    asyncio.run(subscribed())

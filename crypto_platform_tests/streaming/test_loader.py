@@ -1,22 +1,30 @@
 """The loader beside other loads: everything once, whoever was first."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
 
-from crypto_platform.connectors.kafka.admin import topic_state
-from crypto_platform.connectors.kafka.producer import publish
+from crypto_platform.connectors.kafka.admin import client_config, topic_state
+from crypto_platform.connectors.kafka.producer import Outgoing, message_headers, publish, send
+from crypto_platform.connectors.snowflake.connection import connect
+from crypto_platform.connectors.snowflake.statements import rows
 from crypto_platform.ingestion import topic_load
 from crypto_platform.ingestion.locks import is_followed
 from crypto_platform.market.bars import BARS
+from crypto_platform.market.dataset import Dataset
+from crypto_platform.market.trading_statuses import TRADING_STATUSES, encode
 from crypto_platform.settings import Settings
 from crypto_platform.streaming import loader as loading
 from crypto_platform.streaming.loader import Loader
 from crypto_platform_tests import made
+from crypto_platform_tests.market.test_trading_statuses import EXAMPLE
 from crypto_platform_tests.streaming.conftest import wait_for
 
 pytestmark = pytest.mark.sandbox
@@ -31,9 +39,11 @@ def settings(sandbox: Settings, tmp_path: Path) -> Settings:
 
 
 @contextmanager
-def following(settings: Settings, feed: str) -> Iterator[tuple[Loader, list[topic_load.LoadReport]]]:
+def following(
+    settings: Settings, feed: str, datasets: Iterable[Dataset] = (BARS,)
+) -> Iterator[tuple[Loader, list[topic_load.LoadReport]]]:
     reports: list[topic_load.LoadReport] = []
-    loader = Loader(settings, [feed], lambda _feed, report: reports.append(report))
+    loader = Loader(settings, {feed: datasets}, lambda _feed, report: reports.append(report))
     stop = threading.Event()
     thread = threading.Thread(target=loader.run, args=(stop,))
     thread.start()
@@ -59,6 +69,63 @@ def test_what_is_published_is_loaded_without_being_asked_for(settings: Settings)
         assert is_followed(settings, BARS.topic(feed))
     assert not is_followed(settings, BARS.topic(feed))
     assert len(made.ledger(settings, feed)) == 30
+
+
+def tell(settings: Settings, feed: str, *changes: dict[str, Any]) -> None:
+    """Publish statuses as the stream does: the documented one with these changes."""
+    headers = message_headers("stream", "run", datetime.now(UTC))
+    lines = [encode("AAPL", {**EXAMPLE, **change}) for change in changes]
+    send(settings, feed, [Outgoing(b"AAPL", line, headers) for line in lines], TRADING_STATUSES)
+
+
+def test_statuses_that_were_deleted_before_they_were_loaded_can_be_given_up(settings: Settings) -> None:
+    feed = made.feed_name()
+    tell(settings, feed, {}, {"sc": "T", "t": "2021-02-22T19:20:00Z"})
+    state = topic_state(settings, feed, TRADING_STATUSES)
+    ends = [TopicPartition(state.topic, p, end) for p, end in state.end.items() if end]
+    # Kept: with the client its futures are gone.
+    admin = AdminClient(client_config(settings))
+    for future in admin.delete_records(ends).values():
+        future.result()
+    with pytest.raises(topic_load.OffsetsExpiredError, match="2 messages that were never loaded"):
+        topic_load.load(settings, feed, "run", dataset=TRADING_STATUSES)
+    assert topic_load.accept_loss(settings, feed, "republish", dataset=TRADING_STATUSES).skipped == 2
+    tell(settings, feed, {"t": "2021-02-22T19:30:00Z"})
+    assert topic_load.load(settings, feed, "run", dataset=TRADING_STATUSES).loaded == 1
+
+
+def test_statuses_are_loaded_beside_bars_each_once_and_the_bad_are_rejected(settings: Settings) -> None:
+    feed = made.feed_name()
+    with following(settings, feed, [BARS, TRADING_STATUSES]) as (loader, reports):
+        name = f"{feed} trading_statuses"
+        wait_for(lambda: "does not exist" in (loader.health()[1]["feeds"][name]["problem"] or ""))
+        publish(settings, feed, [bars(0, 1)], "run")
+        wait_for(lambda: sum(r.loaded for r in reports) == 1, FIRST_JOB)
+        # That no stock was halted yet is no trouble.
+        assert loader.health()[0]
+        resumed = {"sc": "T", "t": "2021-02-22T19:20:00.123456789Z"}
+        tell(settings, feed, {}, resumed, {"sc": "2"}, {"t": None}, {})
+        tell(settings, feed, {}, resumed)
+        wait_for(lambda: sum(r.messages for r in reports) == 8)
+        labels = {"feed": feed, "dataset": "trading_statuses"}
+        value = loader.metrics.registry.get_sample_value
+        assert value("crypto_platform_loader_messages_total", {**labels, "outcome": "rejected"}) == 2
+    with connect(settings) as connection:
+        ledger = rows(
+            connection.cursor(),
+            f"SELECT symbol, status_at, status_code, reason_code, tape FROM {TRADING_STATUSES.ledger(feed)} ORDER BY 2",
+        )
+        rejected = rows(
+            connection.cursor(), f"SELECT reason FROM {TRADING_STATUSES.rejects} WHERE feed = %s ORDER BY 1", (feed,)
+        )
+    assert [(symbol, f"{at:%H:%M:%S.%f}", *rest) for symbol, at, *rest in ledger] == [
+        ("AAPL", "19:15:00.000000", "H", "T12", "C"),
+        ("AAPL", "19:20:00.123456", "T", "T12", "C"),
+    ]
+    assert [reason for (reason,) in rejected] == [
+        "status_at is missing or unreadable",
+        "unknown status_code of the tape",
+    ]
 
 
 def test_loads_of_all_kinds_side_by_side_take_every_message_once(settings: Settings) -> None:
@@ -94,7 +161,8 @@ def test_what_waits_is_told_though_the_load_hangs(settings: Settings, monkeypatc
     with following(settings, feed) as (loader, _):
         try:
             wait_for(lambda: "have waited for" in (loader.health()[1]["feeds"][feed]["problem"] or ""))
-            assert loader.metrics.registry.get_sample_value("crypto_platform_loader_lag_messages", {"feed": feed}) == 5
+            labels = {"feed": feed, "dataset": BARS.name}
+            assert loader.metrics.registry.get_sample_value("crypto_platform_loader_lag_messages", labels) == 5
         finally:
             go_on.set()
 

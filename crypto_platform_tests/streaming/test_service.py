@@ -6,13 +6,15 @@ import subprocess
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
+from crypto_platform.ingestion import topic_load
+from crypto_platform.market.trading_statuses import TRADING_STATUSES, is_halted
 from crypto_platform.sandbox import supervise
 from crypto_platform.sandbox.alpaca import running
 from crypto_platform.settings import Settings
@@ -186,6 +188,45 @@ def test_a_refusal_is_said_plainly_while_rest_goes_on(
         well, _ = stream.service.health()
         assert not well
         wait_for(lambda: stream.value("bars_total", feed=feed, source="rest") > 1000)
+
+
+def test_halts_of_all_symbols_are_told_once_and_are_no_silence(live: Callable[..., Settings], alpaca: Server) -> None:
+    settings, feed = live(), made.feed_name()
+    spec = stocks()
+    with streaming(settings, {feed: spec}) as stream:
+        wait_for(lambda: stream.value("last_bar_start_seconds", feed=feed, symbol="SPY"))
+        began = requests.get(f"{alpaca.url}/sandbox/clock", timeout=10).json()["now"] // 60 * 60 + 120
+        # Longer than a stream of a market that is open may be silent.
+        span = [datetime.fromtimestamp(began + seconds, UTC) for seconds in (0, 3 * spec.stream_idle_timeout_seconds)]
+        for symbol in spec.symbols:
+            alpaca.arm("halt", match={"symbol": symbol, "start": span[0].isoformat(), "end": span[1].isoformat()})
+        wait_for(lambda: len(stream.state(feed).get("halted", ())) == 2)
+        assert stream.value("halted_since_seconds", feed=feed, symbol="SPY") == began
+        wait_for(lambda: stream.value("trading_statuses_total", feed=feed) == 4)
+        wait_for(lambda: not stream.state(feed)["halted"])
+        assert stream.service.health()[0], stream.service.health()
+        assert stream.value("reconnects_total", feed=feed, reason="mute") == 0
+    messages = published(settings, feed, TRADING_STATUSES)
+    assert {m.source for m in messages} == {"stream"}
+    told = sorted((m.bar["symbol"], m.bar["t"], is_halted(m.bar["z"], m.bar["sc"])) for m in messages)
+    times = [f"{at:%Y-%m-%dT%H:%M:%SZ}" for at in span]
+    assert told == [(symbol, at, at == times[0]) for symbol in sorted(spec.symbols) for at in times]
+    # A start after it has nothing more to tell.
+    with streaming(settings, {feed: spec}) as stream:
+        wait_for(lambda: stream.value("sweeps_total", feed=feed, outcome="done") >= 1)
+    assert published(settings, feed, TRADING_STATUSES) == messages
+    report = topic_load.load(settings, feed, "run", dataset=TRADING_STATUSES)
+    assert (report.loaded, report.rejected) == (4, 0)
+
+
+def test_a_plan_that_refuses_statuses_gives_bars_without_them(live: Callable[..., Settings], alpaca: Server) -> None:
+    settings, feed = live(), made.feed_name()
+    alpaca.arm("symbol_limit", times=1)
+    with streaming(settings, {feed: stocks()}) as stream:
+        wait_for(lambda: stream.value("bars_total", feed=feed, source="stream") >= 2)
+        assert "fewer symbols" in stream.state(feed)["without_trading_statuses"]
+        assert stream.service.health()[0], stream.service.health()
+        assert stream.value("connections_total", feed=feed) == 2
 
 
 def test_one_service_a_home(live: Callable[..., Settings]) -> None:

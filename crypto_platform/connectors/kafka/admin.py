@@ -135,23 +135,23 @@ class EndOffsets:
         self._admin = _admin(settings)
         self._partitions: dict[str, list[TopicPartition]] = {}
 
-    def of(self, feed: str) -> dict[int, int]:
+    def of(self, feed: str, dataset: Dataset = BARS) -> dict[int, int]:
         """The next offset to be written, per partition of the feed's topic.
 
         Raises:
             TopicMissingError: the topic does not exist.
             TopicError: Kafka does not answer.
         """
-        topic = BARS.topic(feed)
-        if feed not in self._partitions:
-            self._partitions[feed] = [TopicPartition(topic, p) for p in topic_state(self._settings, feed).end]
+        topic = dataset.topic(feed)
+        if topic not in self._partitions:
+            self._partitions[topic] = [TopicPartition(topic, p) for p in topic_state(self._settings, feed, dataset).end]
         try:
             timeout = self._settings.kafka_request_timeout_seconds
-            return _offsets(self._admin, self._partitions[feed], OffsetSpec.latest(), timeout)
+            return _offsets(self._admin, self._partitions[topic], OffsetSpec.latest(), timeout)
         except KafkaException as error:
             # Not asked again here: a client that has outlived its broker may ask by a leader that is no more, for ever.
             self._admin = _admin(self._settings)
-            self._partitions.pop(feed)
+            self._partitions.pop(topic)
             raise _unreachable(self._settings, f"topic {topic} could not be read", error) from error
 
 

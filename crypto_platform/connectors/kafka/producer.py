@@ -124,7 +124,7 @@ class Outgoing:
     headers: Headers
 
 
-def send(settings: Settings, feed: str, messages: Iterable[Outgoing]) -> int:
+def send(settings: Settings, feed: str, messages: Iterable[Outgoing], dataset: Dataset = BARS) -> int:
     """Publish messages as they are and wait until the brokers have confirmed every one; returns how many.
 
     Raises:
@@ -132,7 +132,7 @@ def send(settings: Settings, feed: str, messages: Iterable[Outgoing]) -> int:
         crypto_platform.connectors.kafka.admin.TopicError: the topic cannot be made or is set up wrongly.
     """
     producer = new_producer(settings)
-    topic = admin.ensure_topic(settings, feed)
+    topic = admin.ensure_topic(settings, feed, dataset)
     deliveries = _Deliveries(topic)
     handed_over = 0
     for message in messages:

@@ -1,7 +1,7 @@
 """Questions to the marts: whether they hold what the ledger holds, and what the calendar expects."""
 
 from collections.abc import Iterable, Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 from crypto_platform.connectors.snowflake.statements import DOES_NOT_EXIST, rows
@@ -99,6 +99,21 @@ def symbol_periods(connection: "SnowflakeConnection", feed: str) -> Periods:
     for symbol, start, end in periods:
         found.setdefault(symbol, []).append((start, end))
     return found
+
+
+def halted_at(connection: "SnowflakeConnection", feed: str, moment: datetime) -> dict[str, datetime]:
+    """The feed's symbols that were halted at `moment` (UTC), each with the beginning of its halt.
+
+    As the stream told it: of a day that was not streamed no halt is known, and none before the first build.
+    """
+    found = _if_built(
+        connection,
+        "SELECT symbol, halted_at FROM MARTS.FCT_TRADING_HALTS WHERE feed = %s AND halted_at <= %s::TIMESTAMP_NTZ "
+        "AND coalesce(resumed_at > %s::TIMESTAMP_NTZ, true)",
+        feed,
+        *[moment.astimezone(UTC).replace(tzinfo=None).isoformat()] * 2,
+    )
+    return {symbol: at.replace(tzinfo=UTC) for symbol, at in found}
 
 
 def _if_built(connection: "SnowflakeConnection", statement: str, *values: str) -> list[tuple[Any, ...]]:

@@ -16,7 +16,7 @@ import orjson
 
 from crypto_platform.connectors.lake import Lake, LakeDayDamagedError
 from crypto_platform.connectors.snowflake import ledger_checks
-from crypto_platform.connectors.snowflake.fact_checks import symbol_periods
+from crypto_platform.connectors.snowflake.fact_checks import halted_at, symbol_periods
 from crypto_platform.ingestion.universe import Universe
 from crypto_platform.market import freshness
 from crypto_platform.market.bars import BARS, Timeframe
@@ -114,7 +114,7 @@ def judge(
     specs = feeds()
     wanted = {w: freshness.expected(specs[w.feed], at) for w in watches}
     there = {w: bool(e and _is_materialised(instance, w.asset, e.day)) for w, e in wanted.items()}
-    bars, periods, problem = _tables({w: e.day for w, e in wanted.items() if e and there[w]})
+    tables, problem = _tables({w: e for w, e in wanted.items() if e and there[w]})
     found = {}
     for watch, expectation in wanted.items():
         spec, why_not = specs[watch.feed], problem if there[watch] else None
@@ -133,8 +133,9 @@ def judge(
             # Of the facts, which all feeds share, another feed's day may be the newest.
             days = [_newest_day(instance, asset) for asset in {watch.asset, stage_key(watch.feed, "raw")}]
             newest = min((day for day in days if day), default=None)
+        held = tables.get(watch, _Held({}, {}, {}))
         verdict = freshness.judge(
-            watch.feed, spec, at, newest, there[watch], bars.get(watch, {}), periods.get(watch.feed, {})
+            watch.feed, spec, at, newest, there[watch], held.newest_bars, held.periods, held.halted
         )
         found[watch] = _of_verdict(watch, verdict)
     return found
@@ -185,22 +186,36 @@ def _newest_day(instance: dg.DagsterInstance, asset: dg.AssetKey) -> date | None
     return date.fromisoformat(max(days)) if days else None
 
 
-def _tables(
-    days: Mapping[Watched, date],
-) -> tuple[dict[Watched, dict[str, datetime]], dict[str, Periods], str | None]:
-    """The newest bars of each table whose day is there and the periods of its feed's tickers; or why not."""
-    if not days:
-        return {}, {}, None
+@dataclass(frozen=True)
+class _Held:
+    """What Snowflake knows of a table's symbols: newest bars, when their tickers were in use, and who was halted."""
+
+    newest_bars: Mapping[str, datetime]
+    periods: Periods
+    halted: Mapping[str, datetime]
+
+
+def _tables(wanted: Mapping[Watched, freshness.Expectation]) -> tuple[dict[Watched, _Held], str | None]:
+    """What is known of each table whose day is there; or why not."""
+    if not wanted:
+        return {}, None
     from snowflake.connector.errors import Error
 
     from crypto_platform.connectors.snowflake.connection import connect
 
     try:
         with connect(settings()) as connection:
-            bars = {w: w.newest_bars(connection, feeds()[w.feed], day) for w, day in days.items()}
-            return bars, {feed: symbol_periods(connection, feed) for feed in {w.feed for w in days}}, None
+            found = {
+                watch: _Held(
+                    watch.newest_bars(connection, feeds()[watch.feed], expectation.day),
+                    symbol_periods(connection, watch.feed),
+                    halted_at(connection, watch.feed, expectation.bar_start),
+                )
+                for watch, expectation in wanted.items()
+            }
+            return found, None
     except Error as error:
-        return {}, {}, f"Snowflake does not answer: {' '.join(str(error.msg or error).split())[:200]}"
+        return {}, f"Snowflake does not answer: {' '.join(str(error.msg or error).split())[:200]}"
 
 
 def tick(instance: dg.DagsterInstance, cursor: str | None, at: datetime) -> dg.SensorResult:

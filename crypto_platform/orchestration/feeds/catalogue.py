@@ -8,6 +8,8 @@ from crypto_platform.market.bars import BARS
 from crypto_platform.market.corporate_actions import CORPORATE_ACTIONS
 from crypto_platform.market.dataset import Dataset
 from crypto_platform.market.feed_spec import FeedSpec
+from crypto_platform.market.trading_statuses import TRADING_STATUSES
+from crypto_platform.orchestration.asset_keys import ledger_key
 from crypto_platform.settings import settings
 from crypto_platform.transform.project import owners
 
@@ -26,6 +28,10 @@ _ACTIONS = {
     "raw": "Every version of every corporate action in `{table}`, drained from the topic; nothing is overwritten.\n\n"
     'Look: `crypto-platform sql "select * from {table} order by process_date desc limit 10"`',
 }
+_STATUSES = (
+    "Every trading status of {symbols} in `{table}`, by the stream alone: Alpaca has no history of them. Of a day that "
+    "was not streamed no halt is known."
+)
 _DOCS = "\n\nWhat its metadata and checks mean: docs/reference/dagster.md. What to do when it fails: docs/runbooks."
 
 
@@ -58,6 +64,20 @@ def described_actions(stage: str, feed: str, spec: FeedSpec) -> dict[str, Any]:
         "description": description + _DOCS,
         "metadata": _columns(stage, feed, CORPORATE_ACTIONS),
     }
+
+
+def trading_statuses(feed: str, spec: FeedSpec) -> dg.AssetSpec:
+    """The ledger of the statuses, which no step of a run makes."""
+    table = table_name(feed, TRADING_STATUSES)
+    return dg.AssetSpec(
+        ledger_key(feed, TRADING_STATUSES),
+        description=_STATUSES.format(symbols=spec.what, table=table),
+        group_name=feed,
+        kinds={"snowflake"},
+        owners=owners(),
+        tags={"feed": feed, "asset_class": spec.asset_class},
+        metadata=_columns("raw", feed, TRADING_STATUSES),
+    )
 
 
 def table_name(feed: str, dataset: Dataset = BARS) -> str:

@@ -18,13 +18,14 @@ from crypto_platform.market.dataset import check_feed
 from crypto_platform.market.feed_spec import FeedSpec, feeds
 from crypto_platform.market.sessions import reason_without_bars
 from crypto_platform.market.symbol_history import Periods
+from crypto_platform.market.trading_statuses import TRADING_STATUSES
 from crypto_platform.orchestration.asset_keys import stage_key
 from crypto_platform.orchestration.automation.follow import after_stages
 from crypto_platform.orchestration.checks import stages
 from crypto_platform.orchestration.checks.adjusted_prices import adjusted_price_reconciliation
 from crypto_platform.orchestration.checks.freshness import policy, watched
 from crypto_platform.orchestration.feeds import corporate_actions
-from crypto_platform.orchestration.feeds.catalogue import described
+from crypto_platform.orchestration.feeds.catalogue import described, trading_statuses
 from crypto_platform.orchestration.feeds.job import FeedJob
 from crypto_platform.orchestration.metadata import by_symbol, of_load, records
 from crypto_platform.orchestration.partitions import daily, days
@@ -72,7 +73,8 @@ class BarFeed(dg.Component):
             description=f"The {self.name} feed from Alpaca to the marts, for the days chosen.",
             tags={FEED_TAG: self.name},
         )
-        return dg.Definitions(assets=assets, jobs=[job])
+        streamed = [trading_statuses(self.name, self.spec)] if TRADING_STATUSES in self.spec.datasets else []
+        return dg.Definitions(assets=[*assets, *streamed], jobs=[job])
 
     def _key(self, stage: str) -> dg.AssetKey:
         return stage_key(self.name, stage)

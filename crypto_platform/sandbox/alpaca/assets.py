@@ -29,12 +29,15 @@ def assets(source: Source, parameters: Mapping[str, str]) -> list[dict[str, obje
     return [a for a in found if a["status"] == status and exchange in (None, a["exchange"])]
 
 
+def exchange_of(label: str, symbol: str) -> str:
+    """Where a stock is listed; empty where it is not known."""
+    key = uuid.uuid5(_NAMESPACE, symbol)
+    return _EXCHANGES[key.int % len(_EXCHANGES)] if label == "simulated" else ""
+
+
 def _asset(label: str, symbol: str, asset_class: AssetClass) -> dict[str, object]:
     key = uuid.uuid5(_NAMESPACE, symbol)
-    if asset_class == "crypto":
-        exchange = "CRYPTO"
-    else:
-        exchange = _EXCHANGES[key.int % len(_EXCHANGES)] if label == "simulated" else ""
+    exchange = "CRYPTO" if asset_class == "crypto" else exchange_of(label, symbol)
     tradable = label != "simulated" or asset_class == "crypto" or key.int % 50 > 0
     return {
         "id": str(key),

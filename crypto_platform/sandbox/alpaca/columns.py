@@ -95,6 +95,12 @@ def to_json(bars: Bars) -> bytes:
     return b"[" + b"".join(parts)[2:] + b"}]"
 
 
+def time_text(at: int) -> str:
+    """A time (ns since the epoch) as Alpaca's JSON has it."""
+    text: str = orjson.loads(orjson.dumps(np.datetime64(at, "ns"), option=_JSON))
+    return text
+
+
 def to_dicts(bars: Bars) -> list[dict[str, object]]:
     """The same bars as Python objects, `t` a string."""
     rows: list[dict[str, object]] = json.loads(to_json(bars))

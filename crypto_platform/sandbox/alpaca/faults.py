@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Literal, Protocol, TypeVar
 
 import numpy as np
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -20,6 +20,7 @@ from crypto_platform.market.bars import AssetClass
 from crypto_platform.sandbox.alpaca import corporate_actions
 from crypto_platform.sandbox.alpaca.answers import JSON, json_response, message
 from crypto_platform.sandbox.alpaca.columns import PRICES, Bars
+from crypto_platform.sandbox.alpaca.halts import Halt
 from crypto_platform.sandbox.alpaca.paging import Page, Position, Query
 from crypto_platform.sandbox.alpaca.sessions import DAY
 
@@ -63,6 +64,11 @@ STREAMS = {
     "duplicate": "the message comes twice",
     "reorder": "the message comes after the next one, its bars in reverse",
 }
+# What happens to a stock, on the stream and by REST.
+HALTS = {
+    "halt": "the stock `symbol` of `match` is halted from its `start` to its `end`: no bars of it meanwhile; the "
+    "stream's channel `statuses` tells both, at the latest with the next minute",
+}
 # What a stream's client is refused with …
 REFUSALS = {
     "auth_failed": "402 in answer to the stream's key",
@@ -70,8 +76,8 @@ REFUSALS = {
     "connection_limit": "406 in answer to the stream's key",
     "symbol_limit": "405 in answer to a subscription",
 }
-KINDS = RESPONSES | TOKENS | BARS | ONE_BAR | FIELDS | STREAMS | REFUSALS
-_UNTIL_CLEARED = {"looping_token", "empty", "corrected", "mute", *FIELDS}
+KINDS = RESPONSES | TOKENS | BARS | ONE_BAR | FIELDS | STREAMS | HALTS | REFUSALS
+_UNTIL_CLEARED = {"looping_token", "empty", "corrected", "mute", *FIELDS, *HALTS}
 _SECONDS = {"rate_limit": 1.0, "hang": 300.0}
 
 
@@ -141,6 +147,12 @@ class Fault(BaseModel):
         if self.seconds is None:
             self.seconds = _SECONDS.get(self.kind)
 
+    @model_validator(mode="after")
+    def _is_of_something(self) -> "Fault":
+        if self.kind in HALTS and not (self.match.symbol and self.match.start):
+            raise ValueError("a halt needs the symbol and the start of its match")
+        return self
+
     @property
     def spent(self) -> bool:
         return self.times is not None and self._fired >= self.times
@@ -201,6 +213,14 @@ class Faults:
             if fault.kind in kinds and fault.match.covers(asset_class, symbols) and fault.fires():
                 return fault
         return None
+
+    def halts(self, symbol: str) -> list[tuple[Halt, Fault]]:
+        """The halts of a stock, each with the fault that it is."""
+        return [
+            (Halt(symbol, _ns(fault.match.start), _ns(fault.match.end) if fault.match.end else None), fault)
+            for fault in self._armed.values()
+            if fault.kind in HALTS and fault.match.symbol == symbol and fault.match.start
+        ]
 
     def response_to(self, query: Asked) -> Fault | None:
         """The fault, if any, that answers in place of a page."""

@@ -16,10 +16,11 @@ from crypto_platform.market.bars import AssetClass
 from crypto_platform.sandbox.alpaca import access, corporate_actions
 from crypto_platform.sandbox.alpaca.answers import JSON, json_response, message
 from crypto_platform.sandbox.alpaca.assets import assets
-from crypto_platform.sandbox.alpaca.columns import to_dicts, to_json
+from crypto_platform.sandbox.alpaca.columns import Bars, to_dicts, to_json
 from crypto_platform.sandbox.alpaca.faults import Faults
+from crypto_platform.sandbox.alpaca.halts import traded
 from crypto_platform.sandbox.alpaca.limits import RateLimiter
-from crypto_platform.sandbox.alpaca.paging import Page, Source, page, parse, parse_symbols
+from crypto_platform.sandbox.alpaca.paging import Page, Query, Source, page, parse, parse_symbols
 from crypto_platform.sandbox.alpaca.parameters import BadRequestError, choice
 from crypto_platform.sandbox.alpaca.timeframes import MINUTE, ONE_MINUTE
 
@@ -88,7 +89,7 @@ class Rest:
         _check_location(request)
         query = parse(request.query_params, asset_class, self.source, now)
         self._check_plan(asset_class, request.query_params.get("feed", "sip"), query.last, now)
-        answer = page(self.source, query)
+        answer = self._traded(query, page(self.source, query))
         if fault := self.faults.response_to(query):
             return await fault.respond(request, _page_json(answer, query.currency), headers)
         content = self.faults.reword(query, _page_json(self.faults.alter(query, answer), query.currency))
@@ -104,7 +105,7 @@ class Rest:
             self._check_plan(asset_class, feed, now, now)
         found: dict[str, object] = {}
         for symbol in symbols:
-            bars = self.source.bars(symbol, asset_class, ONE_MINUTE, 0, now, 1, descending=True)
+            bars = self._last_minute(symbol, asset_class, now)
             if len(bars):
                 found[symbol] = to_dicts(bars)[0]
         answer: dict[str, object] = {"bars": found}
@@ -122,6 +123,28 @@ class Rest:
 
     async def _assets(self, request: Request, asset_class: AssetClass, headers: dict[str, str]) -> Response:
         return json_response(200, assets(self.source, request.query_params), headers)
+
+    def _traded(self, query: Query, answer: Page) -> Page:
+        """The page without the bars, and parts of bars, in which a stock was halted."""
+        bars = {}
+        for symbol, found in answer.bars.items():
+
+            def minutes(first: int, last: int, symbol: str = symbol) -> Bars:
+                room = (last - first) // MINUTE + 1
+                return self.source.bars(
+                    symbol, query.asset_class, ONE_MINUTE, first, last, room, adjustment=query.adjustment
+                )
+
+            halts = [halt for halt, _ in self.faults.halts(symbol)]
+            bars[symbol] = traded(found, halts, query.timeframe, query.asset_class, minutes)
+        return Page({symbol: found for symbol, found in bars.items() if len(found)}, answer.next)
+
+    def _last_minute(self, symbol: str, asset_class: AssetClass, last: int) -> Bars:
+        bars = self.source.bars(symbol, asset_class, ONE_MINUTE, 0, last, 1, descending=True)
+        for halt, _ in self.faults.halts(symbol) if len(bars) else ():
+            if halt.covers(bars.times).any():
+                return self._last_minute(symbol, asset_class, halt.start - 1)
+        return bars
 
     def _check_plan(self, asset_class: AssetClass, feed: str, last: int, now: int) -> None:
         if self.basic_plan and asset_class == "us_equity" and feed == "sip" and last > now - RECENT:

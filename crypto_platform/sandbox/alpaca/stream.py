@@ -1,7 +1,7 @@
-"""Alpaca's websocket: authentication, subscriptions, minute bars, their corrections and running days.
+"""Alpaca's websocket: authentication, subscriptions, minute bars, their corrections, running days and halts.
 
 https://docs.alpaca.markets/docs/streaming-market-data. Trades, quotes and the like can be subscribed to, and stay
-silent: there are only bars here.
+silent: there are only bars here, and the statuses of stocks that a fault halts.
 """
 
 import asyncio
@@ -21,8 +21,9 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from crypto_platform.market.bars import AssetClass
 from crypto_platform.sandbox.alpaca import access
 from crypto_platform.sandbox.alpaca.answers import json_response
+from crypto_platform.sandbox.alpaca.assets import exchange_of
 from crypto_platform.sandbox.alpaca.clock import Clock
-from crypto_platform.sandbox.alpaca.columns import Bars, to_dicts
+from crypto_platform.sandbox.alpaca.columns import Bars, time_text, to_dicts
 from crypto_platform.sandbox.alpaca.faults import STREAMS, Faults
 from crypto_platform.sandbox.alpaca.paging import Source
 from crypto_platform.sandbox.alpaca.simulated import ALWAYS_ON, Simulated
@@ -195,18 +196,23 @@ class _Connection:
             change(self.subscriptions[channel], symbols)
 
     async def _feed(self) -> None:
-        """Send each minute's bars at its end, and the corrected ones `late_seconds` after it."""
+        """Send each minute's bars at its end, corrected ones `late_seconds` after it, and statuses at their time."""
         clock = self.stream.clock
         late = int(self.stream.late_seconds * 1e9)
         ended = clock.now() // MINUTE * MINUTE + MINUTE
         corrected = (clock.now() - late) // MINUTE * MINUTE + MINUTE
+        told = clock.now()
         while True:
-            await clock.until(min(ended, corrected + late))
-            if ended <= corrected + late:
-                messages = self._minute(ended - MINUTE)
+            due = min(ended, corrected + late)
+            await clock.until(min((at for at, _ in self._statuses(told, due)), default=due))
+            now = clock.now()
+            messages = [status for _, status in self._statuses(told, now, fire=True)]
+            told = now
+            if ended <= min(now, corrected + late):
+                messages += self._minute(ended - MINUTE)
                 ended += MINUTE
-            else:
-                messages = self._corrections(corrected - MINUTE)
+            elif corrected + late <= now:
+                messages += self._corrections(corrected - MINUTE)
                 corrected += MINUTE
             for part in await self._disturbed(messages) if messages else ():
                 await self._send(part)
@@ -249,6 +255,18 @@ class _Connection:
             if self._has_late_trade(symbol, bar)
         ]
 
+    def _statuses(self, after: int, until: int, fire: bool = False) -> list[tuple[int, dict[str, Any]]]:
+        """The statuses of after < t <= until, each with its time, in their order."""
+        found = []
+        for symbol in self._subscribed("statuses") if "statuses" in self.subscriptions else ():
+            exchange = exchange_of(self.source.label, symbol)
+            for halt, fault in self.stream.faults.halts(symbol):
+                told = [(at, status) for at, status in halt.statuses(exchange) if after < at <= until]
+                found += [(at, {"T": "s", "S": symbol, **status, "t": self._time(at)}) for at, status in told]
+                if fire and told:
+                    fault.fires()
+        return sorted(found, key=lambda status: status[0])
+
     def _subscribed(self, channel: str) -> list[str]:
         symbols = self.subscriptions[channel]
         everything = set(self.source.symbols(self.asset_class)) if "*" in symbols else set()
@@ -256,14 +274,20 @@ class _Connection:
 
     def _bar(self, symbol: str, start: int) -> list[Bars]:
         """The symbol's bar of that minute, if there is one."""
-        bars = self.source.bars(symbol, self.asset_class, ONE_MINUTE, start, start, 1)
+        bars = self._minutes(symbol, start, start)
         altered = self.stream.faults.alter_bars(self.asset_class, {symbol: bars} if len(bars) else {})
         return list(altered.values())
 
     def _day_so_far(self, symbol: str, last: int) -> Bars:
         midnight = int(ONE_DAY.starts(np.array([last]), self.asset_class)[0])
-        minutes = self.source.bars(symbol, self.asset_class, ONE_MINUTE, midnight, last, 25 * 60)
-        return roll_up(minutes, ONE_DAY, self.asset_class)
+        return roll_up(self._minutes(symbol, midnight, last), ONE_DAY, self.asset_class)
+
+    def _minutes(self, symbol: str, first: int, last: int) -> Bars:
+        """The symbol's minutes of first <= t <= last, at most a day, in which it was not halted."""
+        minutes = self.source.bars(symbol, self.asset_class, ONE_MINUTE, first, last, 25 * 60)
+        for halt, _ in self.stream.faults.halts(symbol):
+            minutes = minutes[~halt.covers(minutes.times)]
+        return minutes
 
     def _has_late_trade(self, symbol: str, bar: Bars) -> bool:
         digest = hashlib.blake2b(f"{symbol}|{bar.times[0]}".encode(), digest_size=4).digest()
@@ -271,10 +295,11 @@ class _Connection:
         return traded and int.from_bytes(digest) < self.stream.late_trades * 2**32
 
     def _message(self, kind: str, symbol: str, bar: Bars) -> dict[str, Any]:
-        fields = to_dicts(bar)[0]
-        if self.packed:
-            fields["t"] = msgpack.Timestamp.from_unix_nano(int(bar.times[0]))
-        return {"T": kind, "S": symbol, **fields}
+        return {"T": kind, "S": symbol, **to_dicts(bar)[0], "t": self._time(int(bar.times[0]))}
+
+    def _time(self, at: int) -> Any:
+        """A time (ns since the epoch) as the connection's encoding has it."""
+        return msgpack.Timestamp.from_unix_nano(at) if self.packed else time_text(at)
 
     async def _receive(self) -> dict[str, Any]:
         """One message from the client.

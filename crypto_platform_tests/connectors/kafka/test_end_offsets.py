@@ -21,7 +21,7 @@ def test_a_client_that_has_outlived_its_broker_is_replaced(
         return {0: 7}
 
     monkeypatch.setattr(admin, "_admin", lambda _settings: next(clients))
-    monkeypatch.setattr(admin, "topic_state", lambda _settings, feed: TopicState(feed, "id", {0: 0}, {0: 5}))
+    monkeypatch.setattr(admin, "topic_state", lambda _settings, feed, _dataset: TopicState(feed, "id", {0: 0}, {0: 5}))
     monkeypatch.setattr(admin, "_offsets", offsets)
     ends = EndOffsets(fresh_settings)
     with pytest.raises(TopicError, match="could not be read"):

@@ -26,13 +26,13 @@ def test_no_second_run_is_asked_for_while_one_is_not_over(
     monkeypatch: pytest.MonkeyPatch, status: dg.DagsterRunStatus, asks: bool
 ) -> None:
     monkeypatch.setattr(drain, "evaluate", lambda *_: dg.SensorResult(run_requests=[dg.RunRequest("new")]))
-    job = drain_job("made")
+    job = drain_job("made", BARS)
     assert job.tags["crypto_platform/feed"] == "made"
     assert dg.DagsterRunStatus.QUEUED in drain.UNFINISHED
-    sensor = offsets_sensor("made", job)
+    sensor = offsets_sensor("made", BARS, job)
     with dg.DagsterInstance.ephemeral() as instance:
         instance.create_run_for_job(job, status=status)
-        instance.create_run_for_job(drain_job("other"), status=dg.DagsterRunStatus.STARTED)
+        instance.create_run_for_job(drain_job("other", BARS), status=dg.DagsterRunStatus.STARTED)
         told = sensor(dg.build_sensor_context(instance))
     assert isinstance(told, dg.SensorResult) == asks
 

@@ -8,7 +8,17 @@ from typing import Any
 import pytest
 import requests
 
-from crypto_platform.sandbox.alpaca.faults import BARS, FIELDS, KINDS, ONE_BAR, REFUSALS, RESPONSES, STREAMS, TOKENS
+from crypto_platform.sandbox.alpaca.faults import (
+    BARS,
+    FIELDS,
+    HALTS,
+    KINDS,
+    ONE_BAR,
+    REFUSALS,
+    RESPONSES,
+    STREAMS,
+    TOKENS,
+)
 from crypto_platform_tests.connectors.alpaca.conftest import Server
 
 ASKED = {
@@ -160,7 +170,7 @@ def test_a_fault_spares_what_it_does_not_match(server: Server, match: dict) -> N
 def test_every_kind_is_told_and_a_wrong_fault_refused(server: Server) -> None:
     url = f"{server.url}/sandbox/faults"
     assert requests.get(url, timeout=10).json() == {"faults": [], "kinds": KINDS}
-    assert {*RESPONSES, *TOKENS, *BARS, *ONE_BAR, *FIELDS, *STREAMS, *REFUSALS} == set(KINDS)
+    assert {*RESPONSES, *TOKENS, *BARS, *ONE_BAR, *FIELDS, *STREAMS, *HALTS, *REFUSALS} == set(KINDS)
     for wrong in ({"kind": "flood"}, {"kind": "html", "times": 0}, {"kind": "html", "match": {"sym": 1}}, []):
         answer = requests.post(url, json=wrong, timeout=10)
         assert answer.status_code == 400

@@ -88,6 +88,16 @@ previous as (
             and sessions.previous_session_date = days.bar_date
     left join {{ ref('int_pending_splits') }} as splits
         on days.feed = splits.feed and days.symbol = splits.symbol and days.bar_date < splits.ex_date
+),
+
+-- Whichever feed told it.
+halted as (
+    select
+        symbol,
+        max(halted_at) as halted_since
+    from {{ ref('int_live_halts') }}
+    where resumed_at is null
+    group by symbol
 )
 
 select
@@ -106,8 +116,10 @@ select
     today.low as low_today,
     today.volume as volume_today,
     today.vwap as vwap_today,
-    today.actual_bars as bars_today
+    today.actual_bars as bars_today,
+    halted.halted_since
 from newest
 left join days as today
     on newest.feed = today.feed and newest.symbol = today.symbol and newest.bar_date = today.bar_date
 left join previous on newest.feed = previous.feed and newest.symbol = previous.symbol
+left join halted on newest.symbol = halted.symbol

@@ -14,6 +14,7 @@ over as (
     select
         calendar,
         session_date,
+        opens_at,
         closes_at
     from {{ ref('dim_sessions') }}
     where is_open and closes_at <= sysdate()
@@ -23,13 +24,20 @@ behind as (
     select
         symbols.feed,
         symbols.symbol,
-        count(over.session_date) as sessions_behind
+        -- In a halt there is nothing to come.
+        count(iff(halts.symbol is null, over.session_date, null)) as sessions_behind
     from {{ ref('dim_symbols') }} as symbols
     left join over
         on
             symbols.calendar = over.calendar
             and symbols.last_bar_date < over.session_date
             and coalesce(symbols.valid_to > over.session_date, true)
+    left join {{ ref('fct_trading_halts') }} as halts
+        on
+            symbols.feed = halts.feed
+            and symbols.symbol = halts.symbol
+            and over.opens_at >= halts.halted_at
+            and coalesce(over.closes_at <= halts.resumed_at, true)
     group by symbols.feed, symbols.symbol
 )
 

@@ -72,8 +72,8 @@ pieces as (
         gaps.asset_class,
         gaps.symbol,
         gaps.timeframe_seconds,
-        gaps.gap_start,
-        gaps.gap_end,
+        gaps.gap_start as piece_start,
+        gaps.gap_end as piece_end,
         gaps.in_session,
         gaps.complete_until,
         true as has_bars
@@ -92,14 +92,79 @@ pieces as (
         asset_class,
         symbol,
         timeframe_seconds,
-        {{ start }} as gap_start,
-        {{ end }} as gap_end,
+        {{ start }} as piece_start,
+        {{ end }} as piece_end,
         {{ in_session }} as in_session,
         null as complete_until,
         false as has_bars
     from empty_days
     where {{ start }} < {{ end }} and (timeframe_seconds = 86400) = {{ daily }}
     {%- endfor %}
+),
+
+-- The whole bars of a halt: those in which nobody could trade.
+halts as (
+    select
+        halts.feed,
+        halts.symbol,
+        dateadd(
+            'second',
+            timeframes.timeframe_seconds,
+            {{ start_of_bar("dateadd('microsecond', -1, halts.halted_at)", 'timeframes.timeframe_seconds') }}
+        ) as halt_start,
+        coalesce(
+            {{ start_of_bar('halts.resumed_at', 'timeframes.timeframe_seconds') }},
+            cast('9999-12-31' as timestamp_ntz)
+        ) as halt_end
+    from {{ ref('fct_trading_halts') }} as halts
+    inner join timeframes on halts.feed = timeframes.feed and halts.symbol = timeframes.symbol
+    where halt_start < halt_end
+),
+
+in_halts as (
+    select
+        pieces.*,
+        greatest(pieces.piece_start, halts.halt_start) as halted_from,
+        least(pieces.piece_end, halts.halt_end) as halted_until
+    from pieces
+    inner join halts
+        on
+            pieces.feed = halts.feed
+            and pieces.symbol = halts.symbol
+            and pieces.piece_start < halts.halt_end
+            and pieces.piece_end > halts.halt_start
+    where pieces.in_session
+),
+
+-- Where a piece begins to be halted, or not to be.
+cuts as (
+    select
+        *,
+        piece_start as cut_at,
+        false as is_halted
+    from pieces
+    {%- for cut_at, is_halted in [('halted_from', 'true'), ('halted_until', 'false')] %}
+    union all
+    select
+        * exclude (halted_from, halted_until),
+        {{ cut_at }} as cut_at,
+        {{ is_halted }} as is_halted
+    from in_halts
+    {%- endfor %}
+),
+
+parts as (
+    select
+        * exclude (cut_at, piece_start, piece_end),
+        cut_at as gap_start,
+        coalesce(
+            lead(cut_at) over (
+                partition by feed, symbol, piece_start
+                order by cut_at, is_halted
+            ),
+            piece_end
+        ) as gap_end
+    from cuts
 ),
 
 asked as (
@@ -109,32 +174,34 @@ asked as (
 -- Here and not day by day: Alpaca may be asked for a day again and have no new bar of it.
 classified as (
     select
-        pieces.feed,
-        pieces.asset_class,
-        pieces.symbol,
-        pieces.gap_start,
-        pieces.gap_end,
+        parts.feed,
+        parts.asset_class,
+        parts.symbol,
+        parts.gap_start,
+        parts.gap_end,
         -- A day lacks one bar, also one of 25 hours.
         iff(
-            pieces.timeframe_seconds = 86400,
+            parts.timeframe_seconds = 86400,
             1,
-            cast(ceil(datediff('second', pieces.gap_start, pieces.gap_end) / pieces.timeframe_seconds) as integer)
+            cast(ceil(datediff('second', parts.gap_start, parts.gap_end) / parts.timeframe_seconds) as integer)
         ) as missing_bars,
         case
-            when not pieces.in_session then 'market_closed'
-            when pieces.complete_until >= pieces.gap_end or asked.complete_until >= pieces.gap_end
-                then iff(pieces.asset_class = 'crypto', 'missing_at_vendor', 'no_trade')
-            when not pieces.has_bars and asked.day is null then 'never_requested'
+            when not parts.in_session then 'market_closed'
+            when parts.is_halted then 'halted'
+            when parts.complete_until >= parts.gap_end or asked.complete_until >= parts.gap_end
+                then iff(parts.asset_class = 'crypto', 'missing_at_vendor', 'no_trade')
+            when not parts.has_bars and asked.day is null then 'never_requested'
             else 'not_ingested'
         end as gap_class
-    from pieces
+    from parts
     -- A session lies in one UTC day, and so does the start of a day's bar.
     left join asked
         on
-            pieces.feed = asked.feed
-            and pieces.symbol = asked.symbol
-            and pieces.timeframe_seconds = asked.timeframe_seconds
-            and cast(pieces.gap_start as date) = asked.day
+            parts.feed = asked.feed
+            and parts.symbol = asked.symbol
+            and parts.timeframe_seconds = asked.timeframe_seconds
+            and cast(parts.gap_start as date) = asked.day
+    where parts.gap_start < parts.gap_end
 ),
 
 starts as (

@@ -1,0 +1,1 @@
+{{ trading_halts(ref('fct_bars')) }}

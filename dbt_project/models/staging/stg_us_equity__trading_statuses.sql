@@ -1,0 +1,1 @@
+{{ stage_trading_statuses('us_equity') }}
