@@ -1,6 +1,7 @@
 """From the spool to Kafka, in order, for as long as it takes."""
 
 import logging
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -74,7 +75,10 @@ class Outbox:
         """Why bars do not get into Kafka; None: they do."""
         if self._problem:
             return self._problem
-        oldest = self.spool.oldest()
+        try:
+            oldest = self.spool.oldest()
+        except sqlite3.Error as error:
+            return f"the spool cannot be read: {error}"
         waited = (datetime.now(UTC) - oldest).total_seconds() if oldest else 0.0
         if waited > LONGEST_WAIT:
             return f"{self._settings.kafka_servers} has not confirmed the oldest bar for {waited:.0f} s"
