@@ -54,7 +54,7 @@ PAGES = {
 }
 DBT_PAGES = {
     "dbt-model": "/model/model.crypto_platform.fct_bars_1d",
-    "dbt-lineage": "/overview?g_v=1&g_i=%2Bexposure:market",
+    "dbt-lineage": "/overview?g_v=1&g_i=%2Bfct_bars_1d_adjusted",
 }
 DIALOG = "/assets/raw/crypto_bars?view=overview"
 PAGE = {"width": 1500, "height": 950}
