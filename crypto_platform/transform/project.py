@@ -60,6 +60,13 @@ def owners() -> list[str]:
     return sorted({group["owner"]["email"] for group in groups.values()})
 
 
+def column_descriptions(model: str) -> dict[str, str]:
+    """What the model's YAML says of its columns, by name; empty without such a model."""
+    nodes: Any = manifest()["nodes"]
+    columns = nodes.get(f"model.crypto_platform.{model}", {}).get("columns", {})
+    return {name: column["description"] for name, column in columns.items()}
+
+
 def run_folder(settings: Settings, run_id: str) -> Path:
     """Where dbt keeps a run's compiled SQL, results and log (`dbt.log`)."""
     return settings.crypto_platform_home / "dbt" / run_id

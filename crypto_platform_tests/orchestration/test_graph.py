@@ -149,7 +149,9 @@ def test_every_asset_is_found_by_owner_description_and_columns(definitions: dg.D
         assert node.description, key
         if key == DASHBOARDS:
             continue
-        assert node.metadata.get("dagster/column_schema"), key
+        schema = node.metadata.get("dagster/column_schema")
+        assert isinstance(schema, dg.TableSchema), key
+        assert [column.name for column in schema.columns if not column.description] == [], key
         if key.path[0] not in ("alpaca", "kafka"):
             assert node.metadata.get("dagster/table_name"), key
 

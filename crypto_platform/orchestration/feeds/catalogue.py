@@ -11,7 +11,7 @@ from crypto_platform.market.feed_spec import FeedSpec
 from crypto_platform.market.trading_statuses import TRADING_STATUSES
 from crypto_platform.orchestration.asset_keys import ledger_key
 from crypto_platform.settings import settings
-from crypto_platform.transform.project import owners
+from crypto_platform.transform.project import column_descriptions, owners
 
 _DESCRIPTIONS = {
     "alpaca": "{symbols} as Alpaca answered, {timeframe} bars, a file a day in the lake: "
@@ -86,13 +86,15 @@ def table_name(feed: str, dataset: Dataset = BARS) -> str:
 
 
 def _columns(stage: str, feed: str, dataset: Dataset = BARS) -> dict[str, Any]:
-    """The records' columns as Alpaca and the topic call them, or as Snowflake does."""
+    """The records' columns as Alpaca and the topic call them, or as Snowflake does, in the words of dbt's staging."""
     wire = stage != "raw"
+    says = column_descriptions(f"stg_{feed}__{dataset.name}")
     columns = [
         dg.TableColumn(
             f.wire if wire else f.column,
             f.spark if wire else f.snowflake,
-            description=f.column if wire else None,
+            description=": ".join(filter(None, (f.column if wire and f.column != f.wire else "", says.get(f.column))))
+            or None,
             constraints=dg.TableColumnConstraints(nullable=not f.required),
         )
         for f in dataset.fields
