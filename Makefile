@@ -71,7 +71,7 @@ dbt-docs: setup ## dbt's site of the models, with lineage and columns, on loopba
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() or 1)')
 test: $(if $(SUPERSET_PYTHON),superset,setup) ## Every test, those on the real parts included, WORKERS=2 side by side
 	@$(if $(SUPERSET_PYTHON),,echo "Superset needs Python 3.11 or 3.12: tests of the dashboards are skipped.")
-	@$(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadgroup --no-loadscope-reorder \
+	@$(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadgroup --no-loadscope-reorder --durations=20 \
 	  $(if $(SEED),-p randomly --randomly-seed=$(SEED))
 
 test-unit: setup ## The tests that need nothing started

@@ -49,14 +49,17 @@ def test_apple_since_1998_is_leans(new_warehouse: Callable[[str], Warehouse]) ->
         np.testing.assert_allclose(bars[name].astype(float), expected[name], rtol=1e-5, err_msg=name)
 
 
-def random_symbol(symbol: str, rng: np.random.Generator, days: pd.DatetimeIndex) -> tuple[pd.DataFrame, pd.DataFrame]:
+def random_symbol(
+    symbol: str, rng: np.random.Generator, days: pd.DatetimeIndex, timeframe: str
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Raw bars of a session each, and the actions that made them raw, a row each."""
     count = len(days)
     kinds = ["forward_split", "reverse_split", "unit_split", "stock_dividend", "cash_dividend"]
     at = np.sort(rng.choice(np.arange(1, count), 12, replace=True))
     actions = pd.DataFrame({"symbol": symbol, "action_type": rng.choice(kinds, 12), "at": at})
-    # Two of one type and day would be one too many.
-    actions = actions.drop_duplicates(["action_type", "at"], ignore_index=True)
+    # Two splits of a day, or two dividends, would be one too many.
+    actions["is_cash"] = actions["action_type"] == "cash_dividend"
+    actions = actions.drop_duplicates(["is_cash", "at"], ignore_index=True)
     shares = rng.integers(2, 9, len(actions)).astype(float)
     is_reverse = actions["action_type"] == "reverse_split"
     is_split = actions["action_type"].str.endswith("split")
@@ -71,7 +74,12 @@ def random_symbol(symbol: str, rng: np.random.Generator, days: pd.DatetimeIndex)
             close[: row.at] *= 1 + row.rate
         elif row.action_type != "cash_dividend":
             close[: row.at] *= row.new_rate / row.old_rate
-    frame = pd.DataFrame({"symbol": symbol, "timeframe": "15Min", "bar_start": days + pd.Timedelta(hours=18)})
+    # Of money some per cent of the price.
+    paid = actions.pop("is_cash")
+    actions.loc[paid, "rate"] *= close[actions.loc[paid, "at"] - 1] / 10
+    is_daily = timeframe == "1Day"
+    starts = days.tz_localize("America/New_York").tz_convert(None) if is_daily else days + pd.Timedelta(hours=18)
+    frame = pd.DataFrame({"symbol": symbol, "timeframe": timeframe, "bar_start": starts})
     frame = frame.assign(open=close, high=close * 1.01, low=close * 0.99, close=close)
     frame["volume"] = rng.integers(1, 1000, count).astype(float)
     frame["bar_start"] = frame["bar_start"].astype("datetime64[us]")
@@ -104,39 +112,39 @@ def wire(actions: pd.DataFrame) -> list[dict[str, object]]:
 
 
 @pytest.mark.parametrize(
-    ("count", "first", "last"),
+    ("feed", "timeframe", "count", "first", "last"),
     [
-        pytest.param(4, "2025-01-02", "2025-06-30", id="months"),
+        pytest.param("us_equity", "15Min", 4, "2025-01-02", "2025-06-30", id="months"),
         pytest.param(
-            *(500, "2020-07-01", "2025-06-30"),
+            *("us_equity_daily", "1Day", 500, "2020-07-01", "2025-06-30"),
             id="years",
             marks=[pytest.mark.scale, pytest.mark.timeout(1800)],
         ),
     ],
 )
 def test_random_actions_equal_pandas(
-    new_warehouse: Callable[[str], Warehouse], count: int, first: str, last: str
+    new_warehouse: Callable[[str], Warehouse], feed: str, timeframe: str, count: int, first: str, last: str
 ) -> None:
     """The first half of the days, the others, then what is late or amended: each build equals a full refresh."""
     warehouse = new_warehouse(f"RANDOM_{count}")
     rng = np.random.default_rng(14)
     days = nyse().sessions_in_range(first, last)
     symbols = ["".join(letters) for letters in islice(product(ascii_uppercase[:8], repeat=3), count)]
-    made = {symbol: random_symbol(symbol, rng, days) for symbol in symbols}
+    made = {symbol: random_symbol(symbol, rng, days, timeframe) for symbol in symbols}
     bars = pd.concat(frame for frame, _ in made.values())
     actions = pd.concat(found for _, found in made.values()).sample(frac=1, random_state=14, ignore_index=True)
     half = bars["bar_start"] < days[len(days) // 2]
     late = actions.index % 3 == 0
     amended = actions[~late & (actions["action_type"] == "cash_dividend")].head(2)
 
-    warehouse.load("us_equity", bars[half], OBSERVED)
-    warehouse.act("us_equity", OBSERVED, *wire(actions[~late].assign(rate=lambda a: a["rate"].where(
+    warehouse.load(feed, bars[half], OBSERVED)
+    warehouse.act(feed, OBSERVED, *wire(actions[~late].assign(rate=lambda a: a["rate"].where(
         ~a.index.isin(amended.index), a["rate"] * 2
     ))))  # fmt: skip
     warehouse.dbt("build", "--exclude-resource-type", "test", "unit_test")
-    warehouse.load("us_equity", bars[~half], OBSERVED + pd.Timedelta(hours=1))
+    warehouse.load(feed, bars[~half], OBSERVED + pd.Timedelta(hours=1))
     warehouse.dbt("run")
-    warehouse.act("us_equity", OBSERVED + pd.Timedelta(days=1), *wire(pd.concat([actions[late], amended])))
+    warehouse.act(feed, OBSERVED + pd.Timedelta(days=1), *wire(pd.concat([actions[late], amended])))
     warehouse.dbt("run")
 
     statuses = warehouse.table("MARTS.FCT_CORPORATE_ACTIONS")
