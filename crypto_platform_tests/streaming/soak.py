@@ -173,7 +173,7 @@ class _Witness:
         self.updates: dict[tuple[str, str], tuple[float | None, ...]] = {}
         self._loop = asyncio.new_event_loop()
         own = settings.model_copy(update={"apca_api_key_id": SecretStr("witness")})
-        self._stream = live_stream(own, feeds()[feed], self._hear, lambda told: None)
+        self._stream = live_stream(own, feeds()[feed], self._hear, lambda told: None, statuses=False)
         self._loop.run_until_complete(self._stream.open())
         self._listening = self._loop.create_task(self._stream.listen())
         self._thread = threading.Thread(target=self._listen)
