@@ -17,7 +17,7 @@ from dagster._daemon.types import DaemonHeartbeat
 from dagster._utils.error import SerializableErrorInfo
 
 from crypto_platform.market.feed_spec import feeds
-from crypto_platform.market.freshness import expected
+from crypto_platform.market.freshness import Expectation
 from crypto_platform.monitoring import checks, late_assets, runs, ticks
 from crypto_platform.orchestration.asset_keys import FACTS, stage_key
 from crypto_platform.orchestration.automation import daily as schedules
@@ -152,11 +152,10 @@ def month(instance: dg.DagsterInstance, watched: Watched, monkeypatch: pytest.Mo
         monkeypatch.setenv(name.upper(), "")
     use(watched.settings)
 
-    def tables(days: dict[feeds_freshness.Watched, date]) -> tuple[dict, dict, None]:
+    def tables(wanted: dict[feeds_freshness.Watched, Expectation]) -> tuple[dict, None]:
         """In place of Snowflake: every day that is there has its bars to the end."""
-        now = watched.clock.now
-        wanted = {watch: expected(feeds()[watch.feed], now) for watch in days}
-        return {w: dict.fromkeys(feeds()[w.feed].symbols, e.bar_start) for w, e in wanted.items() if e}, {}, None
+        newest = {watch: dict.fromkeys(feeds()[watch.feed].symbols, e.bar_start) for watch, e in wanted.items()}
+        return {watch: feeds_freshness._Held(bars, {}, {}) for watch, bars in newest.items()}, None
 
     monkeypatch.setattr(feeds_freshness, "_tables", tables)
     watched.settings = watched.settings.model_copy(update={"alert_cooldown_seconds": 0.0})
