@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import orjson
 
-from crypto_platform.market.dataset import SCHEMA_VERSION, Dataset, Field, Rule
+from crypto_platform.market.dataset import MESSAGE_RULES, Dataset, Field, Rule, missing_rules, symbol_rule
 
 AssetClass = Literal["crypto", "us_equity"]
 
@@ -143,20 +143,15 @@ VALUE_RULES = (*PRICE_RULES, *VOLUME_RULES, *VWAP_RULES)
 
 def rules() -> tuple[Rule, ...]:
     """The load's rules in the order they are tried, as `Dataset` says; they see `step_seconds` too."""
-    pattern = "|".join(SYMBOL_PATTERNS.values())
-    missing = [f for f in FIELDS if f.required]
     # A stock's day begins at midnight in New York; whatever is shorter, and a coin's day, lies on UTC's clock.
     on_the_clock = (
         f"IF(step_seconds = {SECONDS_A_DAY} AND NOT contains(symbol, '/'), "
         f"from_utc_timestamp(CAST(bar_start AS TIMESTAMP), '{TIMEZONES['us_equity']}'), CAST(bar_start AS TIMESTAMP))"
     )
     return (
-        Rule("unknown schema version", f"schema_version IS DISTINCT FROM '{SCHEMA_VERSION}'"),
-        Rule("unknown source", "source IS NULL"),
-        Rule("unreadable", "NOT readable"),
-        *(Rule(f"{f.column} is missing or unreadable", f"{f.column} IS NULL") for f in missing),
-        # A raw literal, or Spark's parser takes the backslashes; \\z, because $ lets a line feed follow.
-        Rule("symbol is not of a known form", f"NOT symbol RLIKE r'^({pattern})\\z'"),
+        *MESSAGE_RULES,
+        *missing_rules(FIELDS),
+        symbol_rule("|".join(SYMBOL_PATTERNS.values())),
         Rule("timeframe is not a base timeframe", "step_seconds IS NULL"),
         Rule(
             "bar_start is not on the timeframe's grid",

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from crypto_platform.market.bars import SYMBOL_PATTERNS
-from crypto_platform.market.dataset import SCHEMA_VERSION, Dataset, Field, Rule
+from crypto_platform.market.dataset import MESSAGE_RULES, Dataset, Field, Rule, listed, missing_rules, symbol_rule
 
 FIELDS = (
     Field("action_id", "action_id", "STRING", "VARCHAR"),
@@ -96,23 +96,17 @@ def encode(flat: Mapping[str, Any]) -> bytes:
 
 def rules() -> tuple[Rule, ...]:
     """The load's rules in the order they are tried, as `Dataset` says."""
-    missing = [f for f in FIELDS if f.required]
     return (
-        Rule("unknown schema version", f"schema_version IS DISTINCT FROM '{SCHEMA_VERSION}'"),
-        Rule("unknown source", "source IS NULL"),
-        Rule("unreadable", "NOT readable"),
+        *MESSAGE_RULES,
         # Before the fields, whose names an unknown type does not tell.
-        Rule("unknown action_type", f"action_type NOT IN {_listed(ACTION_TYPES)}"),
-        *(Rule(f"{f.column} is missing or unreadable", f"{f.column} IS NULL") for f in missing),
-        # A raw literal, or Spark's parser takes the backslashes; \\z, because $ lets a line feed follow.
-        Rule("symbol is not of a known form", f"NOT symbol RLIKE r'^({SYMBOL_PATTERNS['us_equity']})\\z'"),
+        Rule("unknown action_type", f"action_type NOT IN {listed(ACTION_TYPES)}"),
+        *missing_rules(FIELDS),
+        symbol_rule(SYMBOL_PATTERNS["us_equity"]),
         Rule(
             "old_rate or new_rate is not a positive number",
-            f"action_type IN {_listed(EXCHANGE_TYPES)} AND NOT ({_positive('old_rate')} AND {_positive('new_rate')})",
+            f"action_type IN {listed(EXCHANGE_TYPES)} AND NOT ({_positive('old_rate')} AND {_positive('new_rate')})",
         ),
-        Rule(
-            "rate is not a positive number", f"action_type IN {_listed(DIVIDEND_TYPES)} AND NOT ({_positive('rate')})"
-        ),
+        Rule("rate is not a positive number", f"action_type IN {listed(DIVIDEND_TYPES)} AND NOT ({_positive('rate')})"),
         Rule(
             "a rate is not a number from zero up",
             " OR ".join(f"NOT ({r} >= 0 AND {r} < CAST('inf' AS DOUBLE))" for r in ("old_rate", "new_rate", "rate")),
@@ -120,7 +114,7 @@ def rules() -> tuple[Rule, ...]:
         # Without its day it has no factor, and dropping it from the factors would pass for a day without an action.
         Rule(
             "ex_date is missing or unreadable",
-            f"action_type IN {_listed(EXCHANGE_TYPES + DIVIDEND_TYPES)} AND ex_date IS NULL",
+            f"action_type IN {listed(EXCHANGE_TYPES + DIVIDEND_TYPES)} AND ex_date IS NULL",
         ),
     )
 
@@ -138,10 +132,6 @@ def _made_id(action_type: str, flat: Mapping[str, Any]) -> str:
 def _plain(rate: Any) -> str:
     """7 and 7.0 are one rate."""
     return str(rate).removesuffix(".0")
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    return "(" + ", ".join(f"'{name}'" for name in names) + ")"
 
 
 def _positive(column: str) -> str:

@@ -48,6 +48,30 @@ class Rule:
     broken: str
 
 
+# What no message is loaded without, tried first.
+MESSAGE_RULES = (
+    Rule("unknown schema version", f"schema_version IS DISTINCT FROM '{SCHEMA_VERSION}'"),
+    Rule("unknown source", "source IS NULL"),
+    Rule("unreadable", "NOT readable"),
+)
+
+
+def missing_rules(fields: Iterable[Field]) -> tuple[Rule, ...]:
+    """A rule for each of the required fields: it is there, and of its type."""
+    return tuple(Rule(f"{f.column} is missing or unreadable", f"{f.column} IS NULL") for f in fields if f.required)
+
+
+def symbol_rule(pattern: str) -> Rule:
+    """The rule that `symbol` matches the whole of a regular expression."""
+    # A raw literal, or Spark's parser takes the backslashes; \\z, because $ lets a line feed follow.
+    return Rule("symbol is not of a known form", f"NOT symbol RLIKE r'^({pattern})\\z'")
+
+
+def listed(names: Iterable[str]) -> str:
+    """SQL: the names as a list for IN."""
+    return "(" + ", ".join(f"'{name}'" for name in names) + ")"
+
+
 def broken_rule(rules: Iterable[Rule]) -> str:
     """SQL: the reason of the first of `rules` that a record breaks, NULL for one that keeps them all."""
     cases = (f"WHEN {rule.broken} THEN '{rule.reason.replace(chr(39), chr(39) * 2)}'" for rule in rules)

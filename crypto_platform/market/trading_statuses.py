@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from crypto_platform.market.bars import SYMBOL_PATTERNS
-from crypto_platform.market.dataset import SCHEMA_VERSION, Dataset, Field, Rule
+from crypto_platform.market.dataset import MESSAGE_RULES, Dataset, Field, Rule, listed, missing_rules, symbol_rule
 
 FIELDS = (
     Field("symbol", "symbol", "STRING", "VARCHAR"),
@@ -73,7 +73,7 @@ def among(codes: Iterable[tuple[str, str]]) -> str:
     by_tape: dict[str, list[str]] = defaultdict(list)
     for tape, code in codes:
         by_tape[tape].append(code)
-    return " OR ".join(f"tape = '{tape}' AND status_code IN {_listed(told)}" for tape, told in by_tape.items())
+    return " OR ".join(f"tape = '{tape}' AND status_code IN {listed(told)}" for tape, told in by_tape.items())
 
 
 def encode(symbol: str, status: Mapping[str, Any]) -> bytes:
@@ -85,21 +85,14 @@ def rules() -> tuple[Rule, ...]:
     """The load's rules in the order they are tried, as `Dataset` says."""
     known = [(tape, code) for tape, codes in STATUS_CODES.items() for code in codes]
     return (
-        Rule("unknown schema version", f"schema_version IS DISTINCT FROM '{SCHEMA_VERSION}'"),
-        Rule("unknown source", "source IS NULL"),
-        Rule("unreadable", "NOT readable"),
-        *(Rule(f"{f.column} is missing or unreadable", f"{f.column} IS NULL") for f in FIELDS if f.required),
-        # A raw literal, or Spark's parser takes the backslashes; \\z, because $ lets a line feed follow.
-        Rule("symbol is not of a known form", f"NOT symbol RLIKE r'^({SYMBOL_PATTERNS['us_equity']})\\z'"),
-        Rule("unknown tape", f"tape NOT IN {_listed(STATUS_CODES)}"),
+        *MESSAGE_RULES,
+        *missing_rules(FIELDS),
+        symbol_rule(SYMBOL_PATTERNS["us_equity"]),
+        Rule("unknown tape", f"tape NOT IN {listed(STATUS_CODES)}"),
         Rule("unknown status_code of the tape", f"NOT ({among(known)})"),
         # The exchange's clock is another than the broker's.
         Rule("status_at is in the future", "status_at > record_time + INTERVAL 1 MINUTE"),
     )
-
-
-def _listed(names: Iterable[str]) -> str:
-    return "(" + ", ".join(f"'{name}'" for name in names) + ")"
 
 
 TRADING_STATUSES = Dataset(
