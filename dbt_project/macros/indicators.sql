@@ -3,7 +3,8 @@
 
   `relation`: the bars, split-adjusted, `bar`: their column that orders them (bar_start or bar_date). Indicators run over the bars that exist,
   in order; each is NULL until its window is full. EMA and Wilder's averages depend on everything before, so a build
-  computes every bar from the first changed day on, and reads two blocks before it (see `recurrence`).
+  computes every bar from the first changed day on, and reads as many blocks before it as an average remembers (see
+  `recurrence`), twice: MACD's signal line is an average of averages.
 
   Seeds, as in TA-Lib: EMA n is the mean of the first n closes at bar n; MACD's signal line the mean of the first 9 values
   of MACD at bar 34; RSI and ATR begin with the mean of the first 14 changes and true ranges at bar 15; OBV with the first
@@ -19,7 +20,10 @@
   {%- set ema = {12: 'cast(11 as float) / 13', 26: 'cast(25 as float) / 27'} -%}
   {%- set wilder = 'cast(13 as float) / 14' -%}
   {%- set wilder_of = {'gain': 'gain', 'loss': 'loss', 'atr': 'true_range'} -%}
-  {%- set signal = 'cast(0.8 as float)' -%}
+  {%- set averages = {
+      'ema_12': ema[12], 'ema_26': ema[26], 'gain': wilder, 'loss': wilder, 'atr': wilder
+  } -%}
+  {%- set signal = {'signal': 'cast(0.8 as float)'} -%}
 with
 
 numbered as (
@@ -63,7 +67,7 @@ warm_up as (
     select
         feed,
         symbol,
-        (min(block) - 2) * {{ block }} as after_bar
+        (min(block) - {{ 2 * blocks_remembered() }}) * {{ block }} as after_bar
     from changes
     where {{ wanted }}
     group by feed, symbol
@@ -104,31 +108,28 @@ windows as (
 parts as (
     select
         *,
-        {%- for count, ratio in ema.items() %}
-        {{ recurrence_in_block('ema_' ~ count ~ '_input', ratio) }} as ema_{{ count }}_part,
-        {%- endfor %}
-        {%- for name in wilder_of %}
-        {{ recurrence_in_block(name ~ '_input', wilder) }} as {{ name }}_part{{ ',' if not loop.last }}
+        {%- for name, ratio in averages.items() %}
+        {{ recurrence_in_block(name ~ '_input', ratio) }} as {{ name }}_part{{ ',' if not loop.last }}
         {%- endfor %}
     from windows
+),
+
+left_of_blocks as (
+    {{ left_of_blocks('parts', averages) }}
 ),
 
 averages as (
     select
         bars.*,
         {%- for count, ratio in ema.items() %}
-        iff(bars.bar_number >= {{ count }}, {{ recurrence('ema_' ~ count ~ '_part', ratio) }}, null) as ema_{{ count }},
+        iff(bars.bar_number >= {{ count }}, {{ recurrence('ema_' ~ count, ratio) }}, null) as ema_{{ count }},
         {%- endfor %}
         {%- for name in wilder_of %}
-        iff(bars.bar_number >= 15, {{ recurrence(name ~ '_part', wilder) }}, null) as average_{{ name }},
+        iff(bars.bar_number >= 15, {{ recurrence(name, wilder) }}, null) as average_{{ name }},
         {%- endfor %}
         ema_12 - ema_26 as macd
     from parts as bars
-    left join parts as earlier
-        on
-            bars.feed = earlier.feed
-            and bars.symbol = earlier.symbol
-            and bars.block * {{ block }} = earlier.bar_number
+    left join left_of_blocks as earlier using (feed, symbol, block)
 ),
 
 signal_inputs as (
@@ -137,7 +138,7 @@ signal_inputs as (
         case
             when bar_number < 34 then 0
             when bar_number = 34 then {{ window_mean('macd', 9, first=26) }}
-            else macd * (1 - {{ signal }})
+            else macd * (1 - {{ signal.signal }})
         end as signal_input
     from averages
 ),
@@ -145,14 +146,18 @@ signal_inputs as (
 signal_parts as (
     select
         *,
-        {{ recurrence_in_block('signal_input', signal) }} as signal_part
+        {{ recurrence_in_block('signal_input', signal.signal) }} as signal_part
     from signal_inputs
+),
+
+signal_left_of_blocks as (
+    {{ left_of_blocks('signal_parts', signal) }}
 ),
 
 complete as (
     select
         bars.*,
-        iff(bars.bar_number >= 34, {{ recurrence('signal_part', signal) }}, null) as macd_signal,
+        iff(bars.bar_number >= 34, {{ recurrence('signal', signal.signal) }}, null) as macd_signal,
         sqrt(
             (
                 power(bars.close - bars.sma_20, 2)
@@ -162,11 +167,7 @@ complete as (
             ) / 20
         ) as deviation_20
     from signal_parts as bars
-    left join signal_parts as earlier
-        on
-            bars.feed = earlier.feed
-            and bars.symbol = earlier.symbol
-            and bars.block * {{ block }} = earlier.bar_number
+    left join signal_left_of_blocks as earlier using (feed, symbol, block)
 )
 
 select

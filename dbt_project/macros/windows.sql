@@ -47,22 +47,48 @@ iff(
 {#
   Linear recurrences y(n) = r · y(n-1) + u(n), which EMA and Wilder's averages are, without recursion. Bars are cut into
   blocks by their number. Within a block y is the running sum of u(i) / r^i, times r^n (`recurrence_in_block`, a column
-  named <name>_part); `recurrence` adds what the block before has left of it, from that block's last bar, joined as
-  `earlier`. What lies further back weighs less than (13/14)^600, 1e-19.
+  named <name>_part); `left_of_blocks` is what the blocks before have left at a block's beginning, `recurrence` both.
+  The running sum is of decimals too, hence the short blocks: 0.8^-100, the steepest, is 5e9, which leaves prices nine of
+  the digits before the point.
+  What lies further back than six blocks weighs less than (13/14)^600, 5e-20.
 #}
-{% macro bars_in_block() %}{{ return(600) }}{% endmacro %}
+{% macro bars_in_block() %}{{ return(100) }}{% endmacro %}
+{% macro blocks_remembered() %}{{ return(6) }}{% endmacro %}
 
 
 {% macro recurrence_in_block(input, ratio) -%}
 power({{ ratio }}, block_position)
-        * sum(cast({{ input }} * power({{ ratio }}, -block_position) as float)) over (
-            partition by feed, symbol, block
-            order by bar_number
-            rows between unbounded preceding and current row
+        * cast(
+            sum(cast({{ input }} * power({{ ratio }}, -block_position) as number(38, 18))) over (
+                partition by feed, symbol, block
+                order by bar_number
+                rows between unbounded preceding and current row
+            ) as float
         )
 {%- endmacro %}
 
 
-{% macro recurrence(part, ratio) -%}
-bars.{{ part }} + coalesce(earlier.{{ part }} * power({{ ratio }}, bars.block_position + 1), 0)
+{#
+  The rows, one a symbol and block, that `recurrence` joins as `earlier`: `ratios` are by the recurrences' names, `parts`
+  is the relation that has their <name>_part.
+#}
+{% macro left_of_blocks(parts, ratios) -%}
+select
+        feed,
+        symbol,
+        block + 1 as block,
+        {%- for name, ratio in ratios.items() %}
+        {{ name }}_part
+        {%- for back in range(1, blocks_remembered()) %}
+        + coalesce(lag({{ name }}_part, {{ back }}) over (partition by feed, symbol order by block), 0)
+        * power({{ ratio }}, {{ back * bars_in_block() }})
+        {%- endfor %} as {{ name }}_left{{ ',' if not loop.last }}
+        {%- endfor %}
+    from {{ parts }}
+    where block_position = {{ bars_in_block() - 1 }}
+{%- endmacro %}
+
+
+{% macro recurrence(name, ratio) -%}
+bars.{{ name }}_part + coalesce(earlier.{{ name }}_left * power({{ ratio }}, bars.block_position + 1), 0)
 {%- endmacro %}
