@@ -157,7 +157,7 @@ def _write(cursor: "SnowflakeCursor", load: Load, scratch: Scratch) -> Counts:
         loaded=counts.loaded,
         unchanged=counts.unchanged,
         rejected=counts.rejected,
-        gaps=scratch.gaps,
+        offset_gaps=scratch.offset_gaps,
     )
     reach("before_commit")
     return counts
@@ -228,7 +228,7 @@ def insert_load(
     loaded: int = 0,
     unchanged: int = 0,
     rejected: int = 0,
-    gaps: int = 0,
+    offset_gaps: int = 0,
     note: str | None = None,
 ) -> None:
     """Insert the row of `RAW.LOADS`, unless a retry of the connector did: offsets per partition, from `start` to `end`.
@@ -241,13 +241,13 @@ def insert_load(
         "topic": load.topic,
         "topic_id": load.topic_id,
         "run_id": load.run_id,
-        "from_offsets": json.dumps(start),
-        "to_offsets": json.dumps(end),
-        "messages": messages,
+        "start_offsets": json.dumps(start),
+        "end_offsets": json.dumps(end),
+        "message_count": messages,
         "loaded": loaded,
         "unchanged": unchanged,
         "rejected": rejected,
-        "gaps": gaps,
+        "offset_gaps": offset_gaps,
         "note": note,
         "started_at": load.started_at.isoformat(),
     }

@@ -9,7 +9,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from crypto_platform.connectors.snowflake.ledger_checks import balance
-from crypto_platform.connectors.snowflake.schema import ASKED
+from crypto_platform.connectors.snowflake.schema import REQUESTED_PARTITIONS
 from crypto_platform.connectors.snowflake.statements import rows
 from crypto_platform.ingestion import offsets
 from crypto_platform.ingestion.ledger import LoadIdentity, insert_load
@@ -50,17 +50,19 @@ def _take_back(connection: "SnowflakeConnection", feed: str) -> list[date]:
     """
     cursor = connection.cursor()
     lost = (
-        "SELECT asked.symbol, asked.timeframe, asked.day FROM "
-        f"(SELECT symbol, timeframe, day, max(bars) AS bars FROM {ASKED} WHERE feed = %s GROUP BY 1, 2, 3) asked "
+        "SELECT requested.symbol, requested.timeframe, requested.partition_date FROM "
+        "(SELECT symbol, timeframe, partition_date, max(record_count) AS bars "
+        f"FROM {REQUESTED_PARTITIONS} WHERE feed = %s GROUP BY 1, 2, 3) requested "
         "LEFT JOIN (SELECT symbol, timeframe, bar_start::DATE AS day, count(DISTINCT bar_start) AS bars "
         f"FROM {BARS.ledger(feed)} GROUP BY 1, 2, 3) held "
-        "ON asked.symbol = held.symbol AND asked.timeframe = held.timeframe AND asked.day = held.day "
-        "WHERE asked.bars > coalesce(held.bars, 0)"
+        "ON requested.symbol = held.symbol AND requested.timeframe = held.timeframe "
+        "AND requested.partition_date = held.day WHERE requested.bars > coalesce(held.bars, 0)"
     )
-    days = rows(cursor, f"SELECT DISTINCT day FROM ({lost}) lost ORDER BY day", (feed,))
+    days = rows(cursor, f"SELECT DISTINCT partition_date FROM ({lost}) lost ORDER BY 1", (feed,))
     cursor.execute(
-        f"MERGE INTO {ASKED} a USING ({lost}) l ON a.feed = %s AND a.symbol = l.symbol AND a.timeframe = l.timeframe "
-        "AND a.day = l.day WHEN MATCHED THEN UPDATE SET complete_until = a.day::TIMESTAMP_NTZ",
+        f"MERGE INTO {REQUESTED_PARTITIONS} r USING ({lost}) l ON r.feed = %s AND r.symbol = l.symbol "
+        "AND r.timeframe = l.timeframe AND r.partition_date = l.partition_date "
+        "WHEN MATCHED THEN UPDATE SET complete_until = r.partition_date::TIMESTAMP_NTZ",
         (feed, feed),
     )
     return [day for (day,) in days]

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING
 
 from crypto_platform.connectors.lake import Lake, LakeDayMissingError
-from crypto_platform.connectors.snowflake.schema import ASKED
+from crypto_platform.connectors.snowflake.schema import REQUESTED_PARTITIONS
 from crypto_platform.connectors.snowflake.statements import insert
 from crypto_platform.market.bars import Timeframe
 from crypto_platform.market.corporate_actions import CORPORATE_ACTIONS
@@ -21,17 +21,17 @@ _COLUMNS = {
     "feed": "VARCHAR",
     "symbol": "VARCHAR",
     "timeframe": "VARCHAR",
-    "day": "DATE",
+    "partition_date": "DATE",
     "complete_until": "TIMESTAMP_NTZ",
-    "bars": "NUMBER(38, 0)",
+    "record_count": "NUMBER(38, 0)",
     "run_id": "VARCHAR",
     "recorded_at": "TIMESTAMP_NTZ",
 }
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A symbol's UTC day as Alpaca answered, with `bars` of it.
+class RequestedPartition:
+    """A symbol's UTC day as Alpaca answered, with so many bars or corporate actions of it.
 
     `until` (UTC): when it answered, if the ledger holds all of them; else the day's start, from which no gap follows.
     """
@@ -39,12 +39,12 @@ class Asked:
     symbol: str
     day: date
     until: datetime
-    bars: int
+    record_count: int
 
 
 def requested_partitions(
     lake: Lake, feed: str, timeframe: Timeframe, days: Iterable[date], held: Mapping[date, Mapping[str, int]]
-) -> Iterator[Asked]:
+) -> Iterator[RequestedPartition]:
     """What the lake's days and symbols were asked for; `held` counts the ledger's bars.
 
     Of one that lacks bars it says that it was asked for and no more: its gaps are ours, whatever Alpaca answered.
@@ -56,10 +56,10 @@ def requested_partitions(
             continue
         for symbol, (bars, until) in answers.items():
             is_whole = held.get(day, {}).get(symbol, 0) >= bars
-            yield Asked(symbol, day, until if is_whole else datetime.combine(day, time(), UTC), bars)
+            yield RequestedPartition(symbol, day, until if is_whole else datetime.combine(day, time(), UTC), bars)
 
 
-def requested_actions(lake: Lake, feed: str, days: Iterable[date]) -> Iterator[Asked]:
+def requested_actions(lake: Lake, feed: str, days: Iterable[date]) -> Iterator[RequestedPartition]:
     """The same of corporate actions, by process date: what Alpaca answered, and when."""
     for day in days:
         try:
@@ -67,14 +67,19 @@ def requested_actions(lake: Lake, feed: str, days: Iterable[date]) -> Iterator[A
         except LakeDayMissingError:
             continue
         for symbol, (actions, until) in answers.items():
-            yield Asked(symbol, day, until, actions)
+            yield RequestedPartition(symbol, day, until, actions)
 
 
-def record(connection: "SnowflakeConnection", feed: str, timeframe: str, asked: Iterable[Asked], run_id: str) -> None:
+def record(
+    connection: "SnowflakeConnection", feed: str, timeframe: str, requested: Iterable[RequestedPartition], run_id: str
+) -> None:
     """Add a row for each; what was known before stays."""
     recorded_at = naive(datetime.now(UTC))
-    rows = [(feed, a.symbol, timeframe, a.day.isoformat(), naive(a.until), a.bars, run_id, recorded_at) for a in asked]
-    insert(connection.cursor(), ASKED, _COLUMNS, rows)
+    rows = [
+        (feed, p.symbol, timeframe, p.day.isoformat(), naive(p.until), p.record_count, run_id, recorded_at)
+        for p in requested
+    ]
+    insert(connection.cursor(), REQUESTED_PARTITIONS, _COLUMNS, rows)
 
 
 def naive(moment: datetime) -> str:

@@ -41,7 +41,7 @@ class Scratch:
     table: str
     messages: int
     rejected: int
-    gaps: int
+    offset_gaps: int
     time_range: TimeRange | None
 
 
@@ -128,7 +128,7 @@ def verify(
         table=table,
         messages=total,
         rejected=total - int(count),
-        gaps=sum(len(span) for span in spans.values()) - total,
+        offset_gaps=sum(len(span) for span in spans.values()) - total,
         time_range=(first, last) if good else None,
     )
 

@@ -47,8 +47,8 @@ class LoadReport:
 
     `load_id` is None when there was nothing new. `offsets`: per partition, first offset read and the next one
     after the last. `rejected_by_reason`; `by_day`: per UTC day of the records' time and symbol,
-    (loaded, unchanged). `time_range`: first and last time of those that were good. `gaps`: offsets without a message.
-    `seconds` a hop.
+    (loaded, unchanged). `time_range`: first and last time of those that were good. `offset_gaps`: offsets without a
+    message. `seconds` a hop.
     """
 
     topic: str
@@ -57,7 +57,7 @@ class LoadReport:
     loaded: int = 0
     unchanged: int = 0
     rejected: int = 0
-    gaps: int = 0
+    offset_gaps: int = 0
     rejected_by_reason: dict[str, int] = field(default_factory=dict)
     by_day: dict[date, dict[str, tuple[int, int]]] = field(default_factory=dict)
     offsets: dict[int, tuple[int, int]] = field(default_factory=dict)
@@ -79,7 +79,7 @@ class LoadReport:
             "unchanged": self.unchanged,
             "rejected": self.rejected,
             "rejected_by_reason": self.rejected_by_reason,
-            "offset_gaps": self.gaps,
+            "offset_gaps": self.offset_gaps,
             "offsets": {str(p): f"{first}..{end - 1}" for p, (first, end) in self.offsets.items()},
             "time_range": " to ".join(start.isoformat() for start in self.time_range or ()) or "none",
             "duration_by_step": {hop: round(seconds, 3) for hop, seconds in self.seconds.items()},
@@ -178,7 +178,7 @@ def _load(
         loaded=counts.loaded,
         unchanged=counts.unchanged,
         rejected=counts.rejected,
-        gaps=filled.gaps,
+        offset_gaps=filled.offset_gaps,
         rejected_by_reason=counts.reasons,
         by_day=counts.by_day,
         offsets={p: (span.start, span.end) for p, span in sorted(spans.items())},

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from crypto_platform.connectors.snowflake import connection
-from crypto_platform.ingestion.requested_partitions import Asked, record
+from crypto_platform.ingestion.requested_partitions import RequestedPartition, record
 from crypto_platform_tests.dbt_project.test_increment import assert_equals_full_refresh
 from crypto_platform_tests.dbt_project.warehouse import Warehouse, case
 
@@ -21,7 +21,13 @@ DAY = date(2020, 8, 31)
 def fetched(warehouse: Warehouse, symbol: str, day: date, feed: str = "us_equity") -> None:
     """The actions of the day were asked for, and the ledger has all of the answer."""
     with connection.connect(warehouse.settings) as session:
-        record(session, feed, "corporate_actions", [Asked(symbol, day, datetime(2026, 6, 1, tzinfo=UTC), 0)], "run")
+        record(
+            session,
+            feed,
+            "corporate_actions",
+            [RequestedPartition(symbol, day, datetime(2026, 6, 1, tzinfo=UTC), 0)],
+            "run",
+        )
 
 
 def day_of_returns(warehouse: Warehouse, day: date = DAY) -> dict[str, Any]:

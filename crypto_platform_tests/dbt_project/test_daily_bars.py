@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from crypto_platform.connectors.snowflake import connection
-from crypto_platform.ingestion.requested_partitions import Asked, record
+from crypto_platform.ingestion.requested_partitions import RequestedPartition, record
 from crypto_platform_tests.dbt_project.test_increment import assert_equals_full_refresh, days
 from crypto_platform_tests.dbt_project.warehouse import Warehouse, recording
 
@@ -33,9 +33,9 @@ def daily(new_warehouse: Callable[[str], Warehouse]) -> Warehouse:
     warehouse.load("us_equity", days(recording("SPY_15Min"), "2025-11-25", "2025-11-27"), OBSERVED)
     with connection.connect(warehouse.settings) as session:
         asked = [
-            Asked("AAPL", NO_TRADE, datetime(2014, 11, 5, 5, tzinfo=UTC), 0),
+            RequestedPartition("AAPL", NO_TRADE, datetime(2014, 11, 5, 5, tzinfo=UTC), 0),
             # A second before its day was over in New York.
-            Asked("AAPL", NOT_INGESTED, datetime(2014, 11, 6, 4, 59, 59, tzinfo=UTC), 0),
+            RequestedPartition("AAPL", NOT_INGESTED, datetime(2014, 11, 6, 4, 59, 59, tzinfo=UTC), 0),
         ]
         record(session, FEED, "1Day", asked, "run")
     warehouse.dbt("build")

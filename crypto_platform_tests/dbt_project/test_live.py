@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from crypto_platform.connectors.snowflake import connection
-from crypto_platform.ingestion.requested_partitions import Asked, record
+from crypto_platform.ingestion.requested_partitions import RequestedPartition, record
 from crypto_platform_tests.dbt_project.warehouse import Warehouse, recording
 
 PAIRS = {
@@ -141,7 +141,7 @@ def test_what_came_by_stream_is_compared_with_rest(live: Warehouse) -> None:
     for hour, settles in ((23, False), (25, True)):
         with connection.connect(live.settings) as session:
             until = (DAY + pd.Timedelta(hours=hour)).tz_localize("UTC").to_pydatetime()
-            record(session, "crypto", "1Min", [Asked("BTC/USD", DAY.date(), until, 1430)], "run")
+            record(session, "crypto", "1Min", [RequestedPartition("BTC/USD", DAY.date(), until, 1430)], "run")
         warned = [r.node.name for r in live.dbt(*build) if r.status == "warn"]
         assert warned == (["final_days_agree_with_rest"] if settles else [])
         found = live.query("select symbol, is_final from MARTS.FCT_STREAM_RECONCILIATION order by symbol")
@@ -172,7 +172,7 @@ def test_a_streamed_day_is_compared_when_something_of_it_came(new_warehouse: Cal
     for day, settles in ((1, False), (2, True)):
         with connection.connect(warehouse.settings) as session:
             until = pd.Timestamp("2025-12-03", tz="UTC").to_pydatetime()
-            asked = Asked("SPY", pd.Timestamp(f"2025-12-0{day}").date(), until, 1)
+            asked = RequestedPartition("SPY", pd.Timestamp(f"2025-12-0{day}").date(), until, 1)
             record(session, "us_equity", "15Min", [asked], "run")
         assert reconciled() == ["NO NEW DAYS", len(bars) + 1, len(bars), settles]
     built = warehouse.table("INTERMEDIATE.INT_STREAM_DAYS")

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from crypto_platform.connectors.snowflake import connection
-from crypto_platform.ingestion.requested_partitions import Asked, record
+from crypto_platform.ingestion.requested_partitions import RequestedPartition, record
 from crypto_platform_tests.dbt_project.test_increment import assert_equals_full_refresh, days
 from crypto_platform_tests.dbt_project.warehouse import Warehouse, recording
 
@@ -144,10 +144,10 @@ def test_bars_not_asked_for_again_are_missed_by_us(new_warehouse: Callable[[str]
         [pd.Timestamp("2026-03-01 12:00"), 5, "not_ingested"]
     ]
 
-    # Asked again, Alpaca had no bar that is new: nothing but this is loaded.
+    # RequestedPartition again, Alpaca had no bar that is new: nothing but this is loaded.
     with connection.connect(warehouse.settings) as session:
         until = pd.Timestamp("2026-03-01 18:00", tz="UTC").to_pydatetime()
-        record(session, "crypto", "1Min", [Asked("BTC/USD", date(2026, 3, 1), until, 1075)], "run")
+        record(session, "crypto", "1Min", [RequestedPartition("BTC/USD", date(2026, 3, 1), until, 1075)], "run")
     warehouse.dbt("build")
     assert warehouse.table("MARTS.FCT_GAPS")["gap_class"].tolist() == ["missing_at_vendor"]
     assert_equals_full_refresh(warehouse)
@@ -171,11 +171,13 @@ def test_days_that_nobody_ever_asked_for_are_a_class_of_their_own(new_warehouse:
     # Thanksgiving and the weekend are closed.
     assert judged("SPY") == [("11-26", "never_requested", 26), ("11-28", "never_requested", 14)]
 
-    # Asked for, the answer not whole in the ledger; and asked for, without a bar.
+    # RequestedPartition for, the answer not whole in the ledger; and asked for, without a bar.
     with connection.connect(warehouse.settings) as session:
         start = pd.Timestamp("2026-03-03", tz="UTC").to_pydatetime()
-        record(session, "crypto", "1Min", [Asked("BTC/USD", date(2026, 3, 3), start, 1440)], "run")
-        record(session, "crypto", "1Min", [Asked("BTC/USD", date(2026, 3, 4), datetime.now(UTC), 0)], "run")
+        record(session, "crypto", "1Min", [RequestedPartition("BTC/USD", date(2026, 3, 3), start, 1440)], "run")
+        record(
+            session, "crypto", "1Min", [RequestedPartition("BTC/USD", date(2026, 3, 4), datetime.now(UTC), 0)], "run"
+        )
     warehouse.dbt("build")
     assert judged("BTC/USD") == [
         ("03-02", "never_requested", 1440),

@@ -16,7 +16,7 @@ from crypto_platform.connectors.snowflake.connection import connect
 from crypto_platform.connectors.snowflake.grants import NEEDED, Place
 from crypto_platform.connectors.snowflake.setup import sections
 from crypto_platform.ingestion import dead_letters, topic_load
-from crypto_platform.ingestion.requested_partitions import Asked, record
+from crypto_platform.ingestion.requested_partitions import RequestedPartition, record
 from crypto_platform.market.bars import BARS, Timeframe
 from crypto_platform.settings import Settings
 from crypto_platform_tests import made
@@ -90,7 +90,7 @@ def test_after_the_set_up_a_load_needs_no_more_than_its_grants(set_up: tuple[Set
     dead_letters.replay(settings, dead_letters.find(settings, [feed], "", False, 10))
     with connect(settings) as connection:
         day = made.DAY
-        record(connection, feed, "1Min", [Asked("BTC/USD", day, made.OBSERVED, 2)], "run")
+        record(connection, feed, "1Min", [RequestedPartition("BTC/USD", day, made.OBSERVED, 2)], "run")
         ledger_checks.balance(connection, feed)
         ledger_checks.figures_by_day(connection, feed, Timeframe.parse("1Min"), day, day + timedelta(days=1))
 

@@ -2,7 +2,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from crypto_platform.connectors.lake import Lake, Section
-from crypto_platform.ingestion.requested_partitions import Asked, requested_partitions
+from crypto_platform.ingestion.requested_partitions import RequestedPartition, requested_partitions
 from crypto_platform.market.bars import Timeframe
 from crypto_platform_tests import made
 
@@ -21,7 +21,7 @@ def test_an_answer_counts_until_its_time_where_the_ledger_holds_all_of_it_else_u
     found = requested_partitions(lake, "made", Timeframe.parse("1Min"), [DAY, MISSING], held)
     # A day that the lake has no file of was not asked for.
     assert list(found) == [
-        Asked("BTC/USD", DAY, OBSERVED, 2),
-        Asked("ETH/USD", DAY, datetime(2026, 1, 2, tzinfo=UTC), 2),
-        Asked("SOL/USD", DAY, OBSERVED, 0),
+        RequestedPartition("BTC/USD", DAY, OBSERVED, 2),
+        RequestedPartition("ETH/USD", DAY, datetime(2026, 1, 2, tzinfo=UTC), 2),
+        RequestedPartition("SOL/USD", DAY, OBSERVED, 0),
     ]

@@ -29,7 +29,7 @@ from crypto_platform.ingestion import topic_load
 from crypto_platform.ingestion.ledger import LoadNotCommittedError
 from crypto_platform.ingestion.ledger_loss import LedgerLoss
 from crypto_platform.ingestion.offsets import ConcurrentLoadError
-from crypto_platform.ingestion.requested_partitions import Asked, record
+from crypto_platform.ingestion.requested_partitions import RequestedPartition, record
 from crypto_platform.ingestion.stage import StageError
 from crypto_platform.ingestion.staging_table import is_stale
 from crypto_platform.market import bars
@@ -101,7 +101,7 @@ def check_whole(settings: Settings, feed: str, undisturbed: list[made.Row]) -> N
     assert len(places) == len(set(places))
     with connect(settings) as connection:
         (totals,) = connection.cursor().execute(
-            "SELECT sum(messages), sum(loaded), sum(unchanged), sum(rejected), sum(gaps) FROM RAW.LOADS "
+            "SELECT sum(message_count), sum(loaded), sum(unchanged), sum(rejected), sum(offset_gaps) FROM RAW.LOADS "
             "WHERE feed = %s",
             (feed,),
         )
@@ -138,7 +138,13 @@ def test_the_ledger_holds_the_lakes_lines_to_the_last_digit(
     day = made.day({"BTC/USD": [made.bar(m) for m in range(100)], "ETH/USD": [made.bar(0)]})
     publish(sandbox, feed, [day], "run")
     report = load(feed)
-    assert (report.messages, report.loaded, report.unchanged, report.rejected, report.gaps) == (101, 101, 0, 0, 0)
+    assert (report.messages, report.loaded, report.unchanged, report.rejected, report.offset_gaps) == (
+        101,
+        101,
+        0,
+        0,
+        0,
+    )
     assert report.by_day == {made.DAY: {"BTC/USD": (100, 0), "ETH/USD": (1, 0)}}
     expected = []
     for section in day.sections.values():
@@ -352,7 +358,7 @@ def test_versions_that_are_gone_from_the_ledger_are_given_up_and_loaded_again(
     feed = made.feed_name()
     publish(sandbox, feed, days(), "run")
     load(feed)
-    asked = [Asked("BTC/USD", made.DAY, LATER, 40), Asked("ETH/USD", made.DAY, LATER, 30)]
+    asked = [RequestedPartition("BTC/USD", made.DAY, LATER, 40), RequestedPartition("ETH/USD", made.DAY, LATER, 30)]
     assert topic_load.accept_ledger_loss(sandbox, feed, "republish") == LedgerLoss(0, [])
     with connect(sandbox) as connection:
         record(connection, feed, "1Min", asked, "run")

@@ -419,8 +419,8 @@ def _check_offsets(settings: Settings, feed: str, outcome: Outcome) -> None:
             (feed,),
         ).fetchall()
         loads = cursor.execute(
-            "SELECT from_offsets, to_offsets, messages, loaded + unchanged + rejected, gaps FROM RAW.LOADS "
-            "WHERE feed = %s",
+            "SELECT start_offsets, end_offsets, message_count, loaded + unchanged + rejected, offset_gaps "
+            "FROM RAW.LOADS WHERE feed = %s",
             (feed,),
         ).fetchall()
     outcome.doubled += len(repeated)
@@ -512,7 +512,7 @@ def _loaded(settings: Settings, feed: str) -> int:
     try:
         with connect(settings) as connection:
             rows = connection.cursor().execute(
-                "SELECT coalesce(sum(messages), 0) FROM RAW.LOADS WHERE feed = %s", (feed,)
+                "SELECT coalesce(sum(message_count), 0) FROM RAW.LOADS WHERE feed = %s", (feed,)
             )
             return int(rows.fetchall()[0][0])
     except (Error, QueryError):

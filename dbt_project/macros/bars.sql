@@ -173,15 +173,15 @@ with
 loads as (
     {{ shared_raw_table('loads', {
         "load_id": "varchar", "feed": "varchar", "topic": "varchar", "topic_id": "varchar", "run_id": "varchar",
-        "from_offsets": "varchar", "to_offsets": "varchar", "messages": "number(38, 0)", "loaded": "number(38, 0)",
-        "unchanged": "number(38, 0)", "rejected": "number(38, 0)", "gaps": "number(38, 0)", "note": "varchar",
-        "started_at": "timestamp_ntz", "finished_at": "timestamp_ntz",
+        "start_offsets": "varchar", "end_offsets": "varchar", "message_count": "number(38, 0)",
+        "loaded": "number(38, 0)", "unchanged": "number(38, 0)", "rejected": "number(38, 0)",
+        "offset_gaps": "number(38, 0)", "note": "varchar", "started_at": "timestamp_ntz", "finished_at": "timestamp_ntz",
     }) }}
 )
 
 select
     *,
-    cast(datediff('millisecond', started_at, finished_at) / 1000.0 as float) as seconds
+    cast(datediff('millisecond', started_at, finished_at) / 1000.0 as float) as duration_seconds
 from loads
 {%- endmacro %}
 

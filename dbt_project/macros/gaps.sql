@@ -4,11 +4,11 @@ select
         feed,
         symbol,
         {{ timeframe_seconds('timeframe') }} as timeframe_seconds,
-        day,
+        partition_date as day,
         max(complete_until) as complete_until
     from {{ source('raw', 'requested_partitions') }}
     where timeframe <> 'corporate_actions'
-    group by feed, symbol, timeframe, day
+    group by feed, symbol, timeframe, partition_date
 {%- endmacro %}
 
 
@@ -20,9 +20,9 @@ select
 select
         feed,
         symbol,
-        day
+        partition_date as day
     from {{ source('raw', 'requested_partitions') }}
     where timeframe = 'corporate_actions'
-    group by feed, symbol, day
-    having max(complete_until) >= dateadd('day', 1, day)
+    group by feed, symbol, partition_date
+    having max(complete_until) >= dateadd('day', 1, partition_date)
 {%- endmacro %}

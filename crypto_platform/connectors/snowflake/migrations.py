@@ -61,6 +61,18 @@ MIGRATIONS = (
             Rename("INTERMEDIATE", "INT_DAY_GAPS", "COMPLETE_UNTIL", column="ASKED_UNTIL"),
         ),
     ),
+    Migration(
+        2,
+        "0.2.0: columns of RAW.LOADS and RAW.REQUESTED_PARTITIONS",
+        (
+            Rename("RAW", "LOADS", "START_OFFSETS", column="FROM_OFFSETS"),
+            Rename("RAW", "LOADS", "END_OFFSETS", column="TO_OFFSETS"),
+            Rename("RAW", "LOADS", "MESSAGE_COUNT", column="MESSAGES"),
+            Rename("RAW", "LOADS", "OFFSET_GAPS", column="GAPS"),
+            Rename("RAW", "REQUESTED_PARTITIONS", "PARTITION_DATE", column="DAY"),
+            Rename("RAW", "REQUESTED_PARTITIONS", "RECORD_COUNT", column="BARS"),
+        ),
+    ),
 )
 
 

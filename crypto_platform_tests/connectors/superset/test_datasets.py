@@ -274,8 +274,8 @@ def test_a_reject_is_told_whatever_its_day_and_filtered_by_asset_class(recorded:
 
 def test_loads_are_filtered_by_asset_class(recorded: Warehouse, ask: Asked) -> None:
     load = (
-        "select 'test' as load_id, '{0}' as feed, '' as topic, '' as topic_id, '' as run_id, '' as from_offsets, "
-        "'' as to_offsets, 1 as messages, 1 as loaded, 0 as unchanged, 0 as rejected, 0 as gaps, "
+        "select 'test' as load_id, '{0}' as feed, '' as topic, '' as topic_id, '' as run_id, '' as start_offsets, "
+        "'' as end_offsets, 1 as message_count, 1 as loaded, 0 as unchanged, 0 as rejected, 0 as offset_gaps, "
         "sysdate() as started_at, sysdate() as finished_at"
     )
     with inserted(recorded, "RAW.LOADS", "load_id = 'test'", load.format("crypto"), load.format("us_equity")):

@@ -234,7 +234,7 @@ def test_a_gap_of_ours_is_asked_for_until_it_is_known_to_be_the_vendors_or_close
     # As if nobody had asked since the morning.
     with connect(platform) as connection:
         day = "bar_start >= '2025-02-10' AND bar_start < '2025-02-11'"
-        connection.cursor().execute("DELETE FROM RAW.REQUESTED_PARTITIONS WHERE day = '2025-02-10'")
+        connection.cursor().execute("DELETE FROM RAW.REQUESTED_PARTITIONS WHERE partition_date = '2025-02-10'")
         connection.cursor().execute(f"UPDATE RAW.CRYPTO_BARS SET observed_at = '2025-02-10 11:00:00' WHERE {day}")
     run(broken, stages=())
     assert judged() == ["not_ingested"]

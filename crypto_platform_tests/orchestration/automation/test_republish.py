@@ -68,6 +68,6 @@ def test_a_dropped_ledger_fails_the_next_run_and_republishing_makes_it_whole(fre
         assert rows(settings, BARS_A_DAY.format("MARKET.RAW.CRYPTO_BARS")) == whole
         assert rows(settings, BARS_A_DAY.format("MARKET.MARTS.FCT_BARS")) == whole
         assert rows(settings, "SELECT sum(loaded) FROM MARKET.MARTS.FCT_LOADS") == [(3 * 1440,)]
-        complete = "complete_until > dateadd('day', 1, day)"
-        answered = f"SELECT DISTINCT day::varchar FROM MARKET.RAW.REQUESTED_PARTITIONS WHERE {complete}"
+        complete = "complete_until > dateadd('day', 1, partition_date)"
+        answered = f"SELECT DISTINCT partition_date::varchar FROM MARKET.RAW.REQUESTED_PARTITIONS WHERE {complete}"
         assert sorted(rows(settings, answered)) == [(day,) for day, _ in whole]

@@ -5,13 +5,13 @@ select
     {{ feed_attribute('feed', 'asset_class') }} as asset_class,
     topic,
     run_id,
-    messages,
+    message_count,
     loaded,
     unchanged,
     rejected,
-    gaps,
+    offset_gaps,
     note,
     started_at,
     finished_at,
-    seconds
+    duration_seconds
 from {{ ref('stg_loads') }}
