@@ -122,6 +122,9 @@ class Settings(BaseSettings):
 
     # Alpaca
     apca_api_data_url: str | None = Field(None, description="Alpaca's data API; unset: the sandbox server")
+    data_origin: Literal["market", "recorded", "simulated"] | None = Field(
+        None, description="What the bars at `APCA_API_DATA_URL` are; unset: the market's, or the sandbox server's own"
+    )
     apca_api_base_url: str | None = Field(
         None,
         description="Alpaca's trading API, for universes; https://paper-api.alpaca.markets for a paper account's keys; "

@@ -43,15 +43,21 @@ class SourceOption:
             RuntimeError: the server refuses the recordings; the message names the file and the remedy.
         """
         if self.live:
-            yield settings.model_copy(update={"apca_api_data_url": ALPACA_DATA_URL})
+            yield settings.model_copy(update={"apca_api_data_url": ALPACA_DATA_URL, "data_origin": None})
         elif self.simulated or self.recordings is not None:
             from crypto_platform.sandbox.alpaca import running
 
             with running(recordings=self.recordings, simulated=self.simulated) as url:
                 # The server's stock bars ask for a key, as Alpaca's do; it is never one's own.
                 key = SecretStr("sandbox")
+                origin = "simulated" if self.simulated else "recorded"
                 yield settings.model_copy(
-                    update={"apca_api_data_url": url, "apca_api_key_id": key, "apca_api_secret_key": key}
+                    update={
+                        "apca_api_data_url": url,
+                        "data_origin": origin,
+                        "apca_api_key_id": key,
+                        "apca_api_secret_key": key,
+                    }
                 )
         else:
             yield settings

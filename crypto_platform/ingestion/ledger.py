@@ -31,13 +31,17 @@ class LoadNotCommittedError(RuntimeError):
 
 @dataclass(frozen=True)
 class LoadIdentity:
-    """What a row of `RAW.LOADS` is about: a load, or what was given up of a topic or the ledger; on whose behalf."""
+    """What a row of `RAW.LOADS` is about: a load, or what was given up of a topic or the ledger; on whose behalf.
+
+    `origin`: of the source that the settings name, see `market.data_source.origin`.
+    """
 
     load_id: str
     feed: str
     topic: str
     topic_id: str
     run_id: str
+    origin: str
     started_at: datetime
 
 
@@ -249,6 +253,7 @@ def insert_load(
         "rejected": rejected,
         "offset_gaps": offset_gaps,
         "note": note,
+        "origin": load.origin,
         "started_at": load.started_at.isoformat(),
     }
     bound = ", ".join("%s::TIMESTAMP_NTZ" if name == "started_at" else "%s" for name in values)

@@ -21,6 +21,7 @@ from crypto_platform.ingestion.locks import loading
 from crypto_platform.ingestion.stage import Span, stage_messages
 from crypto_platform.ingestion.staging_table import TimeRange
 from crypto_platform.market.bars import BARS
+from crypto_platform.market.data_source import origin
 from crypto_platform.market.dataset import Dataset, check_feed
 from crypto_platform.settings import Settings
 
@@ -148,7 +149,7 @@ def _load(
     load_id = _load_id(began)
     folder = f"{settings.stage}/{check_feed(feed)}/{load_id}"
     timeout = settings.snowflake_statement_timeout
-    this = Load(load_id, feed, topic.topic, topic.topic_id, run_id, began, dataset, spans, timeout)
+    this = Load(load_id, feed, topic.topic, topic.topic_id, run_id, origin(settings), began, dataset, spans, timeout)
 
     reach("before_parquet")
     with _session(settings, spark) as opened:
@@ -215,7 +216,18 @@ def accept_loss(
         began = datetime.now(UTC).replace(tzinfo=None)
         record_loss(
             connection,
-            Loss(_load_id(began), feed, state.topic, state.topic_id, run_id, began, before, after, str(problem)),
+            Loss(
+                _load_id(began),
+                feed,
+                state.topic,
+                state.topic_id,
+                run_id,
+                origin(settings),
+                began,
+                before,
+                after,
+                str(problem),
+            ),
         )
     return LossReport(state.topic, before.next_offsets, after, skipped)
 
@@ -230,7 +242,10 @@ def accept_ledger_loss(settings: Settings, feed: str, run_id: str, connect: Conn
         schema.ensure_schema(connection, feed)
         state = topic_state(settings, feed)
         began = datetime.now(UTC).replace(tzinfo=None)
-        return give_up(connection, LoadIdentity(_load_id(began), feed, state.topic, state.topic_id, run_id, began))
+        return give_up(
+            connection,
+            LoadIdentity(_load_id(began), feed, state.topic, state.topic_id, run_id, origin(settings), began),
+        )
 
 
 def _preflight(

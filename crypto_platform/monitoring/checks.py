@@ -9,7 +9,7 @@ import orjson
 from crypto_platform.alerting.alert import Alert, Severity
 from crypto_platform.alerting.manager import AlertManager, AlertTransaction
 from crypto_platform.dagster_instance.run_days import Days
-from crypto_platform.market.data_source import origin
+from crypto_platform.market.data_source import label
 from crypto_platform.monitoring.runs import AT_ONCE, LOOK_BACK
 from crypto_platform.monitoring.scope import command_in, feed_of, first_line, rerun
 from crypto_platform.monitoring.ui import Links
@@ -112,7 +112,7 @@ def _alert(
         cause=_cause(evaluation),
         link=links.check(key),
         remediation=remediation,
-        data_source=origin(settings),
+        data_source=label(settings),
         reference=orjson.dumps(
             {"check": key.to_user_string(), "days": [min(days.keys()), max(days.keys())] if days else None}
         ).decode(),

@@ -9,7 +9,7 @@ from crypto_platform.alerting.alert import Alert, Severity
 from crypto_platform.alerting.manager import AlertManager
 from crypto_platform.dagster_instance.internals import FreshnessState, FreshnessStateRecord
 from crypto_platform.dagster_instance.run_days import Days
-from crypto_platform.market.data_source import moves_on, origin
+from crypto_platform.market.data_source import label, moves_on
 from crypto_platform.market.feed_spec import feeds
 from crypto_platform.market.freshness import ONE_DAY, expected
 from crypto_platform.monitoring.scope import rerun
@@ -54,7 +54,7 @@ def _alert(group: str, late: Mapping[dg.AssetKey, FreshnessStateRecord], setting
         cause="no run since, or none that succeeded: see the group's runs, its schedule and other alerts",
         link=Links(settings).group(group),
         remediation=" && ".join(_newest_day(name, now) for name in ([feed] if feed else feeds())),
-        data_source=origin(settings),
+        data_source=label(settings),
     )
 
 

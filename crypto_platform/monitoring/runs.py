@@ -20,7 +20,7 @@ from crypto_platform.dagster_instance.internals import (
     StepFailureData,
 )
 from crypto_platform.dagster_instance.run_days import Days
-from crypto_platform.market.data_source import origin
+from crypto_platform.market.data_source import label
 from crypto_platform.monitoring.scope import command_in, feed_of, first_line, rerun
 from crypto_platform.monitoring.ui import Links
 from crypto_platform.orchestration.dbt.results import TestsFailedError
@@ -177,7 +177,7 @@ def _alert(instance: dg.DagsterInstance, failure: Failure, settings: Settings) -
         cause=failure.cause,
         link=Links(settings).run(run.run_id),
         remediation=failure.remediation or rerun(feed, days),
-        data_source=origin(settings) if feed else "",
+        data_source=label(settings) if feed else "",
         reference=f"{run.run_id} {failure.storage_id}",
     )
 
@@ -279,7 +279,7 @@ def _backfill_alert(
         cause=cause,
         link=Links(settings).backfill(backfill.backfill_id),
         remediation=rerun(feed, days),
-        data_source=origin(settings) if feed else "",
+        data_source=label(settings) if feed else "",
         reference=backfill.backfill_id,
     )
 

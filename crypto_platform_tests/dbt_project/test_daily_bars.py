@@ -78,6 +78,7 @@ def test_completeness_is_by_sessions(daily: Warehouse) -> None:
     assert found["expected_bars"].eq(1).all()
     assert set(found["bar_date"][found["missing_bars"] == 1]) == missing
     assert found["percent_complete"].tolist() == [0.0 if day in missing else 100.0 for day in found["bar_date"]]
+    assert found["bar_date"][~found["is_requested"]].tolist() == [NEVER_REQUESTED]
 
 
 def test_intraday_models_leave_days_out(daily: Warehouse) -> None:
@@ -104,9 +105,37 @@ def test_overview_freshness_and_prices_have_the_newest_day(daily: Warehouse) -> 
     assert overview["volume_24h"] == of_days()["volume"].iloc[-1]
     (fresh,) = daily.query(f"select * from MARTS.DATA_FRESHNESS where feed = '{FEED}'").to_dict("records")
     assert fresh["timeframe"] == "1Day"
+    assert (fresh["origin"], fresh["measured_at"].date()) == ("market", datetime.now(UTC).date())
+    assert fresh["sessions_behind"] > 2000
     (price,) = daily.query(f"select * from MARTS.LIVE_PRICES where feed = '{FEED}'").to_dict("records")
     assert (price["last_price"], price["bar_date"]) == (closes.iloc[-1], date(2014, 11, 7))
     assert price["change_today"] == pytest.approx(closes.iloc[-1] / closes.iloc[-2] - 1, rel=1e-12)
+
+
+@pytest.mark.parametrize("origin", ["recorded", "simulated", None])
+def test_recorded_bars_are_as_fresh_as_their_recordings(daily: Warehouse, origin: str | None) -> None:
+    """What the feed's newest load with messages brought counts, of this feed alone."""
+    load = (
+        "insert into RAW.LOADS select 'load', '{}', 'topic', 'id', 'run', '', '', {}, 0, 0, 0, 0, null, {}, sysdate(), "
+        "dateadd('hour', {}, sysdate())"
+    )
+    said = f"'{origin}'" if origin else "null"
+    for feed, messages, text, hour in ((FEED, 1, "'simulated'", 0), (FEED, 1, said, 1), (FEED, 0, "'simulated'", 2)):
+        daily.query(load.format(feed, messages, text, hour))
+    try:
+        fresh = daily.table("MARTS.DATA_FRESHNESS").set_index("feed")
+        prices = daily.table("MARTS.LIVE_PRICES").set_index("feed")["origin"]
+        overview = daily.table("MARTS.MARKET_OVERVIEW").set_index("feed")["origin"]
+    finally:
+        daily.query("delete from RAW.LOADS")
+    assert fresh["origin"][FEED] == prices[FEED] == overview[FEED] == (origin or "market")
+    assert fresh["origin"]["us_equity"] == prices["us_equity"] == "market"
+    if origin == "recorded":
+        assert fresh["measured_at"][FEED] == fresh["last_bar_end"][FEED]
+        assert (fresh["age_seconds"][FEED], fresh["sessions_behind"][FEED]) == (0, 0)
+    else:
+        assert fresh["sessions_behind"][FEED] > 2000
+    assert fresh["sessions_behind"]["us_equity"] > 200
 
 
 def test_a_day_that_comes_later_closes_its_gap_and_equals_a_full_refresh(daily: Warehouse) -> None:

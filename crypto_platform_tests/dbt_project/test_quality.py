@@ -144,7 +144,7 @@ def test_bars_not_asked_for_again_are_missed_by_us(new_warehouse: Callable[[str]
         [pd.Timestamp("2026-03-01 12:00"), 5, "not_ingested"]
     ]
 
-    # RequestedPartition again, Alpaca had no bar that is new: nothing but this is loaded.
+    # Asked again, Alpaca had no bar that is new: nothing but this is loaded.
     with connection.connect(warehouse.settings) as session:
         until = pd.Timestamp("2026-03-01 18:00", tz="UTC").to_pydatetime()
         record(session, "crypto", "1Min", [RequestedPartition("BTC/USD", date(2026, 3, 1), until, 1075)], "run")
@@ -171,7 +171,7 @@ def test_days_that_nobody_ever_asked_for_are_a_class_of_their_own(new_warehouse:
     # Thanksgiving and the weekend are closed.
     assert judged("SPY") == [("11-26", "never_requested", 26), ("11-28", "never_requested", 14)]
 
-    # RequestedPartition for, the answer not whole in the ledger; and asked for, without a bar.
+    # Asked for, the answer not whole in the ledger; and asked for, without a bar.
     with connection.connect(warehouse.settings) as session:
         start = pd.Timestamp("2026-03-03", tz="UTC").to_pydatetime()
         record(session, "crypto", "1Min", [RequestedPartition("BTC/USD", date(2026, 3, 3), start, 1440)], "run")

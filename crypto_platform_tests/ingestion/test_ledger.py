@@ -101,7 +101,7 @@ def load_batch(connection: Any, number: int, batch: list[Observation]) -> None:
             f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join(['%s'] * len(names))})",
             tuple(row[name] for name in names),
         )
-    load = Load(f"load{number}", FEED, "topic", "id", "run", NOON, bars.BARS, {}, 60)
+    load = Load(f"load{number}", FEED, "topic", "id", "run", "market", NOON, bars.BARS, {}, 60)
     insert_versions(cursor, load, table, (NOON, NOON + timedelta(minutes=1)))
 
 

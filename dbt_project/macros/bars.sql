@@ -175,14 +175,26 @@ loads as (
         "load_id": "varchar", "feed": "varchar", "topic": "varchar", "topic_id": "varchar", "run_id": "varchar",
         "start_offsets": "varchar", "end_offsets": "varchar", "message_count": "number(38, 0)",
         "loaded": "number(38, 0)", "unchanged": "number(38, 0)", "rejected": "number(38, 0)",
-        "offset_gaps": "number(38, 0)", "note": "varchar", "started_at": "timestamp_ntz", "finished_at": "timestamp_ntz",
+        "offset_gaps": "number(38, 0)", "note": "varchar", "origin": "varchar", "started_at": "timestamp_ntz", "finished_at": "timestamp_ntz",
     }) }}
 )
 
 select
-    *,
+    * exclude (origin),
+    coalesce(origin, 'market') as origin,
     cast(datediff('millisecond', started_at, finished_at) / 1000.0 as float) as duration_seconds
 from loads
+{%- endmacro %}
+
+
+{# SQL: what the newest bars of each feed are, by its last load: the market's, recorded or simulated ones. #}
+{% macro origins() -%}
+select
+        feed,
+        max_by(origin, finished_at) as origin
+    from {{ ref('stg_loads') }}
+    where message_count > 0
+    group by feed
 {%- endmacro %}
 
 

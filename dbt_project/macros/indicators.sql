@@ -67,7 +67,7 @@ warm_up as (
     select
         feed,
         symbol,
-        (min(block) - {{ 2 * blocks_remembered() }}) * {{ block }} as after_bar
+        (min(block) - {{ 2 * blocks_remembered() | int }}) * {{ block }} as after_bar
     from changes
     where {{ wanted }}
     group by feed, symbol

@@ -52,8 +52,8 @@ iff(
   the digits before the point.
   What lies further back than six blocks weighs less than (13/14)^600, 5e-20.
 #}
-{% macro bars_in_block() %}{{ return(100) }}{% endmacro %}
-{% macro blocks_remembered() %}{{ return(6) }}{% endmacro %}
+{% macro bars_in_block() %}100{% endmacro %}
+{% macro blocks_remembered() %}6{% endmacro %}
 
 
 {% macro recurrence_in_block(input, ratio) -%}
@@ -79,13 +79,13 @@ select
         block + 1 as block,
         {%- for name, ratio in ratios.items() %}
         {{ name }}_part
-        {%- for back in range(1, blocks_remembered()) %}
+        {%- for back in range(1, blocks_remembered() | int) %}
         + coalesce(lag({{ name }}_part, {{ back }}) over (partition by feed, symbol order by block), 0)
-        * power({{ ratio }}, {{ back * bars_in_block() }})
+        * power({{ ratio }}, {{ back * bars_in_block() | int }})
         {%- endfor %} as {{ name }}_left{{ ',' if not loop.last }}
         {%- endfor %}
     from {{ parts }}
-    where block_position = {{ bars_in_block() - 1 }}
+    where block_position = {{ bars_in_block() | int - 1 }}
 {%- endmacro %}
 
 

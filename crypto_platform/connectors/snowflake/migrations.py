@@ -45,10 +45,33 @@ class Rename:
 
 
 @dataclass(frozen=True)
+class AddColumn:
+    """A column that a table lacks."""
+
+    schema: str
+    table: str
+    column: str
+    type: str
+
+    @property
+    def statement(self) -> str:
+        return f"ALTER TABLE {self.schema}.{self.table} ADD COLUMN {self.column} {self.type}"
+
+    def is_due(self, connection: "SnowflakeConnection") -> bool:
+        """Whether the table is there without the column."""
+        statement = (
+            "SELECT count(*), count_if(column_name = %s) FROM information_schema.columns "
+            "WHERE table_schema = %s AND table_name = %s"
+        )
+        ((columns, own),) = rows(connection.cursor(), statement, (self.column, self.schema, self.table))
+        return bool(columns) and not own
+
+
+@dataclass(frozen=True)
 class Migration:
     number: int
     description: str
-    renames: tuple[Rename, ...]
+    changes: tuple[Rename | AddColumn, ...]
 
 
 MIGRATIONS = (
@@ -73,6 +96,7 @@ MIGRATIONS = (
             Rename("RAW", "REQUESTED_PARTITIONS", "RECORD_COUNT", column="BARS"),
         ),
     ),
+    Migration(3, "0.2.0: RAW.LOADS has an origin", (AddColumn("RAW", "LOADS", "ORIGIN", "VARCHAR"),)),
 )
 
 
@@ -82,8 +106,8 @@ def migrate(connection: "SnowflakeConnection") -> None:
     applied = {number for (number,) in rows(cursor, f"SELECT number FROM {VERSIONS}")}
     for migration in MIGRATIONS:
         if migration.number not in applied:
-            for rename in migration.renames:
-                _apply(connection, rename)
+            for change in migration.changes:
+                _apply(connection, change)
             cursor.execute(
                 f"INSERT INTO {VERSIONS} (number, description, applied_at) SELECT %s, %s, SYSDATE() "
                 f"WHERE NOT EXISTS (SELECT 1 FROM {VERSIONS} WHERE number = %s)",
@@ -91,17 +115,17 @@ def migrate(connection: "SnowflakeConnection") -> None:
             )
 
 
-def _apply(connection: "SnowflakeConnection", rename: Rename) -> None:
-    """Rename what has the old name still.
+def _apply(connection: "SnowflakeConnection", change: Rename | AddColumn) -> None:
+    """Make the change unless it is made.
 
     Raises:
-        snowflake.connector.errors.ProgrammingError: it cannot be renamed, and no other process has done it.
+        snowflake.connector.errors.ProgrammingError: it cannot be made, and no other process has made it.
     """
     from snowflake.connector.errors import ProgrammingError
 
-    if rename.is_due(connection):
+    if change.is_due(connection):
         try:
-            connection.cursor().execute(rename.statement)
+            connection.cursor().execute(change.statement)
         except ProgrammingError:
-            if rename.is_due(connection):
+            if change.is_due(connection):
                 raise

@@ -33,11 +33,12 @@ _SHARED_DDL = {
     "topic VARCHAR NOT NULL, topic_id VARCHAR NOT NULL, run_id VARCHAR NOT NULL, "
     "start_offsets VARCHAR NOT NULL, end_offsets VARCHAR NOT NULL, message_count NUMBER(38, 0) NOT NULL, "
     "loaded NUMBER(38, 0) NOT NULL, unchanged NUMBER(38, 0) NOT NULL, rejected NUMBER(38, 0) NOT NULL, "
-    "offset_gaps NUMBER(38, 0) NOT NULL, note VARCHAR, "
+    "offset_gaps NUMBER(38, 0) NOT NULL, note VARCHAR, origin VARCHAR, "
     "started_at TIMESTAMP_NTZ NOT NULL, finished_at TIMESTAMP_NTZ NOT NULL)",
     REQUESTED_PARTITIONS: f"CREATE TABLE IF NOT EXISTS {REQUESTED_PARTITIONS} (feed VARCHAR NOT NULL, "
     "symbol VARCHAR NOT NULL, timeframe VARCHAR NOT NULL, partition_date DATE NOT NULL, "
-    "complete_until TIMESTAMP_NTZ NOT NULL, record_count NUMBER(38, 0) NOT NULL, run_id VARCHAR NOT NULL, recorded_at TIMESTAMP_NTZ NOT NULL)",
+    "complete_until TIMESTAMP_NTZ NOT NULL, record_count NUMBER(38, 0) NOT NULL, run_id VARCHAR NOT NULL, "
+    "recorded_at TIMESTAMP_NTZ NOT NULL)",
     MEMBERS: f"CREATE TABLE IF NOT EXISTS {MEMBERS} (feed VARCHAR NOT NULL, day DATE NOT NULL, "
     "symbol VARCHAR NOT NULL, source VARCHAR NOT NULL, observed_at TIMESTAMP_NTZ NOT NULL)",
 }

@@ -7,7 +7,7 @@ import orjson
 import requests
 
 from crypto_platform.connectors.snowflake.statements import DOES_NOT_EXIST
-from crypto_platform.market.data_source import origin
+from crypto_platform.market.data_source import label
 from crypto_platform.orchestration.asset_keys import LIVE_PRICES
 from crypto_platform.orchestration.metadata import records
 from crypto_platform.settings import LOOPBACK, Settings, settings
@@ -49,7 +49,7 @@ def evaluate(settings: Settings, cursor: str | None) -> dg.SensorResult | dg.Ski
     prices = _prices(settings)
     if prices is None:
         return dg.SkipReason("MARTS.LIVE_PRICES is not there yet: the first build of dbt makes it")
-    observed = dg.AssetObservation(LIVE_PRICES, metadata=_metadata(prices, feeds, origin(settings)))
+    observed = dg.AssetObservation(LIVE_PRICES, metadata=_metadata(prices, feeds, label(settings)))
     return dg.SensorResult(asset_events=[observed], cursor=loaded)
 
 

@@ -90,6 +90,10 @@ previous as (
         on days.feed = splits.feed and days.symbol = splits.symbol and days.bar_date < splits.ex_date
 ),
 
+origins as (
+    {{ origins() }}
+),
+
 -- Whichever feed told it.
 halted as (
     select
@@ -117,9 +121,11 @@ select
     today.volume as volume_today,
     today.vwap as vwap_today,
     today.actual_bars as bars_today,
-    halted.halted_since
+    halted.halted_since,
+    coalesce(origins.origin, 'market') as origin
 from newest
 left join days as today
     on newest.feed = today.feed and newest.symbol = today.symbol and newest.bar_date = today.bar_date
 left join previous on newest.feed = previous.feed and newest.symbol = previous.symbol
 left join halted on newest.symbol = halted.symbol
+left join origins on newest.feed = origins.feed

@@ -10,6 +10,21 @@ loaded as (
     group by feed, symbol
 ),
 
+origins as (
+    {{ origins() }}
+),
+
+-- Recorded bars end where the recordings do; there the clock stands still.
+clocks as (
+    select
+        state.feed,
+        state.symbol,
+        coalesce(origins.origin, 'market') as origin,
+        iff(origins.origin = 'recorded', state.last_bar_end, sysdate()) as measured_at
+    from {{ ref('int_market_state') }} as state
+    left join origins on state.feed = origins.feed
+),
+
 over as (
     select
         calendar,
@@ -17,7 +32,7 @@ over as (
         opens_at,
         closes_at
     from {{ ref('dim_sessions') }}
-    where is_open and closes_at <= sysdate()
+    where is_open
 ),
 
 behind as (
@@ -27,10 +42,12 @@ behind as (
         -- In a halt there is nothing to come.
         count(iff(halts.symbol is null, over.session_date, null)) as sessions_behind
     from {{ ref('dim_symbols') }} as symbols
+    inner join clocks on symbols.feed = clocks.feed and symbols.symbol = clocks.symbol
     left join over
         on
             symbols.calendar = over.calendar
             and symbols.last_bar_date < over.session_date
+            and clocks.measured_at >= over.closes_at
             and coalesce(symbols.valid_to > over.session_date, true)
     left join {{ ref('fct_trading_halts') }} as halts
         on
@@ -47,10 +64,13 @@ select
     symbols.symbol,
     symbols.timeframe,
     state.last_bar_end,
-    datediff('second', state.last_bar_end, sysdate()) as age_seconds,
+    datediff('second', state.last_bar_end, clocks.measured_at) as age_seconds,
     loaded.last_loaded_at,
-    behind.sessions_behind
+    behind.sessions_behind,
+    clocks.origin,
+    clocks.measured_at
 from {{ ref('dim_symbols') }} as symbols
 inner join {{ ref('int_market_state') }} as state on symbols.feed = state.feed and symbols.symbol = state.symbol
+inner join clocks on symbols.feed = clocks.feed and symbols.symbol = clocks.symbol
 inner join loaded on symbols.feed = loaded.feed and symbols.symbol = loaded.symbol
 inner join behind on symbols.feed = behind.feed and symbols.symbol = behind.symbol

@@ -17,6 +17,14 @@ rejected as (
     group by feed, symbol, bar_date
 ),
 
+requested as (
+    select distinct
+        feed,
+        symbol,
+        day
+    from ({{ requested_partitions() }}) as requested_partitions
+),
+
 universe_days as (
     select distinct
         feed,
@@ -37,7 +45,8 @@ days as (
         coalesce(bars.actual_bars, 0) as actual_bars,
         coalesce(observed.corrected_bars, 0) as corrected_bars,
         coalesce(observed.late_bars, 0) as late_bars,
-        coalesce(rejected.rejected_bars, 0) as rejected_bars
+        coalesce(rejected.rejected_bars, 0) as rejected_bars,
+        bars.bar_date is not null or requested.day is not null as is_requested
     from symbols
     inner join {{ ref('dim_sessions') }} as sessions
         on
@@ -65,6 +74,12 @@ days as (
             symbols.feed = rejected.feed
             and symbols.symbol = rejected.symbol
             and sessions.session_date = rejected.bar_date
+    -- A session begins in the UTC day that was asked for.
+    left join requested
+        on
+            symbols.feed = requested.feed
+            and symbols.symbol = requested.symbol
+            and cast(sessions.opens_at as date) = requested.day
     left join universe_days on symbols.feed = universe_days.feed and sessions.session_date = universe_days.day
     left join {{ ref('stg_universe_members') }} as members
         on
@@ -85,5 +100,6 @@ select
     corrected_bars,
     late_bars,
     rejected_bars,
-    cast(least(100 * actual_bars / expected_bars, 100) as float) as percent_complete
+    cast(least(100 * actual_bars / expected_bars, 100) as float) as percent_complete,
+    is_requested
 from days

@@ -11,6 +11,7 @@ select
     rejected,
     offset_gaps,
     note,
+    origin,
     started_at,
     finished_at,
     duration_seconds
