@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from crypto_platform.sandbox.fakesnow_patches import statement_cache, transactions
+from crypto_platform.sandbox.fakesnow_patches import statement_cache, transactions, transforms
 from crypto_platform.sandbox.fakesnow_patches.idempotent_requests import Once
 from crypto_platform.sandbox.parent_death import end_with_parent
 from crypto_platform.settings import LOOPBACK, Settings
@@ -84,6 +84,7 @@ def _tell_null_timestamps(arrow: Any) -> None:
 
 def main() -> None:
     end_with_parent()
+    import fakesnow.transforms
     import uvicorn
     from fakesnow import arrow, cursor
     from fakesnow.instance import FakeSnow
@@ -103,6 +104,7 @@ def main() -> None:
     server.shared_fs = instance
     _tell_null_timestamps(arrow)
     statement_cache.install(server, cursor)
+    transforms.install(cursor, fakesnow.transforms)
     transactions.install(settings.sandbox_snowflake_idle_transaction_seconds)
     # uvicorn stops at SIGTERM and then raises it again for the handler it found; the default one ends here.
     signal.signal(signal.SIGTERM, lambda number, frame: None)
