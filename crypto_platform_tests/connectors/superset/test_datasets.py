@@ -315,6 +315,27 @@ def test_the_deepest_fall_is_within_the_chosen_time(recorded: Warehouse, ask: As
     assert row["Max drawdown"] == pytest.approx((within.close / within.close.cummax() - 1).min())
 
 
+def test_growth_and_falls_go_over_splits_and_are_of_one_feed(recorded: Warehouse, ask: Asked) -> None:
+    """A 4-for-1 split in the middle, a dividend of a tenth at the end, and fewer days of another feed."""
+    returns = (
+        "insert into MARTS.fct_returns_1d with bitcoin as (select *, row_number() over (order by bar_date) as day, "
+        "min(bar_date) over () as min_date from MARTS.fct_returns_1d where symbol = 'BTC/USD') "
+        "select * exclude (day, min_date) replace ('SPLT' as symbol, 'SPLT' as security_id, '{feed}' as feed, "
+        "'us_equity' as asset_class, 100 * iff(day < 20, 4, 1) as close, "
+        "100 * iff(day < 20, 0.9, 1) as close_total_return, min_date as comparable_since) "
+        "from bitcoin where day <= {days}"
+    )
+    for feed, days in (("us_equity", 40), ("us_equity_daily", 5)):
+        recorded.query(returns.format(feed=feed, days=days))
+    try:
+        (row,) = (r for r in ask("risk_table") if r["symbol"] == "SPLT")
+    finally:
+        recorded.query("delete from MARTS.fct_returns_1d where symbol = 'SPLT'")
+    assert row["Days"] == 40
+    assert row["Gain"] == pytest.approx(1 / 0.9 - 1)
+    assert row["Max drawdown"] == 0
+
+
 def test_prices_and_volumes_have_their_units(ask: Asked) -> None:
     units = {row["symbol"]: (row["quote_currency"], row["volume_unit"]) for row in ask("market_overview")}
     assert units["BTC/USD"] == ("USD", "BTC")
