@@ -11,6 +11,7 @@ from rich.console import Console
 
 from bench import report
 from bench.dashboards import dashboards
+from bench.event_log import event_log
 from bench.long_range import linearity, year
 from bench.machine import machine
 from bench.models import models
@@ -33,6 +34,7 @@ class Section(StrEnum):
     STREAM = "stream"
     DASHBOARDS = "dashboards"
     UNIVERSE = "universe"
+    EVENT_LOG = "event-log"
 
 
 def main(
@@ -86,6 +88,9 @@ def _measure(
     sessions: int,
     scale: float,
 ) -> None:
+    if section is Section.EVENT_LOG:
+        results["event_log"] = event_log(days, runs, tell)
+        return
     with ExitStack() as stack:
         settings = stack.enter_context(systems(tell, simulated=section is not Section.ONE_DAY))
         if section is Section.ONE_DAY:

@@ -27,6 +27,7 @@ def table(results: dict[str, Any]) -> Table:
         "stream": _stream,
         "dashboards": _dashboards,
         "universe": _universe,
+        "event_log": _event_log,
     }
     for section, add in sections.items():
         if section in results:
@@ -128,6 +129,18 @@ def _universe(rows: Table, results: dict[str, Any]) -> None:
         used = [run["processes"].get(name, {"peak_rss": 0})["peak_rss"] / MIB for run in found["each"]]
         rows.add_row(f"{name}: memory at most", f"{used[0]:,.0f} MiB, {used[1]:,.0f} MiB")
     _at_most(rows, "cost of ten times the symbols", found["ratio"], found["target_ratio"], "x")
+
+
+def _event_log(rows: Table, results: dict[str, Any]) -> None:
+    found = results["event_log"]
+    storages = found["storages"]
+    own = next(iter(storages.values()))
+    rows.add_row(
+        f"[bold]Event log[/bold], {found['assets']} assets x {found['days']} days, medians of {found['runs']} runs"
+    )
+    for name, figures in storages.items():
+        beside = f"{figures['seconds'] / own['seconds']:.1f} x" if figures is not own else ""
+        rows.add_row(f"  {name}", f"{figures['seconds']:.1f} s  {figures['megabytes']:,.0f} MB", "", beside)
 
 
 def _at_most(rows: Table, what: str, value: float, limit: float, unit: str) -> None:

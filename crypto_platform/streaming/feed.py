@@ -29,9 +29,9 @@ from crypto_platform.streaming import state
 from crypto_platform.streaming.client import MalformedFrameError, alpaca_feed, live_stream
 from crypto_platform.streaming.clock import MarketClock
 from crypto_platform.streaming.halts import Halts
-from crypto_platform.streaming.known import Known, Place, Version, values
 from crypto_platform.streaming.metrics import StreamMetrics
 from crypto_platform.streaming.outbox import Outbox
+from crypto_platform.streaming.published_bars import BarKey, PublishedBars, Version, values
 from crypto_platform.streaming.refusals import OF_SUBSCRIPTIONS, StreamRefusedError
 from crypto_platform.streaming.rollup import MINUTE, RollUp, is_sound
 
@@ -79,11 +79,11 @@ class LiveFeed:
         self._settled = max(SETTLED, spec.vendor_delay)
         self._prefixes = {s: bars.line_prefix(s, self._timeframe.name) for s in spec.symbols}
         # What the spool took. The stream's bars come in the event loop, REST's in a thread.
-        self._known = Known(spec.symbols)
+        self._published = PublishedBars(spec.symbols)
         self._lock = threading.Lock()
         # Of a frame: its messages, and what is known once the spool has them.
         self._inbox: list[Message] = []
-        self._heard_versions: dict[Place, Version] = {}
+        self._heard_versions: dict[BarKey, Version] = {}
         self._newest: dict[str, int] = {}
         # The last bar of the stream, at first the start; `_since`: the connection's.
         self._heard_at = self._since = clock.now()
@@ -314,10 +314,10 @@ class LiveFeed:
     def _take(
         self, symbol: str, start: int, nanoseconds: int, bar: dict[str, Any], observed_at: datetime, is_update: bool
     ) -> None:
-        place = symbol, start
+        key = symbol, start
         with self._lock:
-            known = self._heard_versions.get(place) or self._known.get(place)
-            is_final = self._known.is_final(place)
+            known = self._heard_versions.get(key) or self._published.get(key)
+            is_final = self._published.is_final(key)
         if not is_update and (is_final or (known and known.is_update)):
             self._metrics.stale.labels(self.name).inc()
             if known is None:
@@ -326,7 +326,7 @@ class LiveFeed:
             # An update tells what came after its bar, whichever of them arrives first.
             observed_at = min(observed_at, known.observed_at - timedelta(microseconds=1))
         else:
-            self._heard_versions[place] = Version(values(bar), observed_at, is_update)
+            self._heard_versions[key] = Version(values(bar), observed_at, is_update)
         source = "stream_update" if is_update else "stream"
         self._inbox.append(self._message(symbol, _time(start, nanoseconds), bar, source, observed_at))
         self._newest[symbol] = max(start, self._newest.get(symbol, start))
@@ -341,7 +341,7 @@ class LiveFeed:
         if messages:
             with self._lock:
                 if self._put(messages):
-                    self._known.add(heard)
+                    self._published.add(heard)
                 else:
                     # Of these REST knows nothing: they wait for room.
                     self._inbox = [m for m in messages if m.dataset is TRADING_STATUSES]
@@ -442,7 +442,7 @@ class LiveFeed:
         longest = self._settled + timedelta(seconds=2 * self._settings.stream_reconcile_interval_seconds)
         before = max(self.verified, self._floor(self._clock.now() - longest)) - self._timeframe.delta
         with self._lock:
-            self._known.forget(before.timestamp())
+            self._published.forget(before.timestamp())
         if self._rollup is not None:
             self._rollup.forget(before.timestamp())
 
@@ -475,31 +475,31 @@ class LiveFeed:
         bars were published; None: the spool did not take them.
         """
         missed: list[Message] = []
-        told: dict[Place, Version] = {}
+        told: dict[BarKey, Version] = {}
         done: dict[str, int] = {}
         with self._lock:
             for symbol, found in page.bars.items():
                 for bar in found:
-                    place = symbol, int(datetime.fromisoformat(bar["t"]).timestamp())
-                    self._traded[symbol] = place[1]
-                    if self._known.is_final(place):
+                    key = symbol, int(datetime.fromisoformat(bar["t"]).timestamp())
+                    self._traded[symbol] = key[1]
+                    if self._published.is_final(key):
                         continue
                     version = Version(values(bar), page.observed_at, True)
-                    known = self._known.get(place)
+                    known = self._published.get(key)
                     if not known or (known.values != version.values and known.observed_at <= page.observed_at):
                         missed.append(
                             Message(
                                 self.name, symbol, bars.encode(self._prefixes[symbol], bar), "rest", page.observed_at
                             )
                         )
-                        if place[1] >= final - self._timeframe.seconds:
-                            told[place] = version
-                    if place[1] < final:
-                        done[symbol] = place[1]
+                        if key[1] >= final - self._timeframe.seconds:
+                            told[key] = version
+                    if key[1] < final:
+                        done[symbol] = key[1]
             if missed and not self._put(missed):
                 return None
-            self._known.add(told)
-            self._known.settle(done)
+            self._published.add(told)
+            self._published.settle(done)
         return len(missed)
 
     def _floor(self, moment: datetime) -> datetime:

@@ -101,7 +101,7 @@ class Market:
             if number == self.fails_after:
                 raise AlpacaUnavailableError("away")
             yield Page({symbol: bars}, datetime.now(UTC), last=False)
-            self.most_known = max(self.most_known, len(self.feed._known))
+            self.most_known = max(self.most_known, len(self.feed._published))
         if self.fails_after == 0:
             raise AlpacaUnavailableError("away")
 
@@ -287,7 +287,7 @@ def test_while_rest_is_away_the_streams_bars_are_not_kept_for_ever(market: Calla
                 assert not await made.swept()
 
     asyncio.run(hours())
-    assert len(made.feed._known) < 20
+    assert len(made.feed._published) < 20
     made.fails_after = None
     made.clock.time += MINUTE
     assert made.sweep()

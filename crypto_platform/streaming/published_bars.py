@@ -10,7 +10,7 @@ from crypto_platform.market import bars
 _VALUES = tuple(f.wire for f in bars.FIELDS if f.column in bars.BARS.values)
 
 # A bar: its symbol and its start in epoch seconds.
-Place = tuple[str, int]
+BarKey = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ def values(bar: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple(bar.get(name) for name in _VALUES)
 
 
-class Known:
+class PublishedBars:
     """The versions of `symbols`, and of each symbol the last bar that REST has told for good.
 
     There are millions of bars in a day, so they are kept only while they may be compared; `forget` is to be called.
@@ -40,16 +40,16 @@ class Known:
     def __len__(self) -> int:
         return sum(map(len, self._versions.values()))
 
-    def get(self, place: Place) -> Version | None:
-        symbol, start = place
+    def get(self, key: BarKey) -> Version | None:
+        symbol, start = key
         return self._versions[symbol].get(start)
 
-    def is_final(self, place: Place) -> bool:
+    def is_final(self, key: BarKey) -> bool:
         """Whether REST has told the bar, or one after it, for good."""
-        symbol, start = place
+        symbol, start = key
         return start <= self._final.get(symbol, -1)
 
-    def add(self, versions: Mapping[Place, Version]) -> None:
+    def add(self, versions: Mapping[BarKey, Version]) -> None:
         for (symbol, start), version in versions.items():
             self._versions[symbol][start] = version
 
