@@ -177,7 +177,8 @@ def version_query(dataset: Dataset, ledger: str, scratch: str) -> str:
 
     One that came the other way, by stream or by REST, is one as well, even if it is equal: the two are compared once a
     day is over. Observations of one record are ordered by observed_at; at the same instant the ledger's come first,
-    then by their place in the topic. Three values are bound: loaded_at, then first and last time of the scratch.
+    then by their place in the topic. Two values are bound, the first and the last time of the scratch. `loaded_at` is
+    the statement's one time, of a moment when the load has its lock: it grows from load to load.
     """
     key = ", ".join(dataset.key)
     carried = ", ".join(_carried(dataset))
@@ -187,7 +188,8 @@ def version_query(dataset: Dataset, ledger: str, scratch: str) -> str:
     touched = " AND ".join(f"s.{c} = l.{c}" for c in dataset.key)
     return (
         f"SELECT {carried}, loaded_at FROM ("
-        f"SELECT {carried}, %s::TIMESTAMP_NTZ AS loaded_at, 1 AS is_new FROM {scratch} WHERE reason IS NULL "
+        f"SELECT {carried}, clock.loaded_at, 1 AS is_new FROM {scratch} "
+        "CROSS JOIN (SELECT SYSDATE() AS loaded_at) AS clock WHERE reason IS NULL "
         f"UNION ALL SELECT {carried}, loaded_at, 0 AS is_new FROM {ledger} l "
         f"WHERE {dataset.time} >= %s::TIMESTAMP_NTZ AND {dataset.time} <= %s::TIMESTAMP_NTZ "
         f"AND EXISTS (SELECT 1 FROM {scratch} s WHERE s.reason IS NULL AND {touched})"
@@ -202,11 +204,10 @@ def insert_versions(cursor: "SnowflakeCursor", load: Load, scratch_table: str, t
     """
     ledger = load.dataset.ledger(load.feed)
     carried = ", ".join(_carried(load.dataset))
-    ((loaded_at,),) = rows(cursor, "SELECT SYSDATE()")
     cursor.execute(
         f"INSERT INTO {ledger} ({carried}, loaded_at, kafka_topic, load_id) "
         f"SELECT v.*, %s, %s FROM ({version_query(load.dataset, ledger, scratch_table)}) v",
-        (load.topic, load.load_id, *_text(loaded_at, *time_range)),
+        (load.topic, load.load_id, *_text(*time_range)),
         timeout=load.statement_timeout,
     )
 
@@ -267,25 +268,27 @@ def insert_load(
 def _count(cursor: "SnowflakeCursor", load: Load, scratch: Scratch) -> Counts:
     """Count what the tables hold of the load, not what the statements claimed."""
     by_day: dict[date, dict[str, tuple[int, int]]] = {}
-    time = load.dataset.time
-    per_day = f"SELECT {time}::DATE, symbol, count(*) FROM {{}} WHERE {{}} GROUP BY 1, 2"
-    for day, symbol, good in rows(cursor, per_day.format(scratch.table, "reason IS NULL")):
-        by_day.setdefault(day, {})[symbol] = (0, int(good))
     if scratch.time_range:
+        time = load.dataset.time
+        per_day = f"SELECT {time}::DATE, symbol, {{}} AS is_written, count(*) FROM {{}} WHERE {{}} GROUP BY 1, 2"
+        good = per_day.format("FALSE", scratch.table, "reason IS NULL")
         written = per_day.format(
+            "TRUE",
             load.dataset.ledger(load.feed),
             f"load_id = %s AND {time} >= %s::TIMESTAMP_NTZ AND {time} <= %s::TIMESTAMP_NTZ",
         )
-        for day, symbol, loaded in rows(cursor, written, (load.load_id, *_text(*scratch.time_range))):
-            by_day[day][symbol] = (int(loaded), by_day[day][symbol][1] - int(loaded))
-    reasons = {
-        str(reason): int(count)
-        for reason, count in rows(
+        found = rows(
             cursor,
-            f"SELECT reason, count(*) FROM {load.dataset.rejects} WHERE load_id = %s GROUP BY reason",
-            (load.load_id,),
+            f"{good} UNION ALL {written} ORDER BY is_written",
+            (load.load_id, *_text(*scratch.time_range)),
         )
-    }
+        for day, symbol, is_written, count in found:
+            symbols = by_day.setdefault(day, {})
+            symbols[symbol] = (int(count), symbols[symbol][1] - int(count)) if is_written else (0, int(count))
+    reasons = {}
+    if scratch.rejected:
+        rejects = f"SELECT reason, count(*) FROM {load.dataset.rejects} WHERE load_id = %s GROUP BY reason"
+        reasons = {str(reason): int(count) for reason, count in rows(cursor, rejects, (load.load_id,))}
     per_symbol = [counts for symbols in by_day.values() for counts in symbols.values()]
     counts = Counts(
         messages=scratch.messages,

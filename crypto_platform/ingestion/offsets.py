@@ -48,19 +48,27 @@ def enroll(connection: "SnowflakeConnection", topic: str, topic_id: str, partiti
 def move(
     cursor: "SnowflakeCursor", topic: str, topic_id: str, moves: dict[int, tuple[int, int]], new_id: str | None = None
 ) -> None:
-    """Move each partition from its first to its second offset, inside the caller's transaction.
+    """Move each partition from its first to its second offset in one statement, inside the caller's transaction.
 
     Raises:
         ConcurrentLoadError: a partition is no longer where it was; the caller rolls back.
     """
-    for partition, (start, end) in sorted(moves.items()):
-        cursor.execute(
-            f"UPDATE {OFFSETS} SET next_offset = %s, topic_id = %s, updated_at = SYSDATE() "
-            "WHERE topic = %s AND topic_id = %s AND kafka_partition = %s AND next_offset = %s",
-            (end, new_id or topic_id, topic, topic_id, partition, start),
+    if not moves:
+        return
+    ends = " ".join("WHEN %s THEN %s" for _ in moves)
+    starts = " OR ".join("(kafka_partition = %s AND next_offset = %s)" for _ in moves)
+    cursor.execute(
+        f"UPDATE {OFFSETS} SET next_offset = CASE kafka_partition {ends} END, topic_id = %s, updated_at = SYSDATE() "
+        f"WHERE topic = %s AND topic_id = %s AND ({starts})",
+        (
+            *(value for partition, (_, end) in moves.items() for value in (partition, end)),
+            *(new_id or topic_id, topic, topic_id),
+            *(value for partition, (start, _) in moves.items() for value in (partition, start)),
+        ),
+    )
+    if cursor.rowcount != len(moves):
+        raise ConcurrentLoadError(
+            f"of the partitions of {topic} only {cursor.rowcount} of {len(moves)} are still at the offsets "
+            f"{ {partition: start for partition, (start, _) in sorted(moves.items())} }: another load took these "
+            "messages. Nothing of this load was kept; load again for what is left"
         )
-        if cursor.rowcount != 1:
-            raise ConcurrentLoadError(
-                f"partition {partition} of {topic} is no longer at offset {start} ({cursor.rowcount} rows matched): "
-                "another load took these messages. Nothing of this load was kept; load again for what is left"
-            )

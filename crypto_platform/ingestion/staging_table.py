@@ -104,11 +104,12 @@ def verify(
     cursor = connection.cursor()
     found = rows(
         cursor,
-        "SELECT kafka_partition, count(*), count(DISTINCT kafka_offset), min(kafka_offset), max(kafka_offset) "
-        f"FROM {table} GROUP BY kafka_partition",
+        "SELECT kafka_partition, count(*), count(DISTINCT kafka_offset), min(kafka_offset), max(kafka_offset), "
+        f"count_if(reason IS NULL), min(iff(reason IS NULL, {dataset.time}, NULL)), "
+        f"max(iff(reason IS NULL, {dataset.time}, NULL)) FROM {table} GROUP BY kafka_partition",
     )
     total = 0
-    for partition, count, distinct, first, last in found:
+    for partition, count, distinct, first, last, *_ in found:
         span = spans.get(int(partition))
         if span is None or count != distinct or first < span.start or last >= span.end:
             raise ScratchError(
@@ -118,18 +119,13 @@ def verify(
         total += count
     if total != staged.messages:
         raise ScratchError(f"Spark wrote {staged.messages} messages, {table} holds {total}")
-    good = rows(
-        cursor,
-        f"SELECT count(*), min({dataset.time}), max({dataset.time}) FROM {table} WHERE reason IS NULL "
-        "HAVING count(*) > 0",
-    )
-    (count, first, last) = good[0] if good else (0, None, None)
+    good = [row[5:] for row in found if row[5]]
     return Scratch(
         table=table,
         messages=total,
-        rejected=total - int(count),
+        rejected=total - sum(int(count) for count, _, _ in good),
         offset_gaps=sum(len(span) for span in spans.values()) - total,
-        time_range=(first, last) if good else None,
+        time_range=(min(first for _, first, _ in good), max(last for _, _, last in good)) if good else None,
     )
 
 

@@ -168,6 +168,7 @@ def _load(
 
     reach("before_clean_up")
     if settings.embedded_snowflake:
+        # Another one: the line of the load's own may have been cut at the commit.
         with connect() as connection:
             staging_table.drop(connection, load_id)
     _drop_folder(folder)

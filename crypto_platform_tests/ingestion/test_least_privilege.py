@@ -101,6 +101,23 @@ def test_after_the_set_up_a_load_needs_no_more_than_its_grants(set_up: tuple[Set
     assert all(re.search(SCRATCH, statement, re.IGNORECASE) for statement in created)
 
 
+def test_a_steady_load_sends_twelve_statements(set_up: tuple[Settings, str], sent: list[str]) -> None:
+    """With an external stage, on an account, whatever the number of partitions; an internal one is made and filled."""
+    settings, feed = set_up
+    symbols = [f"A{n}/USD" for n in range(20)]
+    publish(settings, feed, [made.day({symbol: [made.bar(0)] for symbol in symbols})], "run")
+    topic_load.load(settings, feed, "run")
+    sent.clear()
+    publish(settings, feed, [made.day({symbol: [made.bar(1)] for symbol in symbols})], "run")
+    report = topic_load.load(settings, feed, "run")
+    assert report.loaded == len(symbols)
+    assert len(report.offsets) > 1
+    of_the_emulator = [s for s in sent if re.match(r"DROP TABLE|SELECT table_name .* startswith", s)]
+    of_an_internal_stage = [s for s in sent if re.match("CREATE TEMPORARY STAGE|PUT ", s)]
+    assert (len(of_the_emulator), len(of_an_internal_stage)) == (2, 2)
+    assert len(sent) - 4 == 12, "\n".join(sent)
+
+
 class Nothing:
     """A connection to an account that has no rows."""
 

@@ -72,7 +72,8 @@ def emulator() -> Iterator[Any]:
     """The emulator inside this process: the same dialect, without the wire."""
     from fakesnow.instance import FakeSnow
 
-    connection = FakeSnow().connect("MARKET", "RAW")
+    connection: Any = FakeSnow().connect("MARKET", "RAW")
+    connection.host, connection.port = "in this process", 0
     schema.ensure_schema(connection, FEED)
     yield connection
     connection.close()

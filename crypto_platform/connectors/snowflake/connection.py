@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from crypto_platform.connectors.snowflake.threads import ready_for_threads
@@ -39,6 +39,8 @@ def connection_args(settings: Settings) -> dict[str, Any]:
             "password": "the emulator takes any",
             "host": "127.0.0.1",
             "port": settings.sandbox_snowflake_port,
+            # Without a current schema the emulator's MERGE is lost.
+            "schema": "RAW",
             "protocol": "http",
             # Asking which cloud this is takes a second and a network that is not there.
             "platform_detection_timeout_seconds": 0,
@@ -97,7 +99,7 @@ def _passphrase(settings: Settings) -> str | None:
 
 @contextmanager
 def connect(settings: Settings) -> Iterator["SnowflakeConnection"]:
-    """A session, closed in the end; a transaction that is still open then is rolled back.
+    """A session, closed in the end, which rolls a transaction back that is still open then.
 
     Raises:
         LoginError: the settings of the login are incomplete or wrong.
@@ -115,7 +117,5 @@ def connect(settings: Settings) -> Iterator["SnowflakeConnection"]:
     try:
         yield connection
     finally:
-        # One attempt each: behind a cut line they would be retried until the network timeout.
-        with suppress(snowflake.connector.errors.Error):
-            connection.cursor().execute("ROLLBACK", _no_retry=True)
+        # One attempt: behind a cut line it would be retried until the network timeout.
         connection.close(retry=False)

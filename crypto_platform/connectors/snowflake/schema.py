@@ -43,11 +43,16 @@ _SHARED_DDL = {
     "symbol VARCHAR NOT NULL, source VARCHAR NOT NULL, observed_at TIMESTAMP_NTZ NOT NULL)",
 }
 
+# The databases that this process has found or made to be of this release: host, port and name.
+_migrated: set[tuple[str | None, int, str | None]] = set()
+
 
 def ensure_schema(connection: "SnowflakeConnection", feed: str, *datasets: Dataset) -> None:
     """Create what loads of `feed` write to, where it does not exist; what an older release made is migrated.
 
     `datasets`: those of the feed that are loaded, bars where none is named.
+
+    Migrations are looked for once a process and database.
 
     Of what is there already no statement is sent: Snowflake asks for the privilege to create also where IF NOT EXISTS
     has nothing to do. Each statement commits by itself, so this never runs inside a transaction.
@@ -55,12 +60,14 @@ def ensure_schema(connection: "SnowflakeConnection", feed: str, *datasets: Datas
     cursor = connection.cursor()
     found = rows(cursor, "SELECT table_name FROM information_schema.tables WHERE table_schema = %s", (SCHEMA,))
     held = {f"{SCHEMA}.{name}" for (name,) in found}
+    database = (connection.host, connection.port, connection.database)
     if VERSIONS not in held:
         cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
         cursor.execute(VERSIONS_DDL)
-    # The emulator's MERGE is lost without a current schema.
-    cursor.execute(f"USE SCHEMA {SCHEMA}")
-    migrate(connection)
+        _migrated.discard(database)
+    if database not in _migrated:
+        migrate(connection)
+        _migrated.add(database)
     for table, statement in tables({feed: datasets or (BARS,)}).items():
         if table not in held:
             cursor.execute(statement)
