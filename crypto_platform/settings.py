@@ -158,6 +158,12 @@ class Settings(BaseSettings):
     stream_spool_mb: int = Field(512, ge=1, description="Megabytes of bars kept on disk while Kafka is unavailable")
     stream_port: Port = Field(9101, description="The stream service's metrics and health")
     loader_port: Port = Field(9102, description="The loader's metrics and health")
+    loader_interval_seconds: float | None = Field(
+        None,
+        ge=0,
+        description="Least time from one load of a topic to the next; unset: 0 on the emulator, 300 on an account, "
+        "whose warehouse is billed whenever it wakes",
+    )
 
     # Kafka
     kafka_bootstrap_servers: str | None = Field(
@@ -443,6 +449,13 @@ class Settings(BaseSettings):
     @property
     def embedded_snowflake(self) -> bool:
         return self.snowflake_account is None
+
+    @property
+    def loader_interval(self) -> float:
+        """Least seconds from one load of a topic to the next."""
+        if self.loader_interval_seconds is not None:
+            return self.loader_interval_seconds
+        return 0.0 if self.embedded_snowflake else 300.0
 
     @property
     def for_dbt(self) -> Self:

@@ -32,8 +32,11 @@ RUN_ID = "loader"
 POLL_SECONDS = 0.1
 # What is lost stays lost until a person republishes the topic.
 LOST_SECONDS = 60.0
-# Messages that wait for longer are told, whatever holds them up: a load that hangs fails with nothing.
+# Messages that wait for longer than an interval and this are told, whatever holds them up: a load that hangs fails with
+# nothing.
 LONGEST_LAG = 60.0
+# Sessions that nothing was loaded with for so long are ended.
+LONGEST_IDLE = 900.0
 # Staged files are gone with Snowflake's session, and the plans that Spark's server keeps with its own.
 LOADS_A_SESSION = 500
 
@@ -107,6 +110,23 @@ class Loader:
         return well, {"feeds": {follower.name: follower.health() for follower in self._followers}}
 
 
+class Pace:
+    """One load in each `interval` of the clock (seconds), the same for all topics: a warehouse wakes once for them."""
+
+    def __init__(self, interval: float) -> None:
+        self._interval = interval
+        self._loaded_in = -1
+
+    def is_due(self, now: float) -> bool:
+        """Whether nothing was loaded in the interval that `now` (epoch seconds) lies in."""
+        return not self._interval or now // self._interval > self._loaded_in
+
+    def note(self, now: float) -> None:
+        """Something was loaded."""
+        if self._interval:
+            self._loaded_in = int(now // self._interval)
+
+
 class _Follower:
     """One topic of a feed into its ledger."""
 
@@ -121,6 +141,7 @@ class _Follower:
         self._loaded = loaded
         self._kept = _Kept(settings)
         self._ends = EndOffsets(settings)
+        self._pace = Pace(settings.loader_interval)
         self._problem: str | None = None
         self._failed_with: type[Exception] | None = None
         # When it was first seen that something is on the topic that is not in the ledger.
@@ -143,7 +164,7 @@ class _Follower:
         """Why the ledger stands still; None: it does not."""
         behind = self._behind_since
         waited = time.monotonic() - behind if behind is not None else 0.0
-        if self._problem is None and waited > LONGEST_LAG:
+        if self._problem is None and waited > LONGEST_LAG + self._settings.loader_interval:
             return f"messages on the topic have waited for {waited:.0f} s"
         return self._problem
 
@@ -178,10 +199,13 @@ class _Follower:
                 if done is None:
                     done = self._recorded()
                 self._see(ends, done)
-                if ends == done and not is_first:
+                if (ends == done and not is_first) or not self._pace.is_due(time.time()):
+                    self._kept.end_idle()
                     stop.wait(POLL_SECONDS)
                     continue
                 report = self._load()
+                if report.load_id:
+                    self._pace.note(time.time())
                 done = {p: report.offsets.get(p, (0, end))[1] for p, end in ends.items()}
                 failures, is_first = 0, False
                 self._problem, self._failed_with = None, None
@@ -263,6 +287,7 @@ class _Kept:
         self._connection: SnowflakeConnection | None = None
         self._spark: SparkSession | None = None
         self._loads = 0
+        self._used_at = time.monotonic()
 
     @contextmanager
     def connect(self) -> "Iterator[SnowflakeConnection]":
@@ -286,6 +311,12 @@ class _Kept:
         if self._loads == LOADS_A_SESSION:
             self.close()
         self._loads += 1
+        self._used_at = time.monotonic()
+
+    def end_idle(self) -> None:
+        """End both when nothing was loaded for long."""
+        if self._loads and time.monotonic() - self._used_at > LONGEST_IDLE:
+            self.close()
 
     def close(self) -> None:
         """Let go of both; the next use opens them again."""

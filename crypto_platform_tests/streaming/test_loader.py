@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from crypto_platform.market.dataset import Dataset
 from crypto_platform.market.trading_statuses import TRADING_STATUSES, encode
 from crypto_platform.settings import Settings
 from crypto_platform.streaming import loader as loading
-from crypto_platform.streaming.loader import Loader
+from crypto_platform.streaming.loader import Loader, Pace
 from crypto_platform_tests import made
 from crypto_platform_tests.market.test_trading_statuses import EXAMPLE
 from crypto_platform_tests.streaming.conftest import wait_for
@@ -69,6 +70,34 @@ def test_what_is_published_is_loaded_without_being_asked_for(settings: Settings)
         assert is_followed(settings, BARS.topic(feed))
     assert not is_followed(settings, BARS.topic(feed))
     assert len(made.ledger(settings, feed)) == 30
+
+
+def test_an_interval_has_one_load_of_each_topic() -> None:
+    pace, other = Pace(60.0), Pace(60.0)
+    assert pace.is_due(1_000.0)
+    pace.note(1_000.0)
+    assert [pace.is_due(at) for at in (1_000.1, 1_019.9, 1_020.0)] == [False, False, True]
+    # In the same moments, whenever each loaded last.
+    other.note(961.0)
+    assert [other.is_due(at) for at in (1_019.9, 1_020.0)] == [False, True]
+    at_once = Pace(0.0)
+    at_once.note(1_000.0)
+    assert at_once.is_due(1_000.0)
+
+
+def test_what_comes_within_the_interval_is_loaded_with_the_next_one(settings: Settings) -> None:
+    feed = made.feed_name()
+    paced = settings.model_copy(update={"loader_interval_seconds": 3.0})
+    with following(paced, feed) as (_, reports):
+        for number in range(3):
+            publish(settings, feed, [bars(10 * number, 10)], "run")
+            wait_for(lambda expected=10 * (number + 1): sum(r.loaded for r in reports) == expected, FIRST_JOB)
+    with connect(settings) as connection:
+        statement = "SELECT started_at, finished_at FROM RAW.LOADS WHERE feed = %s ORDER BY 1"
+        loads = rows(connection.cursor(), statement, (feed,))
+    assert len(loads) == len(reports) == 3
+    for (_, ended), (began, _) in pairwise(loads):
+        assert began.timestamp() // 3 > ended.timestamp() // 3
 
 
 def tell(settings: Settings, feed: str, *changes: dict[str, Any]) -> None:
