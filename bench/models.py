@@ -14,7 +14,7 @@ from crypto_platform.settings import Settings
 from crypto_platform.transform.project import PROJECT_DIR, new_run_folder
 from crypto_platform.transform.window import window
 
-TARGET_FIRST_SECONDS, TARGET_INCREMENT = 180.0, 2.0
+TARGET_FIRST_SECONDS, TARGET_INCREMENT = 180.0, 1.4
 # As a person types it, and as the platform starts it.
 PLAIN, OURS = "dbt", "crypto-platform-dbt"
 

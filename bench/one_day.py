@@ -14,7 +14,7 @@ from bench.usage import watching
 from crypto_platform.settings import Settings
 
 FIRST_DAY = date(2026, 3, 1)
-TARGET_SECONDS, TARGET_OWN_SECONDS = 15.0, 3.0
+TARGET_SECONDS, TARGET_OWN_SECONDS = 9.0, 3.0
 
 
 @dataclass(frozen=True)

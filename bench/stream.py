@@ -26,7 +26,7 @@ from crypto_platform.streaming.loader import Loader
 from crypto_platform.transform.live import ensure_live_views
 
 START = "2026-03-02T15:00:00Z"
-TARGET_BURST, TARGET_RSS = 60.0, 2**30
+TARGET_BURST, TARGET_RSS = 5.0, 2**30
 WARM_UP = 2
 
 Tell = Callable[[str], None]
