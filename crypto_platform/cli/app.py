@@ -16,6 +16,7 @@ from crypto_platform.cli import pipeline as runs
 from crypto_platform.cli import stream as live
 from crypto_platform.cli.dashboards import app as dashboards
 from crypto_platform.cli.dbt_docs import docs
+from crypto_platform.cli.importing import import_
 from crypto_platform.gc_tuning import collect_rarely
 
 OK, FAILURE, USAGE = 0, 1, 2
@@ -275,6 +276,7 @@ def sql(
 
 for command in (runs.materialize, runs.backfill, runs.republish):
     app.command()(command)
+app.command("import")(import_)
 
 
 @app.command()
