@@ -14,8 +14,10 @@ from crypto_platform.cli import alerts as alerts
 from crypto_platform.cli import dead_letters, snowflake
 from crypto_platform.cli import pipeline as runs
 from crypto_platform.cli import stream as live
+from crypto_platform.cli.chart import chart
 from crypto_platform.cli.dashboards import app as dashboards
 from crypto_platform.cli.dbt_docs import docs
+from crypto_platform.cli.importing import import_
 from crypto_platform.gc_tuning import collect_rarely
 
 OK, FAILURE, USAGE = 0, 1, 2
@@ -273,8 +275,9 @@ def sql(
         stdout().print(result_table(result))
 
 
-for command in (runs.materialize, runs.backfill, runs.republish):
+for command in (chart, runs.materialize, runs.backfill, runs.republish):
     app.command()(command)
+app.command("import")(import_)
 
 
 @app.command()

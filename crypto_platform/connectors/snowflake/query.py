@@ -24,8 +24,10 @@ class Result:
 
 
 @contextmanager
-def query(settings: Settings, sql: str) -> Iterator[Result]:
+def query(settings: Settings, sql: str, values: Sequence[Any] = ()) -> Iterator[Result]:
     """Run `sql`, one statement, committed at once when it changes something; the rows are there inside the block.
+
+    With `values` each `%s` in it stands for one of them, and `%%` for a percent sign.
 
     Raises:
         QueryError: Snowflake does not take it, or the login.
@@ -34,7 +36,7 @@ def query(settings: Settings, sql: str) -> Iterator[Result]:
 
     try:
         with connect(settings) as connection, connection.cursor() as cursor:
-            cursor.execute(sql)
+            cursor.execute(sql, tuple(values) or None)
             rows = (tuple(row) for row in cursor)
             yield Result([column.name for column in cursor.description], rows)
     except snowflake.connector.errors.Error as error:

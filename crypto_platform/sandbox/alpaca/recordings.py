@@ -97,7 +97,7 @@ def timeframe_in_name(path: Path) -> Timeframe | None:
 
 
 @dataclass(frozen=True)
-class _Part:
+class Part:
     """One file's bars of one symbol and timeframe, with the row each came from."""
 
     bars: Bars
@@ -122,15 +122,20 @@ def read_folder(folder: Path) -> dict[tuple[str, Timeframe], Recording]:
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name.lower().endswith(SUFFIXES))
     if not files:
         raise RecordingError(f"{folder}: no recording in it: put {', '.join(SUFFIXES)} files there")
-    parts: dict[tuple[str, Timeframe], list[_Part]] = defaultdict(list)
+    parts: dict[tuple[str, Timeframe], list[Part]] = defaultdict(list)
     for path in files:
-        for key, part in _read_file(path).items():
+        for key, part in read_file(path).items():
             parts[key].append(part)
     return {key: _merge(*key, found) for key, found in parts.items()}
 
 
-def _read_file(path: Path) -> dict[tuple[str, Timeframe], _Part]:
-    table = _read_table(path)
+def read_file(path: Path) -> dict[tuple[str, Timeframe], Part]:
+    """One file's bars by symbol and timeframe, in the file's order.
+
+    Raises:
+        RecordingError: it is bad; names the row and the remedy.
+    """
+    table = read_table(path)
     try:
         names = exchanges.named(table.column_names)
     except ValueError as error:
@@ -164,11 +169,12 @@ def _read_file(path: Path) -> dict[tuple[str, Timeframe], _Part]:
             part = bars[rows]
             if timeframe == ONE_DAY:
                 part = part.replaced(t=days_of_alpaca(part.times, asset_class))
-            found[symbol, timeframe] = _Part(part, path, rows)
+            found[symbol, timeframe] = Part(part, path, rows)
     return found
 
 
-def _read_table(path: Path) -> pa.Table:
+def read_table(path: Path) -> pa.Table:
+    """The file's columns as it has them; those of CSV are texts, an empty cell is null."""
     try:
         if path.name.lower().endswith(".parquet"):
             return pa.parquet.read_table(path)
@@ -186,7 +192,7 @@ def _read_table(path: Path) -> pa.Table:
         raise RecordingError(f"{path}: not readable as {kind}: {error}") from error
 
 
-def _row(path: Path, row: int) -> str:
+def row_name(path: Path, row: int) -> str:
     """How a person finds a row: a CSV's first data row is line 2."""
     return f"{path}, row {row + 1}" if path.suffix.lower() == ".parquet" else f"{path}, line {row + 2}"
 
@@ -201,7 +207,7 @@ def _each(
     """Index of each row's value, and the parsed distinct values."""
     column = column.combine_chunks().cast(pa.string())
     if column.null_count:
-        raise RecordingError(f"{_row(path, _first(np.asarray(column.is_null())))}: no {name}: fill it in")
+        raise RecordingError(f"{row_name(path, _first(np.asarray(column.is_null())))}: no {name}: fill it in")
     encoded = column.dictionary_encode()
     indices = encoded.indices.to_numpy()
     values: list[_Parsed] = []
@@ -210,7 +216,7 @@ def _each(
         try:
             value = parse(text.strip())
         except ValueError as error:
-            raise RecordingError(f"{_row(path, _first(indices == place))}: {error}") from error
+            raise RecordingError(f"{row_name(path, _first(indices == place))}: {error}") from error
         if value not in values:
             values.append(value)
         places[place] = values.index(value)
@@ -226,7 +232,7 @@ def _times(path: Path, column: pa.ChunkedArray) -> NDArray:
     bad = values == exchanges.NOT_A_TIME
     if bad.any():
         row = _first(bad)
-        raise RecordingError(f"{_row(path, row)}: timestamp is {column[row].as_py()!r}: {_WRITE_TIME}")
+        raise RecordingError(f"{row_name(path, row)}: timestamp is {column[row].as_py()!r}: {_WRITE_TIME}")
     return values
 
 
@@ -244,7 +250,7 @@ def _numbers(path: Path, name: str, column: pa.ChunkedArray) -> NDArray:
         except pa.ArrowInvalid as error:
             row = next(i for i, text in enumerate(column.to_pylist()) if text is not None and not _is_number(text))
             raise RecordingError(
-                f"{_row(path, row)}: {name} is {column[row].as_py()!r}: write a number such as 66973.26"
+                f"{row_name(path, row)}: {name} is {column[row].as_py()!r}: write a number such as 66973.26"
             ) from error
     else:
         try:
@@ -257,14 +263,14 @@ def _numbers(path: Path, name: str, column: pa.ChunkedArray) -> NDArray:
     wrong = ~np.isfinite(numbers) & ~(absent | np.isnan(numbers) if optional else np.zeros(len(numbers), bool))
     if wrong.any():
         row = _first(wrong)
-        raise RecordingError(f"{_row(path, row)}: {name} is {column[row].as_py()!r}: write a finite number")
+        raise RecordingError(f"{row_name(path, row)}: {name} is {column[row].as_py()!r}: write a finite number")
     if name != "trade_count":
         return numbers
     there = ~np.isnan(numbers)
     fractional = there & (numbers != np.floor(numbers)) | there & (numbers < 0)
     if fractional.any():
         row = _first(fractional)
-        raise RecordingError(f"{_row(path, row)}: {name} is {column[row].as_py()!r}: write a whole number")
+        raise RecordingError(f"{row_name(path, row)}: {name} is {column[row].as_py()!r}: write a whole number")
     return np.where(there, numbers, MISSING_COUNT).astype(np.int64)
 
 
@@ -276,7 +282,7 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _merge(symbol: str, timeframe: Timeframe, parts: list[_Part]) -> Recording:
+def _merge(symbol: str, timeframe: Timeframe, parts: list[Part]) -> Recording:
     joined = concatenated([part.bars for part in parts])
     source = np.repeat(np.arange(len(parts)), [len(part.bars) for part in parts])
     rows = np.concatenate([part.rows for part in parts])
@@ -288,7 +294,7 @@ def _merge(symbol: str, timeframe: Timeframe, parts: list[_Part]) -> Recording:
             differing |= (column[1:] != column[:-1]) & ~(np.isnan(column[1:]) & np.isnan(column[:-1]))
         if (same_time & differing).any():
             second = _first(same_time & differing) + 1
-            one, other = (_row(parts[source[order[i]]].path, int(rows[order[i]])) for i in (second - 1, second))
+            one, other = (row_name(parts[source[order[i]]].path, int(rows[order[i]])) for i in (second - 1, second))
             raise RecordingError(
                 f"{other}: {symbol} {timeframe} at {_iso(int(bars.times[second]))} differs from {one}: "
                 "keep one of the two"
