@@ -27,6 +27,7 @@ def table(results: dict[str, Any]) -> Table:
         "stream": _stream,
         "dashboards": _dashboards,
         "universe": _universe,
+        "research": _research,
     }
     for section, add in sections.items():
         if section in results:
@@ -128,6 +129,15 @@ def _universe(rows: Table, results: dict[str, Any]) -> None:
         used = [run["processes"].get(name, {"peak_rss": 0})["peak_rss"] / MIB for run in found["each"]]
         rows.add_row(f"{name}: memory at most", f"{used[0]:,.0f} MiB, {used[1]:,.0f} MiB")
     _at_most(rows, "cost of ten times the symbols", found["ratio"], found["target_ratio"], "x")
+
+
+def _research(rows: Table, results: dict[str, Any]) -> None:
+    found = results["research"]
+    rows.add_row(f"[bold]{found['bars']:,} bars read[/bold] into an Arrow table, medians of {found['runs']} runs")
+    for reader, seconds in found["seconds"].items():
+        rows.add_row(f"  {reader}", f"{seconds:.2f} s  {found['bars'] / seconds:>10,.0f} bars/s")
+    _at_most(rows, "MarketData to DuckDB on Parquet", found["sorted_ratio"], found["target_ratio"], "x")
+    _at_most(rows, "the same, unsorted", found["unsorted_ratio"], found["target_ratio"], "x")
 
 
 def _at_most(rows: Table, what: str, value: float, limit: float, unit: str) -> None:
