@@ -16,6 +16,7 @@ from crypto_platform.cli import pipeline as runs
 from crypto_platform.cli import stream as live
 from crypto_platform.cli.dashboards import app as dashboards
 from crypto_platform.cli.dbt_docs import docs
+from crypto_platform.cli.export import export
 from crypto_platform.gc_tuning import collect_rarely
 
 OK, FAILURE, USAGE = 0, 1, 2
@@ -273,7 +274,7 @@ def sql(
         stdout().print(result_table(result))
 
 
-for command in (runs.materialize, runs.backfill, runs.republish):
+for command in (export, runs.materialize, runs.backfill, runs.republish):
     app.command()(command)
 
 

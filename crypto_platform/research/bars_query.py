@@ -14,6 +14,8 @@ from crypto_platform.research.moments import bound
 
 Adjustment = Literal["raw", "split", "all"]
 """As Alpaca's of the same names; `all` is for total return."""
+Period = Literal["all", "year", "month", "session"]
+"""By UTC year or month of a bar's start, YYYY or YYYYMM, or by its market's day, YYYYMMDD; or not at all, 0."""
 
 # SQL by which prices are multiplied and volumes divided.
 _SPLIT = "coalesce(days.split_factor, 1)"
@@ -68,12 +70,52 @@ def bars_query(
     A symbol is told by its place in the list, and a time in microseconds since 1970: numbers sort faster, and need no
     conversion on their way. It is one statement, whatever the feeds, so that all is of one moment.
     """
+    selected = [*columns, *(name for name in _ORDER if name not in columns)]
+    bars, values, symbols = _of_sources(sources, selected, start, end, adjustment, known_at)
+    order = f"\norder by {', '.join(_ORDER)}" if sort else ""
+    return f"select {', '.join(columns)}\nfrom (\n{bars}\n) as found{order}", values, symbols
+
+
+def partitions_query(
+    sources: Sequence[Source],
+    by: Period,
+    start: datetime,
+    end: datetime,
+    adjustment: Adjustment,
+    known_at: datetime | None,
+) -> tuple[str, dict[str, str], list[str]]:
+    """The same for what each symbol has in each period: symbol, period, bars, version.
+
+    The version is that of its bars' loads and of the factors that are in its prices, in sums of whole numbers and
+    decimals, which come out the same in any order.
+    """
+    factors = {"raw": (), "split": ("split_factor",), "all": ("split_factor", "dividend_factor")}[adjustment]
+    selected = ["symbol", f"by_{by}", "loaded_at", *factors]
+    bars, values, symbols = _of_sources(sources, selected, start, end, adjustment, known_at)
+    sums = ["sum(loaded_at)", *(f"sum(cast({factor} as number(38, 12)))" for factor in factors)]
+    version = " || ':' || ".join(f"cast({one} as varchar)" for one in sums)
+    return (
+        f"select symbol, by_{by} as period, count(*) as bars, {version} as version\n"
+        f"from (\n{bars}\n) as found\ngroup by symbol, by_{by}\norder by symbol, by_{by}",
+        values,
+        symbols,
+    )
+
+
+def _of_sources(
+    sources: Sequence[Source],
+    columns: Sequence[str],
+    start: datetime,
+    end: datetime,
+    adjustment: Adjustment,
+    known_at: datetime | None,
+) -> tuple[str, dict[str, str], list[str]]:
     symbols = sorted(symbol for source in sources for symbol in source.symbols)
     texts: list[str] = []
     values: dict[str, str] = {}
     first, after = max(start, _EARLIEST) - _MARGIN, min(end, _LATEST) + _MARGIN
     for number, source in enumerate(sources):
-        text = _of_source(source, [*columns, *(name for name in _ORDER if name not in columns)], adjustment, known_at)
+        text = _of_source(source, columns, adjustment, known_at)
         members = set(source.symbols)
         own = {
             "feed": source.feed,
@@ -91,9 +133,7 @@ def bars_query(
             own["known_at"] = bound(known_at)
         texts.append(re.sub(r"%\((\w+)\)s", rf"%(\1_{number})s", text))
         values |= {f"{name}_{number}": value for name, value in own.items()}
-    bars = "\nunion all\n".join(texts)
-    order = f"\norder by {', '.join(_ORDER)}" if sort else ""
-    return f"select {', '.join(columns)}\nfrom (\n{bars}\n) as found{order}", values, symbols
+    return "\nunion all\n".join(texts), values, symbols
 
 
 _ORDER = ("symbol", "bar_start")
@@ -152,6 +192,10 @@ def _cells(daily: bool, adjusted: bool, adjustment: Adjustment) -> dict[str, str
         "split_factor": _SPLIT if adjusted else "1::float",
         "dividend_factor": "coalesce(days.dividend_factor, 1)" if adjusted else "1::float",
         "loaded_at": "date_part(epoch_microsecond, bars.loaded_at)",
+        "by_all": "0",
+        "by_year": f"year({start})",
+        "by_month": f"year({start}) * 100 + month({start})",
+        "by_session": "year(bars.bar_date) * 10000 + month(bars.bar_date) * 100 + day(bars.bar_date)",
     }
 
 

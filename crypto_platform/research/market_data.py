@@ -4,12 +4,20 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 import pyarrow as pa
 
-from crypto_platform.research.bars_query import Adjustment, bars_query, check_adjustment, check_columns, query
-from crypto_platform.research.catalog import Catalog, Listing
+from crypto_platform.research.bars_query import (
+    Adjustment,
+    Period,
+    bars_query,
+    check_adjustment,
+    check_columns,
+    partitions_query,
+    query,
+)
+from crypto_platform.research.catalog import Catalog, Listing, Source
 from crypto_platform.research.errors import UnknownNameError
 from crypto_platform.research.moments import Moment, bound, known_at, utc_range
 from crypto_platform.research.warehouse import TIMESTAMP, Warehouse, schema
@@ -41,6 +49,8 @@ ACTION_COLUMNS: dict[str, pa.DataType] = {
     **dict.fromkeys(("is_special", "is_foreign"), pa.bool_()),
     **dict.fromkeys(("status", "reason"), _TEXT),
     **dict.fromkeys(("split_factor", "dividend_factor"), _FLOAT),
+    "previous_bar_date": _DATE,
+    "previous_close": _FLOAT,
     **dict.fromkeys(("first_known_at", "known_at"), TIMESTAMP),
     "versions": _INTEGER,
 }
@@ -50,6 +60,13 @@ SYMBOL_COLUMNS: dict[str, pa.DataType] = {
     "security_id": _TEXT,
     "is_active": pa.bool_(),
 }
+HISTORY_COLUMNS: dict[str, pa.DataType] = {
+    **dict.fromkeys(("feed", "security_id", "symbol"), _TEXT),
+    **dict.fromkeys(("valid_from", "valid_to"), _DATE),
+    **dict.fromkeys(("predecessor_symbol", "successor_symbol", "end_reason"), _TEXT),
+    **dict.fromkeys(("first_bar_date", "last_bar_date"), _DATE),
+}
+PARTITION_COLUMNS: dict[str, pa.DataType] = {"symbol": _TEXT, "period": _INTEGER, "bars": _INTEGER, "version": _TEXT}
 MEMBER_COLUMNS: dict[str, pa.DataType] = {
     **dict.fromkeys(("feed", "symbol"), _TEXT),
     "is_recorded": pa.bool_(),
@@ -153,6 +170,34 @@ class MarketData:
         """The same as `bars`, a batch at a time, for what does not fit into memory; a few batches are fetched ahead."""
         return self._bars(symbols, start, end, timeframe, adjustment, as_of, columns, feed, sort)
 
+    def bar_partitions(
+        self,
+        symbols: Symbols | None,
+        start: Moment,
+        end: Moment,
+        timeframe: str = "1Day",
+        adjustment: Adjustment = "raw",
+        as_of: datetime | str | None = None,
+        feed: str | None = None,
+        by: Period = "month",
+    ) -> pa.Table:
+        """What `bars` has of each symbol and period: `symbol`, `period`, `bars`, and a `version` that changes with it.
+
+        For who keeps copies: while a partition's version and bars stay, its bars are the same.
+
+        Args:
+            by: month, YYYYMM, and year, YYYY, of a bar's start in UTC; session, YYYYMMDD of its market's day; all, 0.
+        """
+        if by not in get_args(Period):
+            raise UnknownNameError(f"there is no period {by!r}: choose from {', '.join(get_args(Period))}")
+        first, after = utc_range(start, end)
+        moment = known_at(as_of)
+        chosen = check_adjustment(adjustment)
+        sources = self._catalog().sources(symbols, timeframe, feed, first, after)
+        statement, values, texts = partitions_query(sources, by, first, after, chosen, moment)
+        kinds = schema(list(PARTITION_COLUMNS), PARTITION_COLUMNS)
+        return self._warehouse.read(statement, values, kinds, {"symbol": texts}).read_all()
+
     def _bars(
         self,
         symbols: Symbols | None,
@@ -172,6 +217,27 @@ class MarketData:
         sources = self._catalog().sources(symbols, timeframe, feed, first, after)
         statement, values, texts = bars_query(sources, names, first, after, chosen, moment, sort)
         return self._warehouse.read(statement, values, schema(names, BAR_COLUMNS), {"symbol": texts})
+
+    def sources(
+        self, symbols: Symbols | None, start: Moment, end: Moment, timeframe: str = "1Day", feed: str | None = None
+    ) -> list[Source]:
+        """Where `bars` reads these: a source a feed, with its symbols."""
+        return self._catalog().sources(symbols, timeframe, feed, *utc_range(start, end))
+
+    def symbol_history(self, symbols: Symbols | None = None, feed: str | None = None) -> pa.Table:
+        """When the symbols, and other tickers of the same securities, were in use: [valid_from, valid_to).
+
+        `valid_from` is NULL since ever, `valid_to` while it is; `first_bar_date` and `last_bar_date` are of that time.
+        """
+        listings = self._catalog().of(feed, symbols)
+        values = {
+            "feeds": sorted({listing.feed for listing in listings}),
+            "symbols": json.dumps(sorted({listing.symbol for listing in listings})),
+        }
+        own = f"select feed, security_id from MARTS.dim_symbol_history where {_AMONG}"
+        conditions = ["feed in (%(feeds)s)", f"(feed, security_id) in ({own})"]
+        order = "feed, security_id, coalesce(valid_from, '0001-01-01')"
+        return self._table("MARTS.dim_symbol_history", HISTORY_COLUMNS, conditions, values, order)
 
     def symbols(self, feed: str | None = None) -> pa.Table:
         """Every symbol of the feeds, or of one: asset class, calendar, base timeframe, days with bars and security."""
@@ -218,7 +284,8 @@ class MarketData:
         """Corporate actions whose ex-date is in [start, end), by UTC day, with what is done of each and why not.
 
         Where Alpaca gives no ex-date it is the day by which Alpaca files the action. `status` and `reason` are those of
-        the mart fct_corporate_actions; `split_factor` and `dividend_factor` what prices before it are multiplied by;
+        the mart fct_corporate_actions; `split_factor` and `dividend_factor` what prices before it are multiplied by,
+        `previous_bar_date` and `previous_close` (raw) the last day of those;
         `first_known_at` and `known_at` when Alpaca first answered with it, and answered so.
 
         Args:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from crypto_platform.research import MarketData
+from crypto_platform.research import MarketData, UnknownNameError
 from crypto_platform.research.market_data import BAR_COLUMNS, USUAL_BAR_COLUMNS
 from crypto_platform_tests.research.known import CORRECTED, FIRST, LATE, MOMENTS, Known
 
@@ -137,3 +137,38 @@ def test_it_only_reads_the_marts(market: MarketData, sent: list[str]) -> None:
         assert not {"RAW.", "STAGING.", "INTERMEDIATE."} & {word[: word.find(".") + 1] for word in words.split()}, (
             statement
         )
+
+
+@pytest.mark.parametrize("as_of", [None, FIRST])
+@pytest.mark.parametrize(
+    ("by", "code"), [("all", ""), ("year", "%Y"), ("month", "%Y%m"), ("session", "%Y%m%d")], ids=lambda one: one or "0"
+)
+def test_partitions_count_the_bars(market: MarketData, by: Any, code: str, as_of: datetime | None) -> None:
+    asked: Any = (["AAPL", "SPY"], *ALL, "15Min", "all", as_of)
+    bars = market.bars(*asked, columns=["symbol", "bar_start", "bar_date"]).to_pandas()
+    days = pd.to_datetime(bars["bar_date"]) if by == "session" else bars["bar_start"]
+    period = days.dt.strftime(code).astype(int) if code else pd.Series(0, bars.index, name="period")
+    counted = bars.groupby(["symbol", period.rename("period")]).size().rename("bars").reset_index()
+    found = market.bar_partitions(*asked, by=by).to_pandas()
+    pd.testing.assert_frame_equal(found[["symbol", "period", "bars"]], counted, check_dtype=False)
+
+
+def test_a_partition_s_version_changes_with_its_bars_and_their_factors(market: MarketData) -> None:
+    def versions(symbol: str, adjustment: Any, as_of: datetime, by: Any) -> dict[int, tuple[int, str]]:
+        timeframe = "1Min" if "/" in symbol else "1Day"
+        feed = None if "/" in symbol else "us_equity_daily"
+        found = market.bar_partitions(symbol, *ALL, timeframe, adjustment, as_of, feed, by).to_pylist()
+        return {row["period"]: (row["bars"], row["version"]) for row in found}
+
+    def changed(*asked: Any) -> set[int]:
+        before, after = (versions(*asked[:2], moment, asked[2]) for moment in (FIRST, CORRECTED))
+        assert before.keys() == after.keys()
+        return {period for period in before if before[period] != after[period]}
+
+    assert changed("BTC/USD", "raw", "session") == {20260303}
+    # The corrected day, and for total return all years up to the dividend that was amended.
+    assert changed("AAPL", "raw", "year") == {2020}
+    assert changed("AAPL", "split", "year") == {2020}
+    assert changed("AAPL", "all", "year") == set(range(1998, 2022))
+    with pytest.raises(UnknownNameError, match="no period 'week'"):
+        market.bar_partitions("AAPL", *ALL, by="week")  # type: ignore[arg-type]

@@ -127,8 +127,8 @@ def test_an_error_of_snowflake_names_the_remedy(market: MarketData) -> None:
     assert "SNOWFLAKE_WAREHOUSE" in str(market._warehouse._explained(suspended))
 
 
-def test_it_connects_again_after_close(warehouse: Warehouse) -> None:
-    market = MarketData(warehouse.settings)
+def test_it_connects_again_after_close(researched: Warehouse) -> None:
+    market = MarketData(researched.settings)
     first = market.symbols()
     market.close()
     assert market.symbols().equals(first)
@@ -211,9 +211,21 @@ def test_gaps_are_those_that_reach_into_the_range(market: MarketData) -> None:
     assert everything.num_rows > len(nights) > 0
 
 
-def test_the_universe_of_a_day_has_what_ended_since(market: MarketData, warehouse: Warehouse) -> None:
+def test_the_universe_of_a_day_has_what_ended_since(market: MarketData) -> None:
     assert market.universe("2020-06-01").to_pylist() == [
         {"feed": "us_equity_daily", "symbol": "AAPL", "is_recorded": False, "source": None}
     ]
     assert market.universe("2026-03-02", "crypto")["symbol"].to_pylist() == ["BTC/USD"]
     assert market.universe("2026-03-02", "us_equity").num_rows == 0
+
+
+def test_a_symbol_s_history_has_the_times_of_its_ticker(market: MarketData) -> None:
+    (apple,) = market.symbol_history("AAPL", feed="us_equity_daily").to_pylist()
+    assert (apple["symbol"], apple["security_id"], apple["valid_from"], apple["valid_to"]) == (
+        "AAPL",
+        "AAPL",
+        None,
+        None,
+    )
+    assert (apple["first_bar_date"], apple["last_bar_date"]) == (date(1998, 1, 2), date(2021, 3, 31))
+    assert market.symbol_history().num_rows == 4
