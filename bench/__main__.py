@@ -17,6 +17,7 @@ from bench.machine import machine
 from bench.models import models
 from bench.one_day import one_day
 from bench.other_tools import TOOLS, other_tool
+from bench.research import research
 from bench.stream import burst, trickle
 from bench.systems import BenchError, systems
 from bench.universe import universe
@@ -35,6 +36,7 @@ class Section(StrEnum):
     DASHBOARDS = "dashboards"
     UNIVERSE = "universe"
     EVENT_LOG = "event-log"
+    RESEARCH = "research"
 
 
 def main(
@@ -99,6 +101,8 @@ def _measure(
             results["year"] = year(settings, symbols, days, tell)
         elif section is Section.UNIVERSE:
             results["universe"] = universe(settings, sessions, tell)
+        elif section is Section.RESEARCH:
+            results["research"] = research(settings, symbols, days, runs, tell)
         elif section is Section.DASHBOARDS:
             results["dashboards"] = dashboards(settings, symbols, days, runs, tell)
         elif section is Section.LINEARITY:

@@ -28,6 +28,7 @@ def table(results: dict[str, Any]) -> Table:
         "dashboards": _dashboards,
         "universe": _universe,
         "event_log": _event_log,
+        "research": _research,
     }
     for section, add in sections.items():
         if section in results:
@@ -141,6 +142,15 @@ def _event_log(rows: Table, results: dict[str, Any]) -> None:
     for name, figures in storages.items():
         beside = f"{figures['seconds'] / own['seconds']:.1f} x" if figures is not own else ""
         rows.add_row(f"  {name}", f"{figures['seconds']:.1f} s  {figures['megabytes']:,.0f} MB", "", beside)
+
+
+def _research(rows: Table, results: dict[str, Any]) -> None:
+    found = results["research"]
+    rows.add_row(f"[bold]{found['bars']:,} bars read[/bold] into an Arrow table, medians of {found['runs']} runs")
+    for reader, seconds in found["seconds"].items():
+        rows.add_row(f"  {reader}", f"{seconds:.2f} s  {found['bars'] / seconds:>10,.0f} bars/s")
+    _at_most(rows, "MarketData to DuckDB on Parquet", found["sorted_ratio"], found["target_ratio"], "x")
+    _at_most(rows, "the same, unsorted", found["unsorted_ratio"], found["target_ratio"], "x")
 
 
 def _at_most(rows: Table, what: str, value: float, limit: float, unit: str) -> None:

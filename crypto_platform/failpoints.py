@@ -25,9 +25,11 @@ CrashPoint = Literal[
     "before_clean_up",
 ]
 CRASH_POINTS: tuple[CrashPoint, ...] = get_args(CrashPoint)
+ExportPoint = Literal["during_export", "before_swap", "after_swap"]
+EXPORT_POINTS: tuple[ExportPoint, ...] = get_args(ExportPoint)
 
 
-def reach(point: CrashPoint) -> None:
+def reach(point: CrashPoint | ExportPoint) -> None:
     """Kill this process at once if `CRASH_AT` names `point`."""
     if os.environ.get("CRASH_AT") == point:
         os.kill(os.getpid(), signal.SIGKILL)

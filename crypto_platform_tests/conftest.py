@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
     from crypto_platform_tests.dbt_project.warehouse import Warehouse
+    from crypto_platform_tests.research.known import Known
 
 # What setup installed and fetched; all else is at its default, whatever this machine's `.env` and environment say: no
 # test may reach a system of theirs.
@@ -67,18 +68,21 @@ LONGEST = (
     "dagster_instance/test_run_launcher.py",
 )
 
+# Warehouses that many files read.
+BUILT = ("recorded", "researched")
+
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Mark the tests that use the suite's sandbox, which `-m "not sandbox"` leaves out, and say which stay together.
 
-    Beside other workers a file's tests are one's, with what the file set up; so are all that read the recordings'
-    facts, which take a while to build. Said here: what modifies the whole collection runs after pytest and xdist have
-    read the marks.
+    Beside other workers a file's tests are one's, with what the file set up; so are all that read the same facts,
+    which take a while to build. Said here: what modifies the whole collection runs after pytest and xdist have read
+    the marks.
     """
     fixtures = set(getattr(item, "fixturenames", ()))
     if {"sandbox", "snowflake"} & fixtures:
         item.add_marker("sandbox")
-    item.add_marker(pytest.mark.xdist_group("recorded" if "recorded" in fixtures else _file(item)))
+    item.add_marker(pytest.mark.xdist_group(next((built for built in BUILT if built in fixtures), _file(item))))
 
 
 @pytest.hookimpl(trylast=True)
@@ -155,6 +159,27 @@ def recorded(new_warehouse: Callable[[str], "Warehouse"]) -> "Warehouse":
     for symbol in ("SPY", "AAPL", "NVDA"):
         warehouse.load("us_equity", recording(f"{symbol}_15Min"), pd.Timestamp("2026-06-01"))
     warehouse.dbt("build")
+    return warehouse
+
+
+@pytest.fixture(scope="session")
+def known() -> "Known":
+    """What `researched` was told, and when."""
+    from crypto_platform_tests.research.known import told
+
+    return told()
+
+
+@pytest.fixture(scope="session")
+def researched(new_warehouse: Callable[[str], "Warehouse"], known: "Known") -> "Warehouse":
+    """Bars and actions, some of them corrected, loaded and built for what reads the marts; for reading only."""
+    warehouse = new_warehouse("RESEARCH")
+    known.load(warehouse)
+    rolled_up = [f"+fct_bars_{timeframe}" for timeframe in ("5m", "15m", "1h", "1d_adjusted")]
+    versions = ["+fct_bar_versions", "+fct_corporate_action_versions"]
+    others = ["+dim_symbols", "+dim_universe_members", "+fct_gaps"]
+    selected = [*rolled_up, *versions, *others]
+    warehouse.dbt("build", "--select", *selected, "--exclude-resource-type", "test", "unit_test")
     return warehouse
 
 

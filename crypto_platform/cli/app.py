@@ -17,6 +17,7 @@ from crypto_platform.cli import stream as live
 from crypto_platform.cli.chart import chart
 from crypto_platform.cli.dashboards import app as dashboards
 from crypto_platform.cli.dbt_docs import docs
+from crypto_platform.cli.export import export
 from crypto_platform.cli.importing import import_
 from crypto_platform.gc_tuning import collect_rarely
 
@@ -275,7 +276,7 @@ def sql(
         stdout().print(result_table(result))
 
 
-for command in (chart, runs.materialize, runs.backfill, runs.republish):
+for command in (chart, export, runs.materialize, runs.backfill, runs.republish):
     app.command()(command)
 app.command("import")(import_)
 

@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from crypto_platform.sandbox.fakesnow_patches import statement_cache, transactions, transforms
+from crypto_platform.sandbox.fakesnow_patches import large_results, statement_cache, transactions, transforms
 from crypto_platform.sandbox.fakesnow_patches.idempotent_requests import Once
 from crypto_platform.sandbox.parent_death import end_with_parent
 from crypto_platform.settings import LOOPBACK, Settings
@@ -33,7 +33,7 @@ def ready(settings: Settings) -> bool:
 
 
 def _app(server: Any) -> Any:
-    """fakesnow's app, in which a statement that is sent again does not run again.
+    """fakesnow's app, in which a statement that is sent again does not run again, and large results come in chunks.
 
     Its login also hands out a master token: without one the connector closes no session, and the emulator would keep
     each, with its transaction, for as long as it runs.
@@ -48,7 +48,8 @@ def _app(server: Any) -> Any:
         answer["data"]["masterToken"] = answer["data"]["token"]
         return JSONResponse(answer)
 
-    query = Once(server.query_request)
+    chunked = large_results.Chunked(server.query_request, server)
+    query = Once(chunked)
 
     async def statement(request: Request) -> Response:
         return await query(request)
@@ -56,7 +57,9 @@ def _app(server: Any) -> Any:
     async def session(request: Request) -> Response:
         answer: Response = await server.session(request)
         if request.query_params.get("delete"):
-            query.forget(request.headers.get("Authorization", ""))
+            ended = request.headers.get("Authorization", "")
+            query.forget(ended)
+            chunked.forget(ended)
         return answer
 
     ours = {server.login_request: login, server.query_request: statement, server.session: session}
@@ -64,6 +67,7 @@ def _app(server: Any) -> Any:
         Route(route.path, ours[route.endpoint], methods=["POST"]) if route.endpoint in ours else route
         for route in server.routes
     ]
+    routes.append(Route("/result-chunks/{result}/{number:int}", chunked.chunk, methods=["GET"]))
     return Starlette(routes=routes)
 
 
@@ -103,6 +107,7 @@ def main() -> None:
     instance.duck_conn.execute(f"SET GLOBAL temp_directory = '{scratch}'")
     server.shared_fs = instance
     _tell_null_timestamps(arrow)
+    large_results.install(cursor, instance, scratch)
     statement_cache.install(server, cursor)
     transforms.install(cursor, fakesnow.transforms)
     transactions.install(settings.sandbox_snowflake_idle_transaction_seconds)

@@ -183,25 +183,28 @@ left join {{ ref('fct_day_factors') }} as days
 {% macro bars_1d_adjusted_as_of(known_at) -%}
 with
 
-known_versions as (
-    {{ bars_as_of(known_at) }}
-),
-
-known_bars as (
-    select
-        bars.*,
-        {{ session_phase('bars', 'sessions') }} as session_phase
-    from known_versions as bars
-    left join {{ ref('dim_sessions') }} as sessions
-        on bars.calendar = sessions.calendar and bars.bar_date = sessions.session_date
-),
-
 known_days as (
-    {{ roll_up(seconds=86400, bars='known_bars') }}
+    {{ rolled_up_as_of(86400, known_at) }}
 ),
+
+known_day_factors as (
+    {{ day_factors_as_of(known_at, 'known_days', 'known_days') }}
+)
+
+{{ adjusted_bars('known_days', bar='bar_date', days='known_day_factors') }}
+{%- endmacro %}
+
+
+{#
+  The factors of `days`, rows of feed, symbol and bar_date, as they were known at a point of time: a query to put in brackets.
+  `daily_bars` are all raw ones known then of the securities in question; `known_at` as in `bars_as_of`, `among` as in
+  `corporate_actions_as_of`.
+#}
+{% macro day_factors_as_of(known_at, days, daily_bars, among=none) -%}
+with
 
 known_actions as (
-    {{ judged_corporate_actions('(' ~ corporate_actions_as_of(known_at) ~ ')', 'known_days') }}
+    {{ judged_corporate_actions('(' ~ corporate_actions_as_of(known_at, among) ~ ')', daily_bars) }}
 ),
 
 known_factors as (
@@ -214,20 +217,16 @@ days_of_securities as (
         known_days.symbol,
         {{ security_id('known_days') }} as security_id,
         known_days.bar_date
-    from known_days
+    from {{ days }} as known_days
     {{ join_security('known_days', 'bar_date') }}
 ),
 
 days_with_factors as (
     {{ factors_of_days('days_of_securities', 'known_factors') }}
-),
-
-known_day_factors as (
-    select
-        *,
-        '' as factors_version
-    from days_with_factors
 )
 
-{{ adjusted_bars('known_days', bar='bar_date', days='known_day_factors') }}
+select
+    *,
+    '' as factors_version
+from days_with_factors
 {%- endmacro %}

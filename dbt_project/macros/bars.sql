@@ -138,13 +138,31 @@ row_number() over (
 
 {#
   The bars as they were known at a point of time: a query to put in brackets.
-  `known_at` is SQL for a UTC timestamp, e.g. "'2026-03-01 12:00'::timestamp_ntz".
+  `known_at` is SQL for a UTC timestamp, e.g. "'2026-03-01 12:00'::timestamp_ntz"; `among` a condition that spares the
+  engine other bars, of the columns by which versions are those of one bar, or of bar_date.
 #}
-{% macro bars_as_of(known_at) -%}
+{% macro bars_as_of(known_at, among=none) -%}
 select *
-from {{ ref('int_bar_versions') }}
-where observed_at <= {{ known_at }}
+from {{ ref('fct_bar_versions') }}
+where observed_at <= {{ known_at }}{{ ' and ' ~ among if among }}
 qualify {{ is_newest() }}
+{%- endmacro %}
+
+
+{# The same with the part of the session that each bar lies in, as `fct_bars` has it. #}
+{% macro facts_as_of(known_at, among=none) -%}
+select
+    bars.*,
+    {{ session_phase('bars', 'sessions') }} as session_phase
+from ({{ bars_as_of(known_at, among) }}) as bars
+left join {{ ref('dim_sessions') }} as sessions
+    on bars.calendar = sessions.calendar and bars.bar_date = sessions.session_date
+{%- endmacro %}
+
+
+{# Bars of `seconds`, as `fct_bars_1h` and the others have them, as they were known at a point of time. #}
+{% macro rolled_up_as_of(seconds, known_at, among=none) -%}
+{{ roll_up(seconds, bars='(' ~ facts_as_of(known_at, among) ~ ') as facts') }}
 {%- endmacro %}
 
 

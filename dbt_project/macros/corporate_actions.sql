@@ -37,15 +37,18 @@ union all
 {#
   The corporate actions as they were known at a point of time, the newest version of each with how many there were and
   since when the action was known: a query to put in brackets. `known_at` is SQL for a UTC timestamp; without it, all.
+  `among` is a condition of feed and symbol that spares the engine the others.
 #}
-{% macro corporate_actions_as_of(known_at=none) -%}
+{% macro corporate_actions_as_of(known_at=none, among=none) -%}
 select
     * exclude (version_number, is_newest),
     min(observed_at) over (partition by feed, action_id) as first_known_at,
     count(*) over (partition by feed, action_id) as versions
+{%- if known_at is none %}
 from {{ ref('int_corporate_actions') }}
-{%- if known_at is not none %}
-where observed_at <= {{ known_at }}
+{%- else %}
+from {{ ref('fct_corporate_action_versions') }}
+where observed_at <= {{ known_at }}{{ ' and ' ~ among if among }}
 {%- endif %}
 qualify
     row_number() over (

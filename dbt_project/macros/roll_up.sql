@@ -10,7 +10,7 @@
 {% macro roll_up(seconds, bars=none) -%}
   {%- set base = bars or ref('fct_bars') -%}
   {%- set daily = seconds == 86400 -%}
-  {%- set increment = incremental_window(base) -%}
+  {%- set increment = none if bars else incremental_window(base) -%}
   {%- set bucket = 'bar_date' if daily else 'bar_start' -%}
 with
 

@@ -1,0 +1,1 @@
+{{ rolled_up_as_of(86400, ':known_at', bars_in_question()) }}

@@ -1,0 +1,25 @@
+{{ config(materialized='view') }}
+select
+    feed,
+    asset_class,
+    calendar,
+    symbol,
+    timeframe,
+    timeframe_seconds,
+    bar_start,
+    bar_date,
+    open,
+    high,
+    low,
+    close,
+    volume,
+    trade_count,
+    vwap,
+    source,
+    observed_at,
+    version_number,
+    superseded_at,
+    kafka_offset,
+    load_id,
+    loaded_at
+from {{ ref('int_bar_versions') }}

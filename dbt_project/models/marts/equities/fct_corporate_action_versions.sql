@@ -1,0 +1,27 @@
+{{ config(materialized='view') }}
+select
+    feed,
+    action_id,
+    action_type,
+    symbol,
+    process_date,
+    ex_date,
+    record_date,
+    payable_date,
+    old_rate,
+    new_rate,
+    rate,
+    is_special,
+    is_foreign,
+    new_symbol,
+    cusip,
+    new_cusip,
+    body,
+    source,
+    observed_at,
+    version_number,
+    is_newest,
+    kafka_offset,
+    load_id,
+    loaded_at
+from {{ ref('int_corporate_actions') }}
