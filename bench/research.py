@@ -85,7 +85,7 @@ def _arcticdb(folder: Path, bars: pa.Table, tell: Callable[[str], None]) -> Call
     try:
         from arcticdb import Arctic
     except ImportError:
-        tell("research: ArcticDB is not installed, which has no wheel for this machine: it is left out")
+        tell("research: ArcticDB is left out; `.venv/bin/pip install arcticdb` puts it beside, where it has a wheel")
         return None
     library = Arctic(f"lmdb://{folder / 'arctic'}?map_size=20GB").create_library("bars")
     symbols = bars["symbol"].unique().to_pylist()
