@@ -1,10 +1,11 @@
 """`crypto-platform export`: bars as files for other tools."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from crypto_platform.export.formats import Format
     from crypto_platform.export.request import ExportReport, ExportRequest
     from crypto_platform.export.run import Progress
     from crypto_platform.settings import Settings
@@ -25,6 +27,7 @@ class FormatName(StrEnum):
 
     PARQUET = "parquet"
     CSV = "csv"
+    LEAN = "lean"
 
 
 class AdjustmentName(StrEnum):
@@ -106,13 +109,19 @@ def export(
 def _export(
     form: FormatName, request: "ExportRequest", settings: "Settings", progress: "Progress", gzip: bool
 ) -> "ExportReport":
+    from crypto_platform.export.lean import Lean
     from crypto_platform.export.run import export as run
     from crypto_platform.export.tables import Csv, Parquet
     from crypto_platform.research import CoverageWarning
 
+    forms: dict[FormatName, Callable[[], Format]] = {
+        FormatName.PARQUET: Parquet,
+        FormatName.CSV: partial(Csv, gzip),
+        FormatName.LEAN: Lean,
+    }
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", CoverageWarning)
-        report = run(request, Csv(gzip) if form is FormatName.CSV else Parquet(), settings, progress)
+        report = run(request, forms[form](), settings, progress)
     for warning in told:
         typer.echo(str(warning.message), err=True)
     return report
