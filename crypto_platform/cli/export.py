@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from crypto_platform.export.formats import Format
     from crypto_platform.export.request import ExportReport, ExportRequest
-    from crypto_platform.export.run import Progress
+    from crypto_platform.export.writing import Progress
     from crypto_platform.settings import Settings
 
 FAILURE, USAGE = 1, 2
@@ -28,6 +28,7 @@ class FormatName(StrEnum):
     PARQUET = "parquet"
     CSV = "csv"
     LEAN = "lean"
+    ICEBERG = "iceberg"
 
 
 class AdjustmentName(StrEnum):
@@ -109,6 +110,7 @@ def export(
 def _export(
     form: FormatName, request: "ExportRequest", settings: "Settings", progress: "Progress", gzip: bool
 ) -> "ExportReport":
+    from crypto_platform.export.iceberg import export_iceberg
     from crypto_platform.export.lean import Lean
     from crypto_platform.export.run import export as run
     from crypto_platform.export.tables import Csv, Parquet
@@ -121,7 +123,10 @@ def _export(
     }
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", CoverageWarning)
-        report = run(request, forms[form](), settings, progress)
+        if form is FormatName.ICEBERG:
+            report = export_iceberg(request, settings, progress)
+        else:
+            report = run(request, forms[form](), settings, progress)
     for warning in told:
         typer.echo(str(warning.message), err=True)
     return report

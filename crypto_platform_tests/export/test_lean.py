@@ -75,7 +75,7 @@ def test_lean_s_own_adjustment_gives_the_platform_s_prices(apple: Path, research
     pd.testing.assert_series_equal(adjusted, expected["close"].to_pandas(), check_names=False, rtol=1e-9)
 
 
-def test_apple_s_map_file_is_lean_s(apple: Path) -> None:
+def test_apple_had_one_ticker(apple: Path) -> None:
     assert (apple / "equity/usa/map_files/aapl.csv").read_text() == "19980102,aapl\n20501231,aapl\n"
 
 
