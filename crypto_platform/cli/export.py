@@ -29,6 +29,7 @@ class FormatName(StrEnum):
     CSV = "csv"
     LEAN = "lean"
     ICEBERG = "iceberg"
+    NAUTILUS = "nautilus"
 
 
 class AdjustmentName(StrEnum):
@@ -112,6 +113,7 @@ def _export(
 ) -> "ExportReport":
     from crypto_platform.export.iceberg import export_iceberg
     from crypto_platform.export.lean import Lean
+    from crypto_platform.export.nautilus import Nautilus
     from crypto_platform.export.run import export as run
     from crypto_platform.export.tables import Csv, Parquet
     from crypto_platform.research import CoverageWarning
@@ -120,6 +122,7 @@ def _export(
         FormatName.PARQUET: Parquet,
         FormatName.CSV: partial(Csv, gzip),
         FormatName.LEAN: Lean,
+        FormatName.NAUTILUS: partial(Nautilus, request.adjustment),
     }
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", CoverageWarning)
