@@ -2,11 +2,13 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup parts superset prerequisites browser demo up dashboard dashboard-check docs pictures dbt-docs test test-unit check \
-	changed format lock bench drill soak clean
+	changed format lock bench drill soak clean export-readers
 
 CRYPTO_PLATFORM_HOME ?= .crypto_platform
 VENV := .venv
 SUPERSET_VENV ?= .venv-superset
+READERS_VENV := .venv-export-readers
+READERS := crypto_platform_tests/export/readers
 BIN := $(VENV)/bin
 # The Python of the environment that is there, else the newest that runs: a name alone may be a shim of pyenv's.
 SUITS = import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, $(1)))
@@ -77,6 +79,8 @@ test: $(if $(SUPERSET_PYTHON),superset,setup) ## Every test, those on the real p
 test-unit: setup ## The tests that need nothing started
 	@$(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadgroup --no-loadscope-reorder -m "not sandbox and not slow"
 
+export-readers: setup $(READERS_VENV)/.installed ## The tools that exports are for, whose tests are skipped without them
+
 browser: ## Install Chromium for the tests of web pages, where Debian's packages may be; without it they are skipped
 	@command -v chromium || command -v chromium-browser || command -v google-chrome || { \
 	  [ "$$(id -u)" = 0 ] && command -v apt-get || { \
@@ -114,10 +118,11 @@ lock: setup ## Pin again what pyproject.toml, ivy.xml and the .in files ask for
 	$(COMPILE) requirements-uv.in --output-file requirements-uv.lock
 	$(COMPILE) pyproject.toml --all-extras --output-file requirements.lock
 	$(COMPILE) dashboards/requirements.in --output-file dashboards/requirements.lock
+	$(COMPILE) $(READERS)/requirements.in --output-file $(READERS)/requirements.lock
 	$(BIN)/python -m crypto_platform.sandbox.jars --pin
 
 clean: ## Remove what setup made; the data in CRYPTO_PLATFORM_HOME stays
-	rm -rf $(VENV) $(SUPERSET_VENV) $(JARS) dbt_project/target
+	rm -rf $(VENV) $(SUPERSET_VENV) $(READERS_VENV) $(JARS) dbt_project/target
 
 prerequisites:
 	@[ -n "$(PYTHON)" ] || { \
@@ -160,6 +165,12 @@ $(SUPERSET_VENV)/.installed: dashboards/requirements.lock | $(VENV)/.installed
 	@# The tables of its metadata, made once here and not by each new Superset: 40 s of migrations.
 	@SUPERSET_VENV=$(SUPERSET_VENV) $(BIN)/python -m crypto_platform.connectors.superset.template
 	@cp dashboards/requirements.lock $@
+
+$(READERS_VENV)/.installed: $(READERS)/requirements.lock | $(VENV)/.installed
+	@echo "Installing DuckDB, pandas, polars, pyiceberg and NautilusTrader into $(READERS_VENV) …"
+	@$(UV) venv --quiet --clear --no-project --python $(BIN)/python $(READERS_VENV)
+	@$(UV) pip install --quiet --python $(READERS_VENV)/bin/python --require-hashes --requirement $(READERS)/requirements.lock
+	@touch $@
 
 $(JARS)/.fetched: ivy.xml ivysettings.xml jars.sha256 | $(VENV)/.jvm
 	@echo "Fetching the jars of the Kafka broker and of Spark's Kafka connector …"

@@ -1,10 +1,11 @@
 """`crypto-platform export`: bars as files for other tools."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,8 +14,9 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from crypto_platform.export.formats import Format
     from crypto_platform.export.request import ExportReport, ExportRequest
-    from crypto_platform.export.run import Progress
+    from crypto_platform.export.writing import Progress
     from crypto_platform.settings import Settings
 
 FAILURE, USAGE = 1, 2
@@ -25,6 +27,9 @@ class FormatName(StrEnum):
 
     PARQUET = "parquet"
     CSV = "csv"
+    LEAN = "lean"
+    ICEBERG = "iceberg"
+    NAUTILUS = "nautilus"
 
 
 class AdjustmentName(StrEnum):
@@ -106,13 +111,25 @@ def export(
 def _export(
     form: FormatName, request: "ExportRequest", settings: "Settings", progress: "Progress", gzip: bool
 ) -> "ExportReport":
+    from crypto_platform.export.iceberg import export_iceberg
+    from crypto_platform.export.lean import Lean
+    from crypto_platform.export.nautilus import Nautilus
     from crypto_platform.export.run import export as run
     from crypto_platform.export.tables import Csv, Parquet
     from crypto_platform.research import CoverageWarning
 
+    forms: dict[FormatName, Callable[[], Format]] = {
+        FormatName.PARQUET: Parquet,
+        FormatName.CSV: partial(Csv, gzip),
+        FormatName.LEAN: Lean,
+        FormatName.NAUTILUS: partial(Nautilus, request.adjustment),
+    }
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", CoverageWarning)
-        report = run(request, Csv(gzip) if form is FormatName.CSV else Parquet(), settings, progress)
+        if form is FormatName.ICEBERG:
+            report = export_iceberg(request, settings, progress)
+        else:
+            report = run(request, forms[form](), settings, progress)
     for warning in told:
         typer.echo(str(warning.message), err=True)
     return report

@@ -50,18 +50,30 @@ def replacing(out: Path) -> Iterator[Path]:
     """
     staged = out.parent / f".{out.name}.exporting"
     try:
-        staged.mkdir(parents=True)
-        yield staged
-        reach("before_swap")
-        _swap(staged, out)
+        with explaining(out):
+            staged.mkdir(parents=True)
+            yield staged
+            reach("before_swap")
+            _swap(staged, out)
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+
+
+@contextmanager
+def explaining(out: Path) -> Iterator[None]:
+    """Say what the file system refuses, in words.
+
+    Raises:
+        ExportError: there is no room, or the file system refuses.
+    """
+    try:
+        yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise ExportError(
                 f"there is no room left for {out}: make some and run it again; what was there is as it was"
             ) from error
         raise ExportError(f"{error.filename or out}: {error.strerror or error}; {out} is as it was") from error
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
 
 
 def link(file: Path, into: Path) -> None:

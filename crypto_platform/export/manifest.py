@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
+from crypto_platform.export.folder import sync
 from crypto_platform.export.request import ExportError
 
 NAME = "manifest.json"
@@ -75,6 +76,7 @@ class Manifest:
             ) from None
 
     def write(self, folder: Path) -> None:
+        """Put it into the folder, in place of the one that is there."""
         files = sorted(self.files.values(), key=lambda one: (one.symbol, one.period))
         content = {
             "layout": LAYOUT,
@@ -86,7 +88,10 @@ class Manifest:
             "files": [asdict(one) for one in files],
             "attachments": [asdict(self.attachments[path]) for path in sorted(self.attachments)],
         }
-        (folder / NAME).write_text(json.dumps(content, indent=1) + "\n")
+        part = folder / f".{NAME}"
+        part.write_text(json.dumps(content, indent=1) + "\n")
+        sync(part)
+        part.rename(folder / NAME)
 
     def check_same(self, format: str, parameters: dict[str, Any], folder: Path) -> None:
         """

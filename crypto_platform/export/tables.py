@@ -50,11 +50,11 @@ class Parquet(_Table):
         return PurePosixPath("bars", f"symbol={symbol}", _hive(partition), "bars.parquet")
 
     def writer(self, partition: Partition, file: Path) -> Writer:
-        return _ParquetWriter(file)
+        return ParquetWriter(file)
 
 
-class _ParquetWriter:
-    """Batches are gathered: a row group of each would be too small."""
+class ParquetWriter:
+    """A file of Parquet. Batches are gathered: a row group of each would be too small."""
 
     def __init__(self, file: Path) -> None:
         self._file = file

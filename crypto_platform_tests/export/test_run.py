@@ -222,7 +222,7 @@ def test_a_full_disk_leaves_the_last_export(
     run(out, settings, ("AAPL",), "1Day")
     before, held = inodes(out), check_whole(out)
     change(settings, f"update MARTS.fct_bars_1d set close = 2, {LOADED}")
-    close, closed = tables._ParquetWriter.close, []
+    close, closed = tables.ParquetWriter.close, []
 
     def full(self: Any) -> None:
         closed.append(self)
@@ -230,7 +230,7 @@ def test_a_full_disk_leaves_the_last_export(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         close(self)
 
-    monkeypatch.setattr(tables._ParquetWriter, "close", full)
+    monkeypatch.setattr(tables.ParquetWriter, "close", full)
     with pytest.raises(ExportError, match="no room left"):
         run(out, settings, ("AAPL",), "1Day")
     assert len(closed) == 3
@@ -267,7 +267,7 @@ def test_killed_anywhere_it_leaves_a_whole_export(
     before = inodes(out)
     change(settings, f"update MARTS.fct_bars_1h set close = 2, {LOADED}")
     environment = {**os.environ, **settings.environment(), "CRASH_AT": point}
-    command = [sys.executable, "-m", "crypto_platform_tests.export.child", str(out)]
+    command = [sys.executable, "-m", "crypto_platform_tests.export.child", "parquet", str(out)]
     assert subprocess.run(command, env=environment, check=False).returncode == -9
     assert (inodes(out) == before) == (point != "after_swap")
     left = [file.name for file in out.parent.iterdir() if file != out]
