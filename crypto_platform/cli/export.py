@@ -45,11 +45,11 @@ def _day(name: str, help: str) -> Any:
 
 
 def export(
-    form: Annotated[FormatName, typer.Option("--format", help="What to write.")],
+    form: Annotated[FormatName, typer.Option("--to", help="What to write.")],
     out: Annotated[Path, typer.Option("--out", help="The folder: new, empty, or an export of the same kind.")],
     symbols: Annotated[str, typer.Option("--symbols", help="Separated by commas; all of --feed where left out.")] = "",
-    start: Annotated[datetime | None, _day("--from", "First UTC day; left out: the first there is.")] = None,
-    end: Annotated[datetime | None, _day("--to", "The UTC day after the last; left out: all there is.")] = None,
+    start: Annotated[datetime | None, _day("--start", "First UTC day; left out: the first there is.")] = None,
+    end: Annotated[datetime | None, _day("--end", "The UTC day after the last; left out: all there is.")] = None,
     timeframe: Annotated[
         str, typer.Option("--timeframe", help="A feed's own, or 5Min, 15Min, 1Hour, 1Day made of it.")
     ] = "1Day",
@@ -69,7 +69,7 @@ def export(
     manifest.json has each file's bars and SHA-256. It is replaced as a whole: whatever ends an export leaves the last.
     The embedded Snowflake is started for it when it is not up.
 
-    Example: crypto-platform export --format parquet --out ~/bars --feed crypto --timeframe 1Min
+    Example: crypto-platform export --to parquet --out ~/bars --feed crypto --timeframe 1Min
     """
     from rich.console import Console
 
@@ -82,7 +82,7 @@ def export(
     # Standard output is the report.
     console = Console(stderr=True)
     if gzip and form is not FormatName.CSV:
-        raise typer.BadParameter("--gzip is for --format csv")
+        raise typer.BadParameter("--gzip is for --to csv")
     try:
         request = ExportRequest(
             out=out,

@@ -27,7 +27,7 @@ def export(*arguments: object) -> Result:
 @pytest.mark.usefixtures("here")
 def test_it_says_what_it_wrote(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    asked = ("--format", "parquet", "--out", out, "--symbols", "AAPL, BTC/USD", "--from", "2020-01-01")
+    asked = ("--to", "parquet", "--out", out, "--symbols", "AAPL, BTC/USD", "--start", "2020-01-01")
     first, again = export(*asked), export(*asked)
     assert first.exit_code == again.exit_code == 0, first.output
     assert f"{out}: 3 files written with 317 bars, 0 unchanged; 317 bars and " in first.output
@@ -44,12 +44,12 @@ def test_it_says_what_it_wrote(tmp_path: Path) -> None:
         ((), 2, "neither symbols nor a feed"),
         (("--feed", "crypto", "--timeframe", "2Min"), 2, "choose from 1Min"),
         (("--feed", "crypto", "--as-of", "2026-06-01"), 2, "give a moment of that day"),
-        (("--feed", "crypto", "--from", "2026-03-02", "--to", "2026-03-01"), 2, "is before start"),
-        (("--feed", "crypto", "--gzip"), 2, "--gzip is for --format csv"),
+        (("--feed", "crypto", "--start", "2026-03-02", "--end", "2026-03-01"), 2, "is before start"),
+        (("--feed", "crypto", "--gzip"), 2, "--gzip is for --to csv"),
         (("--feed", "crypto", "--out", "/proc/out"), 1, "/proc"),
     ],
 )
 def test_what_cannot_be_is_refused(tmp_path: Path, asked: tuple[str, ...], code: int, says: str) -> None:
-    result = export("--format", "parquet", "--out", tmp_path / "out", *asked)
+    result = export("--to", "parquet", "--out", tmp_path / "out", *asked)
     assert (result.exit_code, says in result.output) == (code, True), result.output
     assert not (tmp_path / "out").exists()
