@@ -1,5 +1,6 @@
 """`crypto-platform export`."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from crypto_platform_tests.export.folders import check_whole
 
 
 @pytest.fixture
-def here(researched: Warehouse) -> Iterator[None]:
+def here(researched: Warehouse, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The settings of this process are those of the warehouse."""
+    # `use` writes them there.
+    monkeypatch.setattr(os, "environ", os.environ.copy())
     use(researched.settings)
     yield
     settings.cache_clear()

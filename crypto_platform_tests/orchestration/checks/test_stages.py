@@ -190,7 +190,7 @@ def loads(connection: SnowflakeConnection, feed: str, *loaded: int) -> None:
         for number, versions in enumerate(loaded):
             cursor.execute(
                 f"INSERT INTO {LOADS} SELECT '{feed}_{number}', '{feed}', '{BARS.topic(feed)}', 'id', 'run', '{{}}', "
-                f"'{{}}', 0, {versions}, 0, 0, 0, NULL, SYSDATE(), SYSDATE()"
+                f"'{{}}', 0, {versions}, 0, 0, 0, NULL, 'market', SYSDATE(), SYSDATE()"
             )
 
 

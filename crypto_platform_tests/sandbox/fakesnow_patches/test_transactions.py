@@ -21,7 +21,7 @@ def emulator(fresh_settings: Settings) -> Iterator[Settings]:
     impatient = fresh_settings.model_copy(update={"sandbox_snowflake_idle_transaction_seconds": 0.5})
     with supervise.sandbox(impatient, {"snowflake"}) as effective, connect(effective) as connection:
         cursor = connection.cursor()
-        cursor.execute("CREATE SCHEMA RAW")
+        cursor.execute("CREATE SCHEMA IF NOT EXISTS RAW")
         cursor.execute("CREATE TABLE RAW.OFFSETS (n NUMBER(38, 0))")
         cursor.execute("INSERT INTO RAW.OFFSETS VALUES (0)")
         yield effective
