@@ -74,7 +74,7 @@ MINUTES = st.integers(-60, 3 * 1440 + 60)
     timeframe=st.sampled_from(["1Min", "5Min", "1Hour", "1Day"]),
     moment=st.sampled_from([None, LATE]),
 )
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_range_has_the_bars_that_begin_in_it(
     market: MarketData, bounds: list[int], timeframe: str, moment: datetime | None
 ) -> None:
