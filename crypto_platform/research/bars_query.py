@@ -92,7 +92,8 @@ def partitions_query(
     factors = {"raw": (), "split": ("split_factor",), "all": ("split_factor", "dividend_factor")}[adjustment]
     selected = ["symbol", f"by_{by}", "loaded_at", *factors]
     bars, values, symbols = _of_sources(sources, selected, start, end, adjustment, known_at)
-    sums = ["sum(loaded_at)", *(f"sum(cast({factor} as number(38, 12)))" for factor in factors)]
+    # As decimals: of floats a sum forgets a microsecond, and depends on the order.
+    sums = ["sum(cast(loaded_at as number(38, 0)))", *(f"sum(cast({factor} as number(38, 12)))" for factor in factors)]
     version = " || ':' || ".join(f"cast({one} as varchar)" for one in sums)
     return (
         f"select symbol, by_{by} as period, count(*) as bars, {version} as version\n"

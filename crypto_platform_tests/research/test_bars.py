@@ -153,6 +153,14 @@ def test_partitions_count_the_bars(market: MarketData, by: Any, code: str, as_of
     pd.testing.assert_frame_equal(found[["symbol", "period", "bars"]], counted, check_dtype=False)
 
 
+def test_a_partition_s_version_forgets_nothing(market: MarketData) -> None:
+    """To the microsecond of one load among many."""
+    asked: Any = ("BTC/USD", *ALL, "1Min")
+    loaded = market.bars(*asked, columns=["loaded_at"])["loaded_at"].cast("int64").to_pylist()
+    (partition,) = market.bar_partitions(*asked, by="all").to_pylist()
+    assert partition["version"] == str(sum(loaded))
+
+
 def test_a_partition_s_version_changes_with_its_bars_and_their_factors(market: MarketData) -> None:
     def versions(symbol: str, adjustment: Any, as_of: datetime, by: Any) -> dict[int, tuple[int, str]]:
         timeframe = "1Min" if "/" in symbol else "1Day"
