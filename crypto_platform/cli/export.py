@@ -167,11 +167,15 @@ def _progress(console: "Console") -> "Iterator[Progress]":
 
 def _said(report: "ExportReport", out: Path) -> str:
     if report.written == report.removed == 0:
-        return f"{out} is up to date: {report.bars:,} bars in {report.unchanged:,} files."
+        return f"{out} is up to date: {report.bars:,} bars in {_files(report.unchanged)}."
     from rich.filesize import decimal
 
     removed = f", {report.removed:,} removed" if report.removed else ""
     return (
-        f"{out}: {report.written:,} files written with {report.bars_written:,} bars, {report.unchanged:,} unchanged"
+        f"{out}: {_files(report.written)} written with {report.bars_written:,} bars, {report.unchanged:,} unchanged"
         f"{removed}; {report.bars:,} bars and {decimal(report.size)} in all."
     )
+
+
+def _files(count: int) -> str:
+    return f"{count:,} file{'' if count == 1 else 's'}"

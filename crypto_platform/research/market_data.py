@@ -66,6 +66,16 @@ HISTORY_COLUMNS: dict[str, pa.DataType] = {
     **dict.fromkeys(("predecessor_symbol", "successor_symbol", "end_reason"), _TEXT),
     **dict.fromkeys(("first_bar_date", "last_bar_date"), _DATE),
 }
+VERSION_COLUMNS: dict[str, pa.DataType] = {
+    **dict.fromkeys(("feed", "symbol", "timeframe"), _TEXT),
+    "bar_start": TIMESTAMP,
+    "version_number": _INTEGER,
+    **dict.fromkeys(("observed_at", "superseded_at"), TIMESTAMP),
+    "source": _TEXT,
+    **dict.fromkeys(("open", "high", "low", "close", "volume"), _FLOAT),
+    "trade_count": _INTEGER,
+    "vwap": _FLOAT,
+}
 PARTITION_COLUMNS: dict[str, pa.DataType] = {"symbol": _TEXT, "period": _INTEGER, "bars": _INTEGER, "version": _TEXT}
 MEMBER_COLUMNS: dict[str, pa.DataType] = {
     **dict.fromkeys(("feed", "symbol"), _TEXT),
@@ -217,6 +227,24 @@ class MarketData:
         sources = self._catalog().sources(symbols, timeframe, feed, first, after)
         statement, values, texts = bars_query(sources, names, first, after, chosen, moment, sort)
         return self._warehouse.read(statement, values, schema(names, BAR_COLUMNS), {"symbol": texts})
+
+    def versions(self, symbols: Symbols, start: Moment, end: Moment, feed: str | None = None) -> pa.Table:
+        """Every version of the base bars that begin in [start, end), raw: what `as_of` chooses from.
+
+        `observed_at` is when Alpaca answered with it, `superseded_at` when with the next one, NULL of the newest;
+        `source` is rest, stream or stream_update.
+        """
+        first, after = utc_range(start, end)
+        listings = self._catalog().of(feed, symbols)
+        values: dict[str, Any] = {
+            "feeds": sorted({listing.feed for listing in listings}),
+            "symbols": json.dumps(sorted({listing.symbol for listing in listings})),
+            "first": bound(first),
+            "after": bound(after),
+        }
+        conditions = ["feed in (%(feeds)s)", _AMONG, "bar_start >= %(first)s", "bar_start < %(after)s"]
+        order = "feed, symbol, bar_start, version_number"
+        return self._table("MARTS.fct_bar_versions", VERSION_COLUMNS, conditions, values, order)
 
     def sources(
         self, symbols: Symbols | None, start: Moment, end: Moment, timeframe: str = "1Day", feed: str | None = None

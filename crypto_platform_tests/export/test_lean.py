@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from crypto_platform.export.formats import Partition
-from crypto_platform.export.lean import Lean, factor_rows, map_rows
+from crypto_platform.export.lean import Lean, _decimals, factor_rows, map_rows
 from crypto_platform.export.request import ExportError, ExportRequest
 from crypto_platform.export.run import export
 from crypto_platform.research import MarketData
@@ -106,6 +106,14 @@ def test_a_coin_s_minutes_are_a_zip_a_day(researched: Warehouse, tmp_path: Path)
     export(hours, Lean(), researched.settings)
     ((name, text),) = content(hours.out / "crypto/coinbase/hour/btcusd_trade.zip").items()
     assert (name, text.splitlines()[8].split(",")[0]) == ("btcusd.csv", "20260301 08:00")
+
+
+def test_no_number_has_an_exponent() -> None:
+    values = [90.0, 1e-9, 0.1234, 77382.52, 1e17, 123456789.123]
+    expected = ["90", "0.000000001", "0.1234", "77382.52", "100000000000000000", "123456789.123"]
+    assert _decimals(pa.array(values)).to_pylist() == expected
+    for value, text in zip(values, expected, strict=True):
+        assert _decimals(pa.array([value])).to_pylist() == [text]
 
 
 def test_a_stock_s_times_are_new_york_s(tmp_path: Path) -> None:

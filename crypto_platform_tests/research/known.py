@@ -7,6 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from crypto_platform.connectors.snowflake.connection import connect
+from crypto_platform.ingestion.requested_partitions import Asked, record
 from crypto_platform_tests.dbt_project.test_adjustment import adjusted, lean_actions, lean_bars
 from crypto_platform_tests.dbt_project.warehouse import Warehouse, recording
 
@@ -48,6 +50,13 @@ class Known:
                 rows = actions.drop(columns="observed_at").astype(object)
                 rows = rows.where(rows.notna(), None)
                 warehouse.act(feed, actions["observed_at"].iloc[0], *rows.to_dict("records"))
+
+        with connect(warehouse.settings) as session:
+            # Apple's and SPY's days are known to be complete: what is missing of them was not traded.
+            for symbol in ("AAPL", "SPY"):
+                days = pd.date_range("2025-06-02", "2025-06-20").date
+                asked = [Asked(symbol, day, FIRST, 0) for day in days]
+                record(session, "us_equity", "15Min", asked, "run")
 
     def raw(self, feed: str, symbol: str, as_of: datetime | None) -> pd.DataFrame:
         """The newest version of each base bar."""

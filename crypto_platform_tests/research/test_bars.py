@@ -74,7 +74,7 @@ MINUTES = st.integers(-60, 3 * 1440 + 60)
     timeframe=st.sampled_from(["1Min", "5Min", "1Hour", "1Day"]),
     moment=st.sampled_from([None, LATE]),
 )
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_range_has_the_bars_that_begin_in_it(
     market: MarketData, bounds: list[int], timeframe: str, moment: datetime | None
 ) -> None:
@@ -151,6 +151,14 @@ def test_partitions_count_the_bars(market: MarketData, by: Any, code: str, as_of
     counted = bars.groupby(["symbol", period.rename("period")]).size().rename("bars").reset_index()
     found = market.bar_partitions(*asked, by=by).to_pandas()
     pd.testing.assert_frame_equal(found[["symbol", "period", "bars"]], counted, check_dtype=False)
+
+
+def test_a_partition_s_version_forgets_nothing(market: MarketData) -> None:
+    """To the microsecond of one load among many."""
+    asked: Any = ("BTC/USD", *ALL, "1Min")
+    loaded = market.bars(*asked, columns=["loaded_at"])["loaded_at"].cast("int64").to_pylist()
+    (partition,) = market.bar_partitions(*asked, by="all").to_pylist()
+    assert partition["version"] == str(sum(loaded))
 
 
 def test_a_partition_s_version_changes_with_its_bars_and_their_factors(market: MarketData) -> None:

@@ -229,3 +229,15 @@ def test_a_symbol_s_history_has_the_times_of_its_ticker(market: MarketData) -> N
     )
     assert (apple["first_bar_date"], apple["last_bar_date"]) == (date(1998, 1, 2), date(2021, 3, 31))
     assert market.symbol_history().num_rows == 4
+
+
+def test_versions_are_what_as_of_chooses_from(market: MarketData) -> None:
+    minute = "2026-03-03T08:15:00Z", "2026-03-03T08:16:00Z"
+    wrong, right = market.versions("BTC/USD", *minute).to_pylist()
+    assert (wrong["version_number"], wrong["observed_at"], wrong["superseded_at"]) == (1, FIRST, CORRECTED)
+    assert (right["version_number"], right["observed_at"], right["superseded_at"]) == (2, CORRECTED, None)
+    for version in (wrong, right):
+        (known,) = market.bars("BTC/USD", *minute, "1Min", as_of=version["observed_at"]).to_pylist()
+        assert known == {name: version[name] for name in known}
+    versions = market.versions("BTC/USD", "2026-03-01", "2026-03-04")
+    assert versions.num_rows == 3 * 1440 + 1
