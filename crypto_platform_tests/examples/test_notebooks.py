@@ -55,7 +55,7 @@ def test_a_notebook_runs_and_says_the_same(path: Path, researched: Warehouse, mo
 def test_what_is_told_first_is_what_the_notebooks_were_run_on(known: Known) -> None:
     from runpy import run_path
 
-    told = run_path(str(EXAMPLES / "first_told.py"))["first_told"]()
+    told = run_path(str(EXAMPLES / "first_version.py"))["first_version"]()
     first = known.bars["crypto"][0]
     assert (first["observed_at"] == pd.Timestamp(FIRST).tz_convert(None)).all()
     starts = told["timestamp"].dt.tz_localize(None)

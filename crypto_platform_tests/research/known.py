@@ -140,10 +140,10 @@ def told() -> Known:
     bitcoin = bitcoin[bitcoin["bar_start"] < "2026-03-04"]
     late = (bitcoin["bar_start"] >= "2026-03-02 12:00") & (bitcoin["bar_start"] < "2026-03-02 12:10")
     wrong = bitcoin["bar_start"] == pd.Timestamp("2026-03-03 08:15")
-    as_first_told = bitcoin.copy()
-    as_first_told.loc[wrong, ["high", "close"]] *= 1.5
-    as_first_told.loc[wrong, "volume"] *= 100
-    known.tell("crypto", FIRST, as_first_told[~late])
+    as_first_version = bitcoin.copy()
+    as_first_version.loc[wrong, ["high", "close"]] *= 1.5
+    as_first_version.loc[wrong, "volume"] *= 100
+    known.tell("crypto", FIRST, as_first_version[~late])
     known.tell("crypto", CORRECTED, bitcoin[wrong])
     known.tell("crypto", LATE, bitcoin[late])
 

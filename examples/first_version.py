@@ -1,4 +1,4 @@
-"""`python examples/first_told.py FOLDER`: three days of BTC/USD as a vendor may tell them at first.
+"""`python examples/first_version.py FOLDER`: three days of BTC/USD as a vendor may tell them at first.
 
 The shipped recording of 1 to 3 March 2026 with one wrong print, 08:15 on the 3rd, and without ten minutes of the 2nd.
 Loaded before the recording itself, it gives the ledger a correction and late bars for the notebooks to find.
@@ -12,7 +12,7 @@ import pandas as pd
 RECORDING = Path(__file__).parents[1] / "recordings" / "BTC-USD_1Min.parquet"
 
 
-def first_told() -> pd.DataFrame:
+def first_version() -> pd.DataFrame:
     """The bars, with the recording's columns."""
     bars = pd.read_parquet(RECORDING)
     bars = bars[bars["timestamp"] < pd.Timestamp("2026-03-04", tz="UTC")]
@@ -28,4 +28,4 @@ def first_told() -> pd.DataFrame:
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
-    first_told().to_parquet(folder / "BTC-USD_1Min.parquet", index=False)
+    first_version().to_parquet(folder / "BTC-USD_1Min.parquet", index=False)
