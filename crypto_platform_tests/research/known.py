@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from crypto_platform.connectors.snowflake.connection import connect
-from crypto_platform.ingestion.requested_partitions import Asked, record
+from crypto_platform.ingestion.requested_partitions import RequestedPartition, record
 from crypto_platform_tests.dbt_project.test_adjustment import adjusted, lean_actions, lean_bars
 from crypto_platform_tests.dbt_project.warehouse import Warehouse, recording
 
@@ -55,7 +55,7 @@ class Known:
             # Apple's and SPY's days are known to be complete: what is missing of them was not traded.
             for symbol in ("AAPL", "SPY"):
                 days = pd.date_range("2025-06-02", "2025-06-20").date
-                asked = [Asked(symbol, day, FIRST, 0) for day in days]
+                asked = [RequestedPartition(symbol, day, FIRST, 0) for day in days]
                 record(session, "us_equity", "15Min", asked, "run")
 
     def raw(self, feed: str, symbol: str, as_of: datetime | None) -> pd.DataFrame:
