@@ -62,6 +62,7 @@ TOGETHER = (
 )
 
 Port = Annotated[int, Field(ge=0, le=65535)]
+Origin = Literal["market", "recorded", "simulated"]
 JvmMemory = Annotated[str, Field(pattern=r"^\d+[mg]$")]
 
 
@@ -122,7 +123,7 @@ class Settings(BaseSettings):
 
     # Alpaca
     apca_api_data_url: str | None = Field(None, description="Alpaca's data API; unset: the sandbox server")
-    data_origin: Literal["market", "recorded", "simulated"] | None = Field(
+    data_origin: Origin | None = Field(
         None, description="What the bars at `APCA_API_DATA_URL` are; unset: the market's, or the sandbox server's own"
     )
     apca_api_base_url: str | None = Field(

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
 FAILURE = 1
 
-# The marts by timeframe; of any other FCT_BARS has the base bars of the feeds that are of it.
-TABLES = {"5Min": "fct_bars_5m", "15Min": "fct_bars_15m", "1Hour": "fct_bars_1h", "1Day": "fct_bars_1d"}
 HEIGHT_OF_A_FILE = 30
 SMALLEST = 40
 
@@ -86,8 +84,10 @@ def _candles(
         NoBarsError: there are none; says of what and of when there are.
     """
     from crypto_platform.cli.candles import Candle
+    from crypto_platform.research.catalog import ROLLED_UP
 
-    table = TABLES.get(timeframe, "fct_bars")
+    # Of any other timeframe it has the base bars of the feeds that are of it.
+    table = ROLLED_UP.get(timeframe, "fct_bars")
     time = "bar_date" if timeframe == "1Day" else "bar_start"
     condition, values = "symbol = %s", [symbol]
     if table == "fct_bars":
@@ -151,10 +151,12 @@ def _rows(settings: "Settings", sql: str, values: list[str]) -> list[tuple[Any, 
 
 
 def _what_there_is(settings: "Settings", symbol: str, timeframe: str) -> str:
+    from crypto_platform.research.catalog import ROLLED_UP
+
     parts = [
         f"select '{name}', count(*), min({'bar_date' if name == '1Day' else 'bar_start'}), max(bar_date) "
         f"from marts.{table} where symbol = %s having count(*) > 0"
-        for name, table in TABLES.items()
+        for name, table in ROLLED_UP.items()
     ]
     found = _rows(settings, " union all ".join(parts), [symbol] * len(parts))
     if found:

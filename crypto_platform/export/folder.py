@@ -5,7 +5,6 @@ The new one is made in a folder beside it, of links to the files that stay and o
 
 import ctypes
 import errno
-import fcntl
 import hashlib
 import os
 import shutil
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from crypto_platform.export.request import ExportError
 from crypto_platform.failpoints import reach
+from crypto_platform.ingestion.locks import holding
 from crypto_platform.settings import Settings
 
 # Of renameat2(2) and of macOS's renameatx_np(2).
@@ -29,14 +29,10 @@ def exporting(settings: Settings, out: Path) -> Iterator[None]:
     Raises:
         ExportError: another one is at work.
     """
-    locks = settings.crypto_platform_home / "locks"
-    locks.mkdir(parents=True, exist_ok=True)
     name = hashlib.sha256(os.fsencode(out)).hexdigest()[:16]
-    with (locks / f"export.{name}").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ExportError(f"another export writes to {out}: wait for its end") from None
+    with holding(settings, f"export.{name}") as mine:
+        if not mine:
+            raise ExportError(f"another export writes to {out}: wait for its end")
         _recover(out)
         yield
 

@@ -1,11 +1,8 @@
 """Where the bars of the settings come from: recordings, simulation, or Alpaca itself."""
 
 from datetime import date
-from typing import Literal
 
-from crypto_platform.settings import Settings, settings
-
-Origin = Literal["market", "recorded", "simulated"]
+from crypto_platform.settings import Origin, Settings, settings
 
 
 def origin(settings: Settings) -> Origin:

@@ -1,7 +1,7 @@
 """`crypto-platform alerts` as a person runs it."""
 
-import os
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
@@ -9,17 +9,14 @@ from typer.testing import CliRunner
 
 from crypto_platform.alerting.manager import AlertManager
 from crypto_platform.cli.alerts import app
-from crypto_platform.settings import Settings, settings, use
+from crypto_platform.settings import Settings
 from crypto_platform_tests.alerting.conftest import alert
 from crypto_platform_tests.alerting.receivers import HttpReceiver
 
 
 @pytest.fixture
-def chosen(alert_settings: Settings, http: HttpReceiver, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    monkeypatch.setattr(os, "environ", os.environ.copy())
-    use(Settings(crypto_platform_home=alert_settings.crypto_platform_home, alert_webhook_url=http.url))
-    yield settings()
-    settings.cache_clear()
+def chosen(alert_settings: Settings, http: HttpReceiver, using: Callable[[Settings], Settings]) -> Settings:
+    return using(Settings(crypto_platform_home=alert_settings.crypto_platform_home, alert_webhook_url=http.url))
 
 
 def test_test_says_what_came_of_each_channel(chosen: Settings, http: HttpReceiver) -> None:

@@ -1,7 +1,6 @@
 """Candles in the terminal: what is drawn, and what is said where there is nothing to draw."""
 
-import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 import pytest
@@ -12,7 +11,7 @@ from typer.testing import CliRunner, Result
 from crypto_platform.cli.app import app
 from crypto_platform.cli.candles import AXIS, Candle, draw
 from crypto_platform.connectors.snowflake.connection import connect
-from crypto_platform.settings import Settings, settings, use
+from crypto_platform.settings import Settings, use
 
 FIRST = datetime(2026, 3, 1)  # noqa: DTZ001
 
@@ -97,11 +96,8 @@ def marts(snowflake: Settings) -> Iterator[Settings]:
 
 
 @pytest.fixture
-def chosen(marts: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
-    monkeypatch.setattr(os, "environ", os.environ.copy())
-    use(marts)
-    yield marts
-    settings.cache_clear()
+def chosen(marts: Settings, using: Callable[[Settings], Settings]) -> Settings:
+    return using(marts)
 
 
 def run(*arguments: str) -> Result:

@@ -1,26 +1,21 @@
 """`crypto-platform export`."""
 
-import os
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from crypto_platform.cli.app import app
-from crypto_platform.settings import settings, use
+from crypto_platform.settings import Settings
 from crypto_platform_tests.dbt_project.warehouse import Warehouse
 from crypto_platform_tests.export.folders import check_whole
 
 
 @pytest.fixture
-def here(researched: Warehouse, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def here(researched: Warehouse, using: Callable[[Settings], Settings]) -> None:
     """The settings of this process are those of the warehouse."""
-    # `use` writes them there.
-    monkeypatch.setattr(os, "environ", os.environ.copy())
-    use(researched.settings)
-    yield
-    settings.cache_clear()
+    using(researched.settings)
 
 
 def export(*arguments: object) -> Result:

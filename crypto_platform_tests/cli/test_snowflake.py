@@ -1,7 +1,6 @@
 """`crypto-platform snowflake setup` as a person runs it."""
 
-import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,11 +15,8 @@ from crypto_platform.settings import Settings, settings, use
 
 
 @pytest.fixture
-def chosen(fresh_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
-    monkeypatch.setattr(os, "environ", os.environ.copy())
-    use(fresh_settings)
-    yield fresh_settings
-    settings.cache_clear()
+def chosen(fresh_settings: Settings, using: Callable[[Settings], Settings]) -> Settings:
+    return using(fresh_settings)
 
 
 def run(*arguments: str) -> Result:
