@@ -11,11 +11,13 @@ import pytest
 
 from crypto_platform.market.sessions import nyse
 from crypto_platform.settings import PROJECT_ROOT
+from crypto_platform_tests.dbt_project.test_corporate_actions import CHANGED
 from crypto_platform_tests.dbt_project.test_increment import assert_equals_full_refresh
 from crypto_platform_tests.dbt_project.warehouse import Warehouse
 
 LEAN = PROJECT_ROOT / "crypto_platform_tests" / "fixtures" / "lean"
 OBSERVED = pd.Timestamp("2026-06-01")
+MADE_OF_PRICES = (*CHANGED, "fct_indicators_1d", "fct_indicators_1h", "int_bar_scores")
 
 
 def lean_bars() -> pd.DataFrame:
@@ -40,7 +42,7 @@ def test_apple_since_1998_is_leans(new_warehouse: Callable[[str], Warehouse]) ->
     warehouse = new_warehouse("LEAN")
     warehouse.load("us_equity", lean_bars(), OBSERVED)
     warehouse.act("us_equity", OBSERVED, *lean_actions())
-    warehouse.dbt("build", "--select", "+fct_bars_1d_adjusted", "--exclude-resource-type", "test", "unit_test")
+    warehouse.build("fct_bars_1d_adjusted")
     assert set(warehouse.table("MARTS.FCT_CORPORATE_ACTIONS")["status"]) == {"applied"}
     expected = pd.read_csv(LEAN / "lean_aapl_1d_expected_adjusted.csv.gz", parse_dates=["date"])
     bars = warehouse.query("select * from MARTS.FCT_BARS_1D_ADJUSTED order by bar_date")
@@ -112,18 +114,24 @@ def wire(actions: pd.DataFrame) -> list[dict[str, object]]:
 
 
 @pytest.mark.parametrize(
-    ("feed", "timeframe", "count", "first", "last"),
+    ("feed", "timeframe", "count", "first", "last", "models"),
     [
-        pytest.param("us_equity", "15Min", 4, "2025-01-02", "2025-06-30", id="months"),
+        pytest.param("us_equity", "15Min", 4, "2025-01-02", "2025-06-30", MADE_OF_PRICES, id="months"),
         pytest.param(
-            *("us_equity_daily", "1Day", 500, "2020-07-01", "2025-06-30"),
-            id="years",
+            *("us_equity_daily", "1Day", 500, "2020-07-01", "2025-06-30", ()),
+            id="years, of every model",
             marks=[pytest.mark.scale, pytest.mark.timeout(1800)],
         ),
     ],
 )
 def test_random_actions_equal_pandas(
-    new_warehouse: Callable[[str], Warehouse], feed: str, timeframe: str, count: int, first: str, last: str
+    new_warehouse: Callable[[str], Warehouse],
+    feed: str,
+    timeframe: str,
+    count: int,
+    first: str,
+    last: str,
+    models: tuple[str, ...],
 ) -> None:
     """The first half of the days, the others, then what is late or amended: each build equals a full refresh."""
     warehouse = new_warehouse(f"RANDOM_{count}")
@@ -141,11 +149,11 @@ def test_random_actions_equal_pandas(
     warehouse.act(feed, OBSERVED, *wire(actions[~late].assign(rate=lambda a: a["rate"].where(
         ~a.index.isin(amended.index), a["rate"] * 2
     ))))  # fmt: skip
-    warehouse.dbt("build", "--exclude-resource-type", "test", "unit_test")
+    warehouse.build(*models)
     warehouse.load(feed, bars[~half], OBSERVED + pd.Timedelta(hours=1))
-    warehouse.dbt("run")
+    warehouse.build(*models)
     warehouse.act(feed, OBSERVED + pd.Timedelta(days=1), *wire(pd.concat([actions[late], amended])))
-    warehouse.dbt("run")
+    warehouse.build(*models)
 
     statuses = warehouse.table("MARTS.FCT_CORPORATE_ACTIONS")
     assert set(statuses["status"]) == {"applied"}
@@ -185,4 +193,4 @@ def test_random_actions_equal_pandas(
     expected = changes[pair[0]].rolling(30).corr(changes[pair[1]]).dropna()
     correlations = found.loc[(found[["symbol_a", "symbol_b"]] == pair).all(axis=1), "correlation_30d"]
     np.testing.assert_allclose(correlations, expected, rtol=1e-9)
-    assert_equals_full_refresh(warehouse)
+    assert_equals_full_refresh(warehouse, *models)

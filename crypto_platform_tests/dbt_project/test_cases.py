@@ -10,7 +10,7 @@ import pytest
 
 from crypto_platform.market.bars import TOLERANCE
 from crypto_platform_tests.dbt_project.test_increment import assert_equals_full_refresh
-from crypto_platform_tests.dbt_project.warehouse import PROJECT, Warehouse, case, recording
+from crypto_platform_tests.dbt_project.warehouse import PROJECT, Warehouse, case, made_of, recording
 
 OBSERVED = pd.Timestamp("2026-06-01")
 BUILD = ("build", "--exclude-resource-type", "unit_test")
@@ -32,7 +32,7 @@ def gaps(new_warehouse: Callable[[str], Warehouse]) -> Warehouse:
         symbol="SPY", timeframe="15Min", bar_start=pd.to_datetime(closes.index + " 20:45").as_unit("us"), volume=1.0
     )
     warehouse.load("us_equity", spy, OBSERVED)
-    warehouse.dbt(*BUILD)
+    warehouse.build("fct_returns_1d", "market_overview", "live_prices")
     return warehouse
 
 
@@ -76,10 +76,11 @@ def test_windows_are_of_returns_of_one_session(new_warehouse: Callable[[str], Wa
     late = bitcoin["bar_start"].dt.date == date(2026, 3, 20)
     warehouse.load("crypto", bitcoin[~late], OBSERVED)
     warehouse.load("us_equity", spy, OBSERVED)
-    warehouse.dbt(*BUILD)
+    windows = ("fct_returns_1d", "fct_correlations")
+    warehouse.build(*windows)
     assert pd.isna(returns(warehouse, "BTC/USD").loc[date(2026, 3, 21), "simple_return"])
     warehouse.load("crypto", bitcoin[late], OBSERVED)
-    warehouse.dbt("run", "--vars", "{start: 2026-03-20, end: 2026-03-21}")
+    warehouse.dbt("run", *made_of(windows), "--vars", "{start: 2026-03-20, end: 2026-03-21}")
 
     close = bitcoin.set_index(bitcoin["bar_start"].dt.date)["close"]
     logarithmic = np.log(close).diff().where(close.index.to_series().diff() == pd.Timedelta(days=1))
@@ -103,7 +104,7 @@ def test_windows_are_of_returns_of_one_session(new_warehouse: Callable[[str], Wa
     facts = warehouse.query("select * from MARTS.FCT_CORRELATIONS order by bar_date").set_index("bar_date")
     assert facts.index.tolist() == expected.index.tolist()
     np.testing.assert_allclose(facts["correlation_30d"], expected, rtol=1e-9)
-    assert_equals_full_refresh(warehouse)
+    assert_equals_full_refresh(warehouse, *windows)
 
 
 def test_bars_that_cannot_be_are_in_no_model(new_warehouse: Callable[[str], Warehouse]) -> None:
@@ -130,7 +131,7 @@ def test_bars_that_cannot_be_are_in_no_model(new_warehouse: Callable[[str], Ware
         warehouse.dbt(*tests)
     # What was known before stays the bar, and a build of the day mends it.
     warehouse.load("crypto", bars[1:2].assign(vwap=300.0), OBSERVED + pd.Timedelta(hours=1))
-    warehouse.dbt(*BUILD, *window)
+    warehouse.dbt("run", *made_of(["fct_bars"]), *window)
     assert warehouse.query("select vwap from MARTS.FCT_BARS where vwap > 0 order by 1")["vwap"].tolist() == [101, 104.6]
 
 

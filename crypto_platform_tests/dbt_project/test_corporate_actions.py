@@ -10,10 +10,13 @@ import pytest
 from crypto_platform.connectors.snowflake import connection
 from crypto_platform.ingestion.requested_partitions import RequestedPartition, record
 from crypto_platform_tests.dbt_project.test_increment import assert_equals_full_refresh
-from crypto_platform_tests.dbt_project.warehouse import Warehouse, case
+from crypto_platform_tests.dbt_project.warehouse import Warehouse, case, made_of
 
 OBSERVED = pd.Timestamp("2026-06-01")
-BUILD = ("build", "--exclude-resource-type", "unit_test")
+# What actions change of prices, returns and what is made of these.
+CHANGED = ("fct_returns_1d", "fct_bars_1d_adjusted", "fct_bars_adjusted", "fct_price_jumps", "fct_correlations")
+AS_OF = ("fct_bar_versions", "fct_corporate_action_versions")
+BUILD = ("build", *made_of(CHANGED + AS_OF), "--indirect-selection", "cautious", "--exclude-resource-type", "unit_test")
 SPLIT = {"action_type": "forward_split", "symbol": "AAPL", "ex_date": "2020-08-31", "old_rate": 1, "new_rate": 4}
 DAY = date(2020, 8, 31)
 
@@ -52,7 +55,7 @@ def test_a_split_is_no_return(new_warehouse: Callable[[str], Warehouse]) -> None
     assert pd.isna(day["simple_return"])
     assert pd.isna(day["total_return"])
     assert (day["jump"], day["drawdown"], day["comparable_since"]) == ("unknown", 0, DAY)
-    assert_equals_full_refresh(warehouse)
+    assert_equals_full_refresh(warehouse, *CHANGED)
 
     # Fetched, and there is none: then it is a fall of the price.
     fetched(warehouse, "AAPL", DAY)
@@ -60,7 +63,7 @@ def test_a_split_is_no_return(new_warehouse: Callable[[str], Warehouse]) -> None
     day = day_of_returns(warehouse)
     assert day["simple_return"] == pytest.approx(129 / 499.2 - 1)
     assert (day["jump"], day["comparable_since"]) == ("real", date(2020, 8, 28))
-    assert_equals_full_refresh(warehouse)
+    assert_equals_full_refresh(warehouse, *CHANGED)
 
     # Served as a reverse split (alpaca-py#604).
     wrong = SPLIT | {"action_id": "1", "action_type": "reverse_split", "old_rate": 4, "new_rate": 1}
@@ -71,7 +74,7 @@ def test_a_split_is_no_return(new_warehouse: Callable[[str], Warehouse]) -> None
     day = day_of_returns(warehouse)
     assert pd.isna(day["simple_return"])
     assert day["close_split"] == 129
-    assert_equals_full_refresh(warehouse)
+    assert_equals_full_refresh(warehouse, *CHANGED)
 
     warehouse.act("us_equity", OBSERVED + pd.Timedelta(days=1), SPLIT | {"action_id": "1"})
     assert warned(warehouse.dbt(*BUILD)) == set()
@@ -88,7 +91,7 @@ def test_a_split_is_no_return(new_warehouse: Callable[[str], Warehouse]) -> None
     assert bars["volume_split"].tolist() == pytest.approx([220_000 * 4, 780_000])
     intraday = warehouse.query("select close_split from MARTS.FCT_BARS_ADJUSTED order by bar_start")["close_split"]
     assert intraday.tolist() == pytest.approx([499.8 / 4, 124.8, 128.2, 129])
-    assert_equals_full_refresh(warehouse)
+    assert_equals_full_refresh(warehouse, *CHANGED)
 
     for known_at, closes in ((-1, []), (0, [499.2, 129]), (23, [499.2, 129]), (24, [124.8, 129])):
         known = f"'{OBSERVED + pd.Timedelta(hours=known_at)}'::timestamp_ntz"
@@ -201,13 +204,14 @@ def test_a_correction_touches_its_symbol_alone(kinds: Warehouse) -> None:
         "MARTS.FCT_INDICATORS_1D": "bar_number = 7777",
         "MARTS.FCT_INDICATORS_1H": "bar_number = 7777",
     }
+    touched = [table.split(".")[1].lower() for table in marks]
     for table, mark in marks.items():
         kinds.query(f"update {table} set {mark}")
     kinds.query("update MARTS.FCT_DAY_FACTORS set loaded_at = dateadd('second', 7, loaded_at)")
     marks["MARTS.FCT_DAY_FACTORS"] = "second(loaded_at) = 7"
     later = OBSERVED + pd.Timedelta(days=1)
     kinds.act("us_equity", later, action("cash_dividend", action_id="CASH 0", symbol="CASH", rate=2))
-    kinds.dbt("run")
+    kinds.build(*touched)
     for table, mark in marks.items():
         written = kinds.query(f"select symbol, count(*) as n from {table} where not ({mark}) group by symbol")
         assert written.to_dict("records") == [{"symbol": "CASH", "n": len(SESSIONS)}], table
@@ -215,5 +219,5 @@ def test_a_correction_touches_its_symbol_alone(kinds: Warehouse) -> None:
     assert day["close_total_return"] == pytest.approx(100 * (1 - 2 / 98))
     # Nothing is new now.
     kinds.query("update MARTS.FCT_RETURNS_1D set drawdown_days = 8888")
-    kinds.dbt("run")
+    kinds.build(*touched)
     assert set(kinds.table("MARTS.FCT_RETURNS_1D")["drawdown_days"]) == {8888}

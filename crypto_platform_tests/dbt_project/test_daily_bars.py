@@ -38,7 +38,7 @@ def daily(new_warehouse: Callable[[str], Warehouse]) -> Warehouse:
             RequestedPartition("AAPL", NOT_INGESTED, datetime(2014, 11, 6, 4, 59, 59, tzinfo=UTC), 0),
         ]
         record(session, FEED, "1Day", asked, "run")
-    warehouse.dbt("build")
+    warehouse.dbt("build", "--exclude-resource-type", "unit_test")
     return warehouse
 
 
@@ -140,7 +140,7 @@ def test_recorded_bars_are_as_fresh_as_their_recordings(daily: Warehouse, origin
 
 def test_a_day_that_comes_later_closes_its_gap_and_equals_a_full_refresh(daily: Warehouse) -> None:
     daily.load(FEED, of_days(NOT_INGESTED), OBSERVED + pd.Timedelta(hours=1))
-    daily.dbt("build")
+    daily.dbt("run")
     left = daily.query(f"select gap_class from MARTS.FCT_GAPS where feed = '{FEED}' and gap_class != 'market_closed'")
     assert sorted(left["gap_class"]) == ["never_requested", "no_trade"]
     assert_equals_full_refresh(daily)
@@ -149,6 +149,6 @@ def test_a_day_that_comes_later_closes_its_gap_and_equals_a_full_refresh(daily: 
 def test_of_a_symbol_of_two_feeds_the_newest_price_is_shown(daily: Warehouse) -> None:
     """Last: it loads the symbol into the other feed."""
     daily.load("us_equity", days(recording("AAPL_15Min"), "2025-11-25", "2025-11-27"), OBSERVED)
-    daily.dbt("build")
+    daily.build("market_overview", "live_prices")
     for table in ("MARKET_OVERVIEW", "LIVE_PRICES"):
         assert daily.query(f"select feed from MARTS.{table} where symbol = 'AAPL'")["feed"].tolist() == ["us_equity"]

@@ -13,11 +13,11 @@ from snowflake.connector.errors import ProgrammingError
 
 from crypto_platform.connectors.snowflake import connection
 from crypto_platform_tests.connectors.snowflake.relay import cutting_relay
-from crypto_platform_tests.dbt_project.warehouse import Warehouse, recording
+from crypto_platform_tests.dbt_project.warehouse import Warehouse, made_of, recording
 
 OBSERVED = pd.Timestamp("2026-06-01")
-# Without tests, which other builds run.
-BUILD = ("build", "--exclude-resource-type", "test", "unit_test")
+# What remembers: each value is made of the one before.
+AVERAGES = ("fct_indicators_1h", "fct_indicators_1d", "fct_returns_1d", "int_bar_scores")
 
 
 def days(frame: pd.DataFrame, start: str, end: str) -> pd.DataFrame:
@@ -41,10 +41,10 @@ def marts(warehouse: Warehouse) -> dict[str, pd.DataFrame]:
     return {name: warehouse.table(name) for name in names}
 
 
-def assert_equals_full_refresh(warehouse: Warehouse) -> None:
-    """Every table that models make, row for row and value for value."""
+def assert_equals_full_refresh(warehouse: Warehouse, *models: str) -> None:
+    """Every table that these models, or all, and what they are made of make, row for row and value for value."""
     built = marts(warehouse)
-    warehouse.dbt("run", "--full-refresh")
+    warehouse.dbt("run", "--full-refresh", *made_of(models))
     afresh = marts(warehouse)
     assert built.keys() == afresh.keys()
     for name, table in built.items():
@@ -75,7 +75,7 @@ def run_killed_at(warehouse: Warehouse, table: str) -> None:
     with cutting_relay(warehouse.settings.sandbox_snowflake_port, statement, "kill") as relay:
         environment = warehouse.environment() | {"SANDBOX_SNOWFLAKE_PORT": str(relay.server_port)}
         process = subprocess.Popen(
-            [Path(sys.executable).with_name("dbt"), "run", *warehouse.arguments()],
+            [Path(sys.executable).with_name("dbt"), "run", *made_of([table]), *warehouse.arguments()],
             env=os.environ | environment,
             stdout=subprocess.DEVNULL,
         )
@@ -87,7 +87,7 @@ def run_killed_at(warehouse: Warehouse, table: str) -> None:
 def test_days_out_of_order_repeats_and_corrections(new_warehouse: Callable[[str], Warehouse]) -> None:
     warehouse = new_warehouse("OUT_OF_ORDER")
     bitcoin, spy = recording("BTC-USD_1Min"), recording("SPY_15Min")
-    warehouse.dbt("build")
+    warehouse.dbt("build", "--exclude-resource-type", "unit_test")
     assert warehouse.table("MARTS.FCT_BARS_1D").empty
 
     warehouse.load("crypto", days(bitcoin, "2026-03-05", "2026-03-07"), OBSERVED)
@@ -106,7 +106,7 @@ def test_days_out_of_order_repeats_and_corrections(new_warehouse: Callable[[str]
     warehouse.load("us_equity", corrected(spy, pd.Timestamp("2025-04-01 13:30"), open=1.0, low=1.0), later)
     early = corrected(bitcoin, noon, high=88_888.0)
     warehouse.load("crypto", early, OBSERVED - pd.Timedelta(hours=1))
-    warehouse.dbt("build", "--vars", "{start: 2026-03-06, end: 2026-03-07}")
+    warehouse.dbt("build", "--exclude-resource-type", "unit_test", "--vars", "{start: 2026-03-06, end: 2026-03-07}")
 
     bars = warehouse.query(f"select * from MARTS.FCT_BARS where bar_start = '{noon}'")
     assert bars["high"].tolist() == [99_999.0]
@@ -121,21 +121,21 @@ def test_averages_go_on_from_a_long_history(new_warehouse: Callable[[str], Wareh
     warehouse = new_warehouse("LONG_HISTORY")
     bitcoin = recording("BTC-USD_1Min")
     warehouse.load("crypto", days(bitcoin, "2026-03-01", "2026-05-30"), OBSERVED)
-    warehouse.dbt(*BUILD)
+    warehouse.build(*AVERAGES)
     warehouse.load("crypto", days(bitcoin, "2026-05-30", "2026-06-01"), OBSERVED)
-    warehouse.dbt("run", "--vars", "{start: 2026-05-30, end: 2026-06-01}")
+    warehouse.dbt("run", *made_of(AVERAGES), "--vars", "{start: 2026-05-30, end: 2026-06-01}")
     correction = corrected(bitcoin, pd.Timestamp("2026-05-20 12:59"), low=70_000.0, close=70_000.0)
     warehouse.load("crypto", correction, OBSERVED + pd.Timedelta(hours=1))
-    warehouse.dbt("run")
+    warehouse.build(*AVERAGES)
     assert len(warehouse.table("MARTS.FCT_INDICATORS_1H")) == 92 * 24
-    assert_equals_full_refresh(warehouse)
+    assert_equals_full_refresh(warehouse, *AVERAGES)
 
 
 def test_a_build_killed_between_delete_and_insert_heals(new_warehouse: Callable[[str], Warehouse]) -> None:
     warehouse = new_warehouse("KILLED")
     bitcoin = recording("BTC-USD_1Min")
     warehouse.load("crypto", days(bitcoin, "2026-03-05", "2026-03-07"), OBSERVED)
-    warehouse.dbt(*BUILD)
+    warehouse.build("fct_bars_1d")
     warehouse.load(
         "crypto", corrected(bitcoin, pd.Timestamp("2026-03-05 12:00"), high=99_999.0), OBSERVED + pd.Timedelta(hours=1)
     )
@@ -145,16 +145,16 @@ def test_a_build_killed_between_delete_and_insert_heals(new_warehouse: Callable[
         run_killed_at(warehouse, table)
         pd.testing.assert_frame_equal(warehouse.table(f"MARTS.{table}"), before)
         await_unlocked(warehouse, table)
-    warehouse.dbt("run")
+    warehouse.build("fct_bars_1d")
     assert warehouse.table("MARTS.FCT_BARS_1D")["high"].max() == 99_999.0
-    assert_equals_full_refresh(warehouse)
+    assert_equals_full_refresh(warehouse, "fct_bars_1d")
 
 
 def test_a_feed_that_was_never_loaded_counts_as_empty(new_warehouse: Callable[[str], Warehouse]) -> None:
     warehouse = new_warehouse("NEVER_LOADED")
     warehouse.query("drop table RAW.CRYPTO_BARS")
     warehouse.load("us_equity", days(recording("SPY_15Min"), "2025-04-01", "2025-04-02"), OBSERVED)
-    warehouse.dbt("build")
+    warehouse.dbt("build", "--exclude-resource-type", "unit_test")
     assert set(warehouse.table("MARTS.FCT_BARS_1D")["symbol"]) == {"SPY"}
 
 

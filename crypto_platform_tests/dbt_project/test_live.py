@@ -76,7 +76,7 @@ def next_day(new_warehouse: Callable[[str], Warehouse]) -> Warehouse:
     bitcoin = recording("BTC-USD_1Min").query("'2026-04-18' <= bar_start < '2026-04-21 00:10'")
     ether = bitcoin[bitcoin["bar_start"] < DAY].assign(symbol="ETH/USD")
     warehouse.load("crypto", pd.concat([bitcoin[bitcoin["bar_start"] < NOON], ether]), NOON)
-    warehouse.dbt("build", "--select", "+live_prices", "--exclude-resource-type", "test", "unit_test")
+    warehouse.build("live_prices")
     warehouse.load("crypto", bitcoin[bitcoin["bar_start"] >= NOON], DAY + pd.Timedelta(hours=24.2), source="stream")
     return warehouse
 

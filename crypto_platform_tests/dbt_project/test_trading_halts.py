@@ -29,12 +29,12 @@ def test_the_part_of_a_gap_that_lies_in_a_halt_is_a_class_of_its_own(new_warehou
     warehouse.load("us_equity", without(spy, ("2025-11-26 15:00", "2025-11-26 17:00")), OBSERVED, source="stream")
     # A feed that was never told a status has no table of them, as every warehouse before.
     warehouse.query("drop table if exists RAW.US_EQUITY_TRADING_STATUSES")
-    warehouse.dbt("build")
+    warehouse.build("fct_gaps")
     assert judged(warehouse) == [("15:00-17:00", "not_ingested", 8)]
 
     # Whole bars: of those at 15:15 and 16:00 a part could be traded in.
     warehouse.tell("us_equity", {"symbol": "SPY", "status_at": "2025-11-26 15:16:30.25", **HALT})
-    warehouse.dbt("build")
+    warehouse.build("fct_gaps")
     lasting = [("15:00-15:30", "not_ingested", 2), ("15:30-17:00", "halted", 6)]
     assert judged(warehouse) == lasting
     (halt,) = warehouse.table("MARTS.FCT_TRADING_HALTS").itertuples()
@@ -45,7 +45,7 @@ def test_the_part_of_a_gap_that_lies_in_a_halt_is_a_class_of_its_own(new_warehou
     )
 
     warehouse.tell("us_equity", {"symbol": "SPY", "status_at": "2025-11-26 16:02", **RESUME})
-    warehouse.dbt("build")
+    warehouse.build("fct_gaps")
     ended = [("15:00-15:30", "not_ingested", 2), ("15:30-16:00", "halted", 2), ("16:00-17:00", "not_ingested", 4)]
     assert judged(warehouse) == ended
     # Told once more, and a second halt, shorter than a bar.
@@ -54,14 +54,14 @@ def test_the_part_of_a_gap_that_lies_in_a_halt_is_a_class_of_its_own(new_warehou
     warehouse.tell("us_equity", {"symbol": "SPY", "status_at": "2025-11-26 16:31", **RESUME})
     # It gets a bar later on, whose gap is cut in two.
     warehouse.load("us_equity", days(spy, "2025-11-26 16:30", "2025-11-26 16:45"), OBSERVED, source="stream")
-    warehouse.dbt("build")
+    warehouse.build("fct_gaps")
     assert judged(warehouse) == [
         *ended[:2],
         ("16:00-16:30", "not_ingested", 2),
         ("16:45-17:00", "not_ingested", 1),
     ]
     assert len(warehouse.table("MARTS.FCT_TRADING_HALTS")) == 2
-    assert_equals_full_refresh(warehouse)
+    assert_equals_full_refresh(warehouse, "fct_gaps")
 
 
 @pytest.fixture(scope="module")
@@ -72,9 +72,7 @@ def halted(new_warehouse: Callable[[str], Warehouse]) -> Warehouse:
     copy = spy[spy["bar_start"] < "2026-04-17 15:00"].assign(symbol="COPY")
     warehouse.load("us_equity", pd.concat([spy, copy]), pd.Timestamp("2026-04-21"))
     warehouse.tell("us_equity", {"symbol": "COPY", "status_at": "2026-04-17 15:01", **HALT})
-    warehouse.dbt(
-        "build", "--select", "+live_prices", "+data_freshness", "--exclude-resource-type", "test", "unit_test"
-    )
+    warehouse.build("live_prices", "data_freshness")
     return warehouse
 
 

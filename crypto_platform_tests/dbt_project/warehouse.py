@@ -1,7 +1,7 @@
 """A database of one test's own in the embedded Snowflake: raw bars in, dbt builds, tables out."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -68,6 +68,12 @@ def project_arguments(scratch: Path) -> list[str]:
     folders = {"project-dir": PROJECT, "profiles-dir": PROJECT, "target-path": scratch / "target"}
     folders["log-path"] = scratch / "logs"
     return [part for name, folder in folders.items() for part in (f"--{name}", str(folder))]
+
+
+def made_of(models: Iterable[str]) -> list[str]:
+    """dbt's options that choose these models and what they are made of; none choose all."""
+    chosen = [f"+{model}" for model in models]
+    return ["--select", *chosen] if chosen else []
 
 
 @cache
@@ -181,6 +187,14 @@ class Warehouse:
         failed = [f"{r.node.name}: {r.message}" for r in results if r.status in ("error", "fail")]
         assert outcome.success, "\n".join(failed) or repr(outcome.exception)
         return results
+
+    def build(self, *models: str) -> Sequence[Any]:
+        """Build these models, or all, and what they are made of, without tests.
+
+        Raises:
+            AssertionError: as of `dbt`.
+        """
+        return self.dbt("build", *made_of(models), "--exclude-resource-type", "test", "unit_test")
 
     def _manifest(self) -> "Manifest":
         """The project, parsed once for every warehouse, with the relations of this one's database."""
