@@ -294,6 +294,9 @@ class Settings(BaseSettings):
     sandbox_snowflake_idle_transaction_seconds: float = Field(
         5.0, gt=0, description="Seconds after which the emulator aborts an idle transaction"
     )
+    sandbox_snowflake_lock_timeout_seconds: float = Field(
+        15.0, ge=0, description="Seconds that a statement waits in the emulator for another transaction's lock"
+    )
     sandbox_startup_timeout_seconds: float = Field(
         120.0, gt=0, description="Timeout of the start of the embedded systems"
     )

@@ -110,7 +110,9 @@ def main() -> None:
     large_results.install(cursor, instance, scratch)
     statement_cache.install(server, cursor)
     transforms.install(cursor, fakesnow.transforms)
-    transactions.install(settings.sandbox_snowflake_idle_transaction_seconds)
+    transactions.install(
+        settings.sandbox_snowflake_idle_transaction_seconds, settings.sandbox_snowflake_lock_timeout_seconds
+    )
     # uvicorn stops at SIGTERM and then raises it again for the handler it found; the default one ends here.
     signal.signal(signal.SIGTERM, lambda number, frame: None)
     uvicorn.run(
