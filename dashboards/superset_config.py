@@ -48,6 +48,12 @@ def FLASK_APP_MUTATOR(app: Any) -> None:  # noqa: N802
         SnowflakeEngineSpec.get_cancel_query_id = classmethod(lambda cls, cursor, query: None)
 
 
+# --- What is drawn again within a minute comes from the cache, or a page that is left open keeps an account's warehouse
+# awake; the emulator costs nothing.
+if WAREHOUSE.get("host") != "127.0.0.1":
+    DATA_CACHE_CONFIG = {"CACHE_TYPE": "SimpleCache", "CACHE_DEFAULT_TIMEOUT": 60}
+    DASHBOARD_AUTO_REFRESH_MODE = "fetch"
+
 # --- Safety. CSRF protection and Talisman are on by default.
 WTF_CSRF_TIME_LIMIT = 60 * 60 * 24
 RATELIMIT_ENABLED = True

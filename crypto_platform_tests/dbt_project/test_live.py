@@ -59,6 +59,12 @@ def test_what_is_not_built_yet_is_in_the_views(live: Warehouse) -> None:
     assert prices.loc["BTC/USD", "price_age_seconds"] == pytest.approx(age.total_seconds(), abs=60)
 
 
+def test_a_view_names_the_day_that_it_reads_the_ledger_from(live: Warehouse) -> None:
+    made = (live.scratch / "target/run/crypto_platform/models/marts/live/live_bars.sql").read_text()
+    assert f"bar_date >= cast('{DAY.date()}' as date)" in made
+    assert "max(bar_date)" not in made
+
+
 def test_at_the_days_end_the_views_are_the_facts(live: Warehouse) -> None:
     before = {view: of_day(live, view) for view in PAIRS}
     live.dbt("run", "--select", *MODELS)

@@ -1,11 +1,12 @@
 {#
-  What an increment goes into before its rows move to their table: a transient table with the contract's columns. dbt would
-  first run the whole query for nothing to compare its columns with the contract; creating the table by the contract tells
-  the same, and a first build still compares.
+  What an increment goes into before its rows move to their table, with the contract's columns. dbt would first run the whole
+  query for nothing to compare its columns with the contract; creating the table by the contract tells the same, and a first
+  build still compares. It is the session's own, so that two builds at once cannot take each other's; where a session of
+  the emulator cannot have one, `kind` is transient.
 #}
-{% macro snowflake__create_table_transient_sql(relation, compiled_code) -%}
+{% macro create_increment_sql(relation, compiled_code, kind='temporary') -%}
   {%- set contracted = config.get('contract').enforced -%}
-create or replace transient table {{ relation }}
+create or replace {{ kind }} table {{ relation }}
     {%- if contracted %}
     {{ get_table_columns_and_constraints() }}
     {%- endif %}

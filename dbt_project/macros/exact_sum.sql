@@ -8,8 +8,11 @@ cast(sum(cast({{ expression }} as number(38, {{ decimals }}))) as float)
 {%- endmacro %}
 
 
-{# The volume-weighted average price of a group of bars; NULL when none of them tells volume and VWAP. #}
+{#
+  The volume-weighted average price of a group of bars; NULL when none of them tells volume and VWAP, or all of their
+  volume is less than the ninth decimal.
+#}
 {% macro vwap_of_bars() -%}
 {{ exact_sum('iff(vwap > 0 and volume > 0, vwap * volume, null)', 12) }}
-    / {{ exact_sum('iff(vwap > 0 and volume > 0, volume, null)') }}
+    / nullif({{ exact_sum('iff(vwap > 0 and volume > 0, volume, null)') }}, 0)
 {%- endmacro %}

@@ -187,13 +187,13 @@ select
     macd_signal,
     macd - macd_signal as macd_histogram,
     -- Without any change of price neither side is stronger. Multiplied last: rises alone are 100 and no digit more.
-    iff(average_gain + average_loss = 0, 50, average_gain / (average_gain + average_loss) * 100) as rsi_14,
+    iff(average_gain + average_loss = 0, 50, average_gain / nullif(average_gain + average_loss, 0) * 100) as rsi_14,
     sma_20 - 2 * deviation_20 as bollinger_lower,
     sma_20 as bollinger_middle,
     sma_20 + 2 * deviation_20 as bollinger_upper,
     average_atr as atr_14,
     obv,
-    iff(bar_number >= 20 and volume_20 > 0, turnover_20 / volume_20, null) as vwap_20,
+    iff(bar_number >= 20, turnover_20 / nullif(volume_20, 0), null) as vwap_20,
     factors_version,
     loaded_at
 from complete

@@ -6,27 +6,45 @@
 {# SQL: the first live day of the feed in the column `feed`. #}
 {% macro live_from() -%}
 case feed
-    {%- for feed in var('feeds') %}
-    when '{{ feed }}' then ({{ live_from_of(feed) }})
+    {%- for feed, first_day in live_days().items() %}
+    when '{{ feed }}' then {{ first_day }}
     {%- endfor %}
 end
 {%- endmacro %}
 
 
-{# SQL: the first live day of one feed. #}
-{% macro live_from_of(feed) -%}
-select coalesce(max(bar_date), cast('1970-01-01' as date)) from {{ ref('fct_bars_1d') }} where feed = '{{ feed }}'
+{#
+  The first live day of each feed, as SQL: a literal where a build makes the view, for of a subquery's result Snowflake reads
+  all of the ledger, at each look at a dashboard. Views are made again in each build; facts that were built without them
+  only have them read a day too many.
+#}
+{% macro live_days() -%}
+  {%- set facts, days = ref('fct_bars_1d'), {} -%}
+  {%- if execute and flags.WHICH in ('build', 'run') and load_relation(facts) is not none -%}
+    {%- for feed in var('feeds') -%}
+      {%- do days.update({feed: "cast('1970-01-01' as date)"}) -%}
+    {%- endfor -%}
+    {%- for newest in run_query('select feed, max(bar_date) from ' ~ facts ~ ' group by feed') if newest[0] in days -%}
+      {%- do days.update({newest[0]: "cast('" ~ newest[1] ~ "' as date)"}) -%}
+    {%- endfor -%}
+  {%- else -%}
+    {%- for feed in var('feeds') -%}
+      {%- set newest = "select max(bar_date) from " ~ facts ~ " where feed = '" ~ feed ~ "'" -%}
+      {%- do days.update({feed: "coalesce((" ~ newest ~ "), cast('1970-01-01' as date))"}) -%}
+    {%- endfor -%}
+  {%- endif -%}
+  {{ return(days) }}
 {%- endmacro %}
 
 
 {# The current versions of the live days' bars; what lies before is not looked at. #}
 {% macro live_versions() -%}
-  {%- for feed in var('feeds') %}
+  {%- for feed, first_day in live_days().items() %}
 select *
 from {{ ref('stg_' ~ feed ~ '__bars') }}
 where
-    bar_start >= dateadd('day', -1, ({{ live_from_of(feed) }}))
-    and bar_date >= ({{ live_from_of(feed) }})
+    bar_start >= dateadd('day', -1, {{ first_day }})
+    and bar_date >= {{ first_day }}
 qualify {{ is_newest() }}
 {%- if not loop.last %}
 union all

@@ -20,7 +20,7 @@
   {% else %}
     {% set columns = columns_to_write(existing) %}
     {% set made = make_temp_relation(this).incorporate(type='table') %}
-    {% call statement('make') %}{{ snowflake__create_table_transient_sql(made, compiled_code) }}{% endcall %}
+    {% call statement('make') %}{{ create_increment_sql(made, compiled_code, 'transient' if on_emulator() else 'temporary') }}{% endcall %}
     {% set dml %}
 delete from {{ target }} where {{ days }};
 insert into {{ target }} ({{ columns }})
@@ -29,6 +29,7 @@ select {{ columns }} from {{ made }}
     {% call statement('main') %}{{ snowflake_dml_explicit_transaction(dml) }}{% endcall %}
     {% do adapter.drop_relation(made) %}
   {% endif %}
+  {% do apply_grants(target, config.get('grants'), should_revoke=should_revoke(existing, full_refresh_mode=should_full_refresh())) %}
   {{ run_hooks(post_hooks) }}
   {% do unset_query_tag(original_query_tag) %}
   {{ return({'relations': [target]}) }}

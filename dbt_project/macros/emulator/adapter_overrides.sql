@@ -8,7 +8,7 @@
 {# It cannot describe a temporary table, so there it is a transient one, which dbt drops just the same. #}
 {% macro snowflake__create_table_as(temporary, relation, compiled_code, language='sql') -%}
   {%- if temporary and on_emulator() -%}
-    {{ snowflake__create_table_transient_sql(relation, compiled_code) }}
+    {{ create_increment_sql(relation, compiled_code, 'transient') }}
   {%- else -%}
     {{ dbt.snowflake__create_table_as(temporary, relation, compiled_code, language) }}
   {%- endif -%}

@@ -1,9 +1,4 @@
-{{
-    config(
-        materialized='incremental',
-        cluster_by=['bar_date'] if target.name == 'snowflake' else none
-    )
-}}
+{{ config(materialized='incremental') }}
 {% set increment = incremental_window(staging_views()) %}
 
 with

@@ -1,7 +1,2 @@
-{{
-    config(
-        materialized='incremental',
-        cluster_by=['bar_date'] if target.name == 'snowflake' else none
-    )
-}}
+{{ config(materialized='incremental') }}
 {{ roll_up(seconds=900) }}

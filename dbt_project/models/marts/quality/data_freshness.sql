@@ -25,7 +25,7 @@ clocks as (
     left join origins on state.feed = origins.feed
 ),
 
-over as (
+closed_sessions as (
     select
         calendar,
         session_date,
@@ -40,21 +40,21 @@ behind as (
         symbols.feed,
         symbols.symbol,
         -- In a halt there is nothing to come.
-        count(iff(halts.symbol is null, over.session_date, null)) as sessions_behind
+        count(iff(halts.symbol is null, closed_sessions.session_date, null)) as sessions_behind
     from {{ ref('dim_symbols') }} as symbols
     inner join clocks on symbols.feed = clocks.feed and symbols.symbol = clocks.symbol
-    left join over
+    left join closed_sessions
         on
-            symbols.calendar = over.calendar
-            and symbols.last_bar_date < over.session_date
-            and clocks.measured_at >= over.closes_at
-            and coalesce(symbols.valid_to > over.session_date, true)
+            symbols.calendar = closed_sessions.calendar
+            and symbols.last_bar_date < closed_sessions.session_date
+            and clocks.measured_at >= closed_sessions.closes_at
+            and coalesce(symbols.valid_to > closed_sessions.session_date, true)
     left join {{ ref('fct_trading_halts') }} as halts
         on
             symbols.feed = halts.feed
             and symbols.symbol = halts.symbol
-            and over.opens_at >= halts.halted_at
-            and coalesce(over.closes_at <= halts.resumed_at, true)
+            and closed_sessions.opens_at >= halts.halted_at
+            and coalesce(closed_sessions.closes_at <= halts.resumed_at, true)
     group by symbols.feed, symbols.symbol
 )
 
