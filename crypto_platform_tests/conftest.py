@@ -2,6 +2,7 @@
 
 import atexit
 import gc
+import json
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -131,6 +132,22 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(SnowflakeCursor, "execute", recording)
     return statements
+
+
+@pytest.fixture
+def tags(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, str]]]:
+    """Every statement that the connector is given, with its query tag."""
+    from snowflake.connector.cursor import SnowflakeCursor
+
+    execute = SnowflakeCursor.execute
+    found: list[tuple[str, dict[str, str]]] = []
+
+    def recording(cursor: SnowflakeCursor, command: str, *arguments: Any, **options: Any) -> Any:
+        found.append((command, json.loads(options["_statement_params"]["QUERY_TAG"])))
+        return execute(cursor, command, *arguments, **options)
+
+    monkeypatch.setattr(SnowflakeCursor, "execute", recording)
+    return found
 
 
 @pytest.fixture(scope="session")

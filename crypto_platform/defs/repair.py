@@ -27,7 +27,7 @@ def _repair(feed: str) -> dg.SensorDefinition:
         def gaps() -> list[repair.Gap]:
             from crypto_platform.connectors.snowflake.connection import connect
 
-            with connect(settings()) as connection:
+            with connect(settings(), "sensors") as connection:
                 return repair.gaps_of_ours(connection, feed)
 
         state = repair.State.of(context.cursor)

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 Connect = Callable[[], AbstractContextManager["SnowflakeConnection"]]
 
-# A statement of another transaction holds or changed what this one wants to change.
-_LOCK_ERRORS = (625,)
+# A statement of another transaction holds or changed what this one wants to change: Snowflake gave the lock's waiter up
+# (LOCK_TIMEOUT), or the client did before it (its network timeout, which cancels the statement).
+_LOCK_ERRORS = (625, 604)
 
 
 class LoadNotCommittedError(RuntimeError):
@@ -92,7 +93,7 @@ def commit(connection: "SnowflakeConnection", connect: Connect, load: Load, scra
     with connect() as other:
         if counts is not None and is_committed(other, load.load_id):
             return counts
-        moved = offsets.recorded(other, load.topic).next_offsets
+        moved = offsets.recorded(other, load.feed, load.topic).next_offsets
     if (failure is not None and failure.errno in _LOCK_ERRORS) or any(
         moved.get(p) != span.start for p, span in load.spans.items()
     ):
@@ -120,12 +121,13 @@ def record_loss(connection: "SnowflakeConnection", loss: Loss) -> None:
     Raises:
         ConcurrentLoadError: a load moved the offsets meanwhile; nothing was changed.
     """
-    offsets.enroll(connection, loss.topic, loss.before.topic_id or loss.topic_id, sorted(loss.after))
+    offsets.enroll(connection, loss.feed, loss.topic, loss.before.topic_id or loss.topic_id, sorted(loss.after))
     cursor = connection.cursor()
     with transaction(cursor):
         known = {p: loss.before.next_offsets.get(p, 0) for p in {*loss.after, *loss.before.next_offsets}}
         offsets.move(
             cursor,
+            loss.feed,
             loss.topic,
             loss.before.topic_id or loss.topic_id,
             {p: (offset, loss.after.get(p, 0)) for p, offset in known.items()},
@@ -143,7 +145,8 @@ def _write(cursor: "SnowflakeCursor", load: Load, scratch: Scratch) -> Counts:
     """All that the load's transaction does."""
     reach("after_begin")
     # First, because it takes the lock: a second load waits or fails here, before it has done any work.
-    offsets.move(cursor, load.topic, load.topic_id, {p: (span.start, span.end) for p, span in load.spans.items()})
+    moves = {p: (span.start, span.end) for p, span in load.spans.items()}
+    offsets.move(cursor, load.feed, load.topic, load.topic_id, moves)
     reach("after_offsets")
     if scratch.time_range:
         insert_versions(cursor, load, scratch.table, scratch.time_range)

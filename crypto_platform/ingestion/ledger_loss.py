@@ -37,7 +37,7 @@ def give_up(connection: "SnowflakeConnection", load: LoadIdentity) -> LedgerLoss
         return LedgerLoss(0, [])
     # First: killed in between, the next attempt does both.
     days = _take_back(connection, load.feed)
-    unmoved = offsets.recorded(connection, load.topic).next_offsets
+    unmoved = offsets.recorded(connection, load.feed, load.topic).next_offsets
     note = f"gone from {BARS.ledger(load.feed)}, deleted or dropped with the table; given up, to be loaded again"
     insert_load(connection.cursor(), load, unmoved, unmoved, loaded=-lacking, note=note)
     return LedgerLoss(lacking, days)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 TimeRange = tuple[datetime, datetime] | tuple[date, date]
 
 _STALE = timedelta(days=1)
+# So many may be named: https://docs.snowflake.com/en/sql-reference/sql/copy-into-table#optional-parameters
+_NAMED_FILES = 1_000
 _LOAD_ID = r"(\d{8}T\d{6})_[0-9a-f]{12}"
 
 
@@ -76,15 +78,19 @@ def fill(connection: "SnowflakeConnection", settings: Settings, dataset: Dataset
     cursor.execute(f"CREATE {kind} TABLE IF NOT EXISTS {table} ({definition})")
     if not staged.files:
         return table
-    source, purge = _source(connection, settings, load_id, staged)
+    sources = _sources(connection, settings, load_id, staged)
     reach("after_put")
-    loaded = rows(
-        cursor,
-        f"COPY INTO {table} FROM {source} "
-        "FILE_FORMAT = (TYPE = PARQUET USE_LOGICAL_TYPE = TRUE BINARY_AS_TEXT = FALSE) "
-        f"MATCH_BY_COLUMN_NAME = CASE_INSENSITIVE{purge}",
-        timeout=settings.snowflake_statement_timeout,
-    )
+    loaded = [
+        file
+        for source, purge in sources
+        for file in rows(
+            cursor,
+            f"COPY INTO {table} FROM {source} "
+            "FILE_FORMAT = (TYPE = PARQUET USE_LOGICAL_TYPE = TRUE BINARY_AS_TEXT = FALSE) "
+            f"MATCH_BY_COLUMN_NAME = CASE_INSENSITIVE{purge}",
+            timeout=settings.snowflake_statement_timeout,
+        )
+    ]
     copied = sorted(str(row[0]).rsplit("/", 1)[-1] for row in loaded)
     if copied != sorted(staged.files):
         raise ScratchError(f"Spark committed {sorted(staged.files)}, Snowflake copied {copied}")
@@ -151,18 +157,21 @@ def drop_stale(connection: "SnowflakeConnection") -> list[str]:
     return dropped
 
 
-def _source(connection: "SnowflakeConnection", settings: Settings, load_id: str, staged: Staged) -> tuple[str, str]:
-    """What COPY reads, and its PURGE option.
+def _sources(
+    connection: "SnowflakeConnection", settings: Settings, load_id: str, staged: Staged
+) -> list[tuple[str, str]]:
+    """What each COPY reads, and its PURGE option.
 
     An internal stage is temporary and holds nothing but the staged files; of an external one the files are named.
     """
     if settings.snowflake_external_stage:
         folder = staged.path.removeprefix(settings.stage).strip("/")
-        files = ", ".join(f"'{name}'" for name in staged.files)
-        return f"@{settings.snowflake_external_stage}/{folder}/ FILES = ({files})", ""
+        names = [f"'{name}'" for name in staged.files]
+        lists = (", ".join(names[first : first + _NAMED_FILES]) for first in range(0, len(names), _NAMED_FILES))
+        return [(f"@{settings.snowflake_external_stage}/{folder}/ FILES = ({files})", "") for files in lists]
     stage = f"RAW.STAGE_{load_id.upper()}"
     cursor = connection.cursor()
     cursor.execute(f"CREATE TEMPORARY STAGE IF NOT EXISTS {stage}")
     cursor.execute(f"PUT 'file://{staged.path}/*.parquet' @{stage} AUTO_COMPRESS = FALSE PARALLEL = 4")
     # The emulator keeps the files of a temporary stage, unless they are purged.
-    return f"@{stage}", " PURGE = TRUE"
+    return [(f"@{stage}", " PURGE = TRUE")]

@@ -13,6 +13,7 @@ import fsspec
 
 from crypto_platform.connectors.kafka.admin import TopicState, topic_state
 from crypto_platform.connectors.snowflake import schema
+from crypto_platform.connectors.snowflake.query_tag import tagged
 from crypto_platform.failpoints import reach
 from crypto_platform.ingestion import offsets, staging_table
 from crypto_platform.ingestion.ledger import Connect, Load, LoadIdentity, Loss, commit, record_loss
@@ -120,7 +121,7 @@ def load(
         crypto_platform.ingestion.offsets.ConcurrentLoadError: another load took the messages.
         crypto_platform.ingestion.ledger.LoadNotCommittedError: the transaction is not in Snowflake.
     """
-    with loading(settings, dataset.topic(feed)):
+    with loading(settings, dataset.topic(feed)), tagged(component="load", feed=feed, run_id=run_id):
         return _load(settings, feed, run_id, connect or _connect(settings), spark, progress, dataset)
 
 
@@ -157,7 +158,7 @@ def _load(
     reach("after_parquet")
     clock.lap("spark", staged.messages)
 
-    with connect() as connection:
+    with tagged(load_id=load_id), connect() as connection:
         table = staging_table.fill(connection, settings, dataset, load_id, staged)
         reach("after_copy")
         clock.lap("put_copy", staged.messages)
@@ -205,7 +206,7 @@ def accept_loss(
     state = topic_state(settings, feed, dataset)
     with connect() as connection:
         schema.ensure_schema(connection, feed, dataset)
-        before = offsets.recorded(connection, state.topic)
+        before = offsets.recorded(connection, feed, state.topic)
         problem = _problem(state, before, feed)
         if problem is None or (before.topic_id is None and not any(state.earliest.values())):
             return LossReport(state.topic, before.next_offsets, before.next_offsets, 0)
@@ -254,11 +255,11 @@ def _preflight(
 ) -> tuple[TopicState, dict[int, Span]]:
     """The topic and the spans to read; non-empty ones only."""
     state = topic_state(settings, feed, dataset)
-    before = offsets.recorded(connection, state.topic)
+    before = offsets.recorded(connection, feed, state.topic)
     if problem := _problem(state, before, feed):
         raise problem
     new = sorted(set(state.end) - set(before.next_offsets))
-    offsets.enroll(connection, state.topic, state.topic_id, new)
+    offsets.enroll(connection, feed, state.topic, state.topic_id, new)
     spans = {p: Span(before.next_offsets.get(p, 0), end) for p, end in state.end.items()}
     return state, {p: span for p, span in spans.items() if span}
 
@@ -356,4 +357,4 @@ def _session(settings: Settings, given: "Callable[[], SparkSession] | None") -> 
 def _connect(settings: Settings) -> Connect:
     from crypto_platform.connectors.snowflake.connection import connect
 
-    return partial(connect, settings)
+    return partial(connect, settings, "load")

@@ -9,6 +9,7 @@ from dagster_pyspark import PySparkResource
 from pydantic import Field, PrivateAttr
 
 from crypto_platform.connectors.lake import Lake
+from crypto_platform.connectors.snowflake.query_tag import tag_statements
 from crypto_platform.connectors.snowflake.threads import ready_for_threads
 from crypto_platform.settings import Settings, settings
 
@@ -74,6 +75,10 @@ class SelectionResource(dg.ConfigurableResource):
     symbols: list[str] = Field(default_factory=list)
 
 
+# What its query tags call the loads of runs, and the checks beside them.
+_COMPONENT = "load"
+
+
 @dg.resource(description="dagster-snowflake's resource, logged in as the settings say")
 def snowflake(_context: dg.InitResourceContext) -> "SnowflakeResource":
     # dagster-snowflake imports Snowpark and the Snowflake API client: seconds, in every process that loads it.
@@ -81,7 +86,7 @@ def snowflake(_context: dg.InitResourceContext) -> "SnowflakeResource":
 
     from crypto_platform.connectors.snowflake.connection import check_key, connection_args
 
-    arguments = dict(connection_args(settings()))
+    arguments = dict(connection_args(settings(), _COMPONENT))
     if not settings().embedded_snowflake:
         check_key(settings())
     return SnowflakeResource(
@@ -89,7 +94,7 @@ def snowflake(_context: dg.InitResourceContext) -> "SnowflakeResource":
         user=arguments.pop("user"),
         authenticator=arguments.pop("authenticator", "snowflake"),
         # Without it the resource commits on leaving, and a connection closed after an error cannot.
-        autocommit=True,
+        autocommit=arguments.pop("autocommit"),
         additional_snowflake_connection_args=arguments,
     )
 
@@ -101,6 +106,7 @@ def sessions(resource: "SnowflakeResource") -> "Callable[[], AbstractContextMana
     def connect() -> "Iterator[SnowflakeConnection]":
         ready_for_threads()
         with resource.get_connection() as connection, closing(connection):
+            tag_statements(connection, _COMPONENT)
             yield connection
 
     return connect

@@ -79,7 +79,7 @@ class Warehouse:
             if self._settings.embedded_snowflake:
                 self._check_emulator()
             with self._explaining():
-                self._session = self._stack.enter_context(connect(self._settings))
+                self._session = self._stack.enter_context(connect(self._settings, "research"))
             read_large_pieces()
             # Of a notebook's that nobody closes: what ends it needs the interpreter's modules.
             atexit.register(self.close)

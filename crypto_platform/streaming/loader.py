@@ -231,7 +231,7 @@ class _Follower:
         """How far the ledger has come."""
         with self._kept.connect() as connection:
             schema.ensure_schema(connection, self.feed, self._dataset)
-            return offsets.recorded(connection, self.topic).next_offsets
+            return offsets.recorded(connection, self.feed, self.topic).next_offsets
 
     def _see(self, ends: dict[int, int], done: dict[int, int]) -> None:
         """Note how much waits, and since when."""
@@ -292,7 +292,7 @@ class _Kept:
     @contextmanager
     def connect(self) -> "Iterator[SnowflakeConnection]":
         if self._connection is None:
-            self._connection = self._stack.enter_context(connect(self._settings))
+            self._connection = self._stack.enter_context(connect(self._settings, "load"))
         try:
             yield self._connection
         except BaseException:

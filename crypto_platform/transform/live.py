@@ -21,7 +21,7 @@ def ensure_live_views(settings: Settings) -> bool:
     Raises:
         RuntimeError: dbt failed; the message is its own.
     """
-    with connect(settings) as connection:
+    with connect(settings, "sensors") as connection:
         found = rows(
             connection.cursor(),
             "SELECT table_name FROM information_schema.views WHERE table_schema = 'MARTS' AND table_name IN (%s, %s)",

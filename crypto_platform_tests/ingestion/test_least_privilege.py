@@ -14,6 +14,7 @@ from crypto_platform.connectors.snowflake import fact_checks, ledger_checks
 from crypto_platform.connectors.snowflake.account import Account
 from crypto_platform.connectors.snowflake.connection import connect
 from crypto_platform.connectors.snowflake.grants import NEEDED, Place
+from crypto_platform.connectors.snowflake.offsets_table import offsets_table
 from crypto_platform.connectors.snowflake.setup import sections
 from crypto_platform.ingestion import dead_letters, topic_load
 from crypto_platform.ingestion.requested_partitions import RequestedPartition, record
@@ -52,9 +53,9 @@ def name(table: exp.Expression | None) -> str:
     return f"{table.db}.{table.name}".upper()
 
 
-def check_granted(statements: list[str], database: str) -> set[str]:
+def check_granted(statements: list[str], database: str, feed: str) -> set[str]:
     """Every table that the statements use is granted to the loader in that way; returns the privileges they need."""
-    place = Place(database, "LOADING")
+    place = Place(database, "LOADING", tables=(f"{database}.{offsets_table(feed)}",))
     granted = {(p, g.name, g.of_schema) for g in NEEDED["LOADER"](place) for p in g.privileges}
     asked = {one: statement for statement in statements for one in needed(statement)}
     for (privilege, table), statement in asked.items():
@@ -94,20 +95,23 @@ def test_after_the_set_up_a_load_needs_no_more_than_its_grants(set_up: tuple[Set
         ledger_checks.balance(connection, feed)
         ledger_checks.figures_by_day(connection, feed, Timeframe.parse("1Min"), day, day + timedelta(days=1))
 
-    assert check_granted(sent, feed.upper()) == {"SELECT", "INSERT", "UPDATE"}
+    assert check_granted(sent, feed.upper(), feed) == {"SELECT", "INSERT", "UPDATE"}
     # What is created is the load's own.
     created = [statement for statement in sent if statement.startswith(("CREATE", "ALTER", "DROP"))]
     assert created
     assert all(re.search(SCRATCH, statement, re.IGNORECASE) for statement in created)
 
 
-def test_a_steady_load_sends_twelve_statements(set_up: tuple[Settings, str], sent: list[str]) -> None:
+def test_a_steady_load_sends_twelve_statements(
+    set_up: tuple[Settings, str], sent: list[str], tags: list[tuple[str, dict[str, str]]]
+) -> None:
     """With an external stage, on an account, whatever the number of partitions; an internal one is made and filled."""
     settings, feed = set_up
     symbols = [f"A{n}/USD" for n in range(20)]
     publish(settings, feed, [made.day({symbol: [made.bar(0)] for symbol in symbols})], "run")
     topic_load.load(settings, feed, "run")
     sent.clear()
+    tags.clear()
     publish(settings, feed, [made.day({symbol: [made.bar(1)] for symbol in symbols})], "run")
     report = topic_load.load(settings, feed, "run")
     assert report.loaded == len(symbols)
@@ -116,6 +120,11 @@ def test_a_steady_load_sends_twelve_statements(set_up: tuple[Settings, str], sen
     of_an_internal_stage = [s for s in sent if re.match("CREATE TEMPORARY STAGE|PUT ", s)]
     assert (len(of_the_emulator), len(of_an_internal_stage)) == (2, 2)
     assert len(sent) - 4 == 12, "\n".join(sent)
+    # Each says whose it is, and from the scratch table on of which load.
+    load = {"app": "crypto_platform", "component": "load", "feed": feed, "run_id": "run"}
+    known = [tag for _, tag in tags].index(load | {"load_id": report.load_id})
+    assert [tag for _, tag in tags[:known]] == [load] * known
+    assert all(tag["load_id"] == report.load_id for command, tag in tags[known:] if command not in of_the_emulator)
 
 
 class Nothing:
@@ -154,4 +163,4 @@ def test_the_checks_read_what_the_loader_may_read() -> None:
     ledger_checks.actions_by_day(connection, "us_equity", day, day)
     ledger_checks.splits(connection, "us_equity", day, day)
     assert len(connection.sent) == 12
-    assert check_granted(connection.sent, "MARKET") == {"SELECT"}
+    assert check_granted(connection.sent, "MARKET", "crypto") == {"SELECT"}

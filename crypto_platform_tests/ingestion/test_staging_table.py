@@ -1,5 +1,7 @@
 """What a load sends to an account, where the emulator's tables are of another kind; no account was at hand."""
 
+import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -28,7 +30,7 @@ class Cursor:
         self.sent.append(statement)
 
     def fetchall(self) -> list[tuple[str]]:
-        return [(f"platform/{name}",) for name in STAGED.files]
+        return [(f"platform/{name}",) for name in re.findall(r"'([^']+[.]parquet)'", self.sent[-1]) or STAGED.files]
 
 
 @pytest.mark.parametrize("external", [None, "MARKET.RAW.LANDING"])
@@ -52,6 +54,20 @@ def test_on_an_account_table_and_stage_are_temporary(external: str | None) -> No
         assert "PURGE" not in copy
     else:
         assert f"FROM @RAW.STAGE_{LOAD.upper()} " in copy
+
+
+def test_a_statement_names_no_more_files_than_snowflake_takes() -> None:
+    """1,000: https://docs.snowflake.com/en/sql-reference/sql/copy-into-table#optional-parameters"""
+    connection: Any = Cursor()
+    settings = Settings(
+        snowflake_account="org-account",
+        stage_url="s3://my-bars/platform",
+        snowflake_external_stage="MARKET.RAW.LANDING",
+    )
+    files = [f"part-{n}.parquet" for n in range(2_001)]
+    fill(connection, settings, BARS, LOAD, replace(STAGED, files=files))
+    copies = [statement for statement in connection.sent if statement.startswith("COPY")]
+    assert [statement.count(".parquet") for statement in copies] == [1_000, 1_000, 1]
 
 
 def test_in_the_emulator_the_table_is_transient() -> None:

@@ -54,6 +54,14 @@ class Storage:
         return self.url.startswith("s3:")
 
 
+def patience(request_timeout: int) -> int:
+    """Seconds to wait for a lock or a place in the queue: fewer than the client waits for a reply.
+
+    Then it is Snowflake that says what is wrong, and nothing is left behind that waits on.
+    """
+    return max(1, request_timeout // 2)
+
+
 @dataclass(frozen=True)
 class Account:
     """One installation of the platform on an account.
@@ -100,13 +108,11 @@ class Account:
     @property
     def services(self) -> tuple[Service, Service, Service]:
         """Loader, transformer and reader."""
-        # A lock, or a place in the queue, is waited for less long than the client waits for a reply: then it is
-        # Snowflake that says what is wrong, and nothing is left behind that waits on.
-        patience = max(1, self.request_timeout // 2)
+        waits = patience(self.request_timeout)
         return (
-            self._service("LOADER", "LOADING", "loads RAW", self.statement_timeout, patience, patience),
+            self._service("LOADER", "LOADING", "loads RAW", self.statement_timeout, waits, waits),
             self._service("TRANSFORMER", "TRANSFORMING", "builds dbt's models", 3_600, 600, 300),
-            self._service("READER", "REPORTING", "reads MARTS", 120, 60, patience),
+            self._service("READER", "REPORTING", "reads MARTS", 120, 60, waits),
         )
 
     def _service(self, role: str, warehouse: str, purpose: str, *seconds: int) -> Service:

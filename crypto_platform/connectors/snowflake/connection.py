@@ -5,20 +5,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from crypto_platform.connectors.snowflake.account import patience
+from crypto_platform.connectors.snowflake.query_tag import APPLICATION, query_tag, tag_statements
 from crypto_platform.connectors.snowflake.threads import ready_for_threads
 from crypto_platform.settings import Settings
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
 
-QUERY_TAG = "crypto_platform"
-
 
 class LoginError(ValueError):
     """The settings of the login are incomplete or wrong; the message names the setting, and no secret."""
 
 
-def connection_args(settings: Settings) -> dict[str, Any]:
+def connection_args(settings: Settings, component: str = "platform") -> dict[str, Any]:
     """Keyword arguments of `snowflake.connector.connect`; sessions are in UTC.
 
     https://docs.snowflake.com/en/developer-guide/python-connector/python-connector-api#connect
@@ -31,7 +31,9 @@ def connection_args(settings: Settings) -> dict[str, Any]:
         "database": settings.snowflake_database,
         "network_timeout": settings.snowflake_network_timeout,
         "login_timeout": settings.snowflake_network_timeout,
-        "application": QUERY_TAG,
+        "application": APPLICATION,
+        # Whatever the account's default is: a transaction here begins with BEGIN.
+        "autocommit": True,
     }
     if settings.embedded_snowflake:
         return arguments | {
@@ -63,7 +65,13 @@ def connection_args(settings: Settings) -> dict[str, Any]:
             "account": settings.snowflake_account,
             "authenticator": "SNOWFLAKE_JWT",
             "private_key_file": str(settings.snowflake_private_key_file.expanduser()),
-            "session_parameters": {"TIMEZONE": "UTC", "QUERY_TAG": QUERY_TAG},
+            "session_parameters": {
+                "TIMEZONE": "UTC",
+                "QUERY_TAG": query_tag(component),
+                "LOCK_TIMEOUT": patience(settings.snowflake_network_timeout),
+                # What a dead client left running ends after five minutes, and its locks with it.
+                "ABORT_DETACHED_QUERY": True,
+            },
         }
     )
 
@@ -98,8 +106,8 @@ def _passphrase(settings: Settings) -> str | None:
 
 
 @contextmanager
-def connect(settings: Settings) -> Iterator["SnowflakeConnection"]:
-    """A session, closed in the end, which rolls a transaction back that is still open then.
+def connect(settings: Settings, component: str = "platform") -> Iterator["SnowflakeConnection"]:
+    """A session of `component`, as its query tags call it; closed in the end, which rolls back what is not committed.
 
     Raises:
         LoginError: the settings of the login are incomplete or wrong.
@@ -113,7 +121,8 @@ def connect(settings: Settings) -> Iterator["SnowflakeConnection"]:
     ready_for_threads()
     if not settings.embedded_snowflake:
         check_key(settings)
-    connection = snowflake.connector.connect(**connection_args(settings))
+    connection = snowflake.connector.connect(**connection_args(settings, component))
+    tag_statements(connection, component)
     try:
         yield connection
     finally:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from crypto_platform.connectors.snowflake.account import DBT_SCHEMAS
-from crypto_platform.connectors.snowflake.schema import OFFSETS, REQUESTED_PARTITIONS, SCHEMA
+from crypto_platform.connectors.snowflake.offsets_table import SUFFIX
+from crypto_platform.connectors.snowflake.schema import REQUESTED_PARTITIONS, SCHEMA
 
 # A privilege, the kind of what it is on, and that one's full name. What a schema is still to have is named as
 # Snowflake shows it: MARKET.RAW.<TABLE>.
@@ -82,7 +83,8 @@ def loader(place: Place) -> tuple[Grant, ...]:
         *_on(place),
         Grant(("USAGE",), "SCHEMA", raw),
         Grant(("SELECT", "INSERT"), "TABLE", raw, of_schema=True, known=place.tables),
-        *(Grant(("UPDATE",), "TABLE", f"{place.database}.{table}") for table in (OFFSETS, REQUESTED_PARTITIONS)),
+        *(Grant(("UPDATE",), "TABLE", table) for table in place.tables if table.endswith(SUFFIX)),
+        Grant(("UPDATE",), "TABLE", f"{place.database}.{REQUESTED_PARTITIONS}"),
         *staged,
         *(grant for schema in ("STAGING", "MARTS") for grant in _read(place, schema)),
     )

@@ -6,9 +6,11 @@ them.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
+from crypto_platform.connectors.snowflake.offsets_table import offsets_ddl, offsets_table
 from crypto_platform.connectors.snowflake.statements import rows
+from crypto_platform.market.dataset import check_feed
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
@@ -20,6 +22,18 @@ VERSIONS_DDL = (
 )
 
 
+class Change(Protocol):
+    """One step of a migration."""
+
+    def is_due(self, connection: "SnowflakeConnection") -> bool:
+        """Whether it is still to be made."""
+        ...
+
+    def statements(self, connection: "SnowflakeConnection") -> list[str]:
+        """What makes it; those that were run before a stop change nothing when they are run again."""
+        ...
+
+
 @dataclass(frozen=True)
 class Rename:
     """A table, or with `column` one of its columns, under its old name, and the new name."""
@@ -29,11 +43,10 @@ class Rename:
     to: str
     column: str | None = None
 
-    @property
-    def statement(self) -> str:
+    def statements(self, connection: "SnowflakeConnection") -> list[str]:
         if self.column:
-            return f"ALTER TABLE {self.schema}.{self.table} RENAME COLUMN {self.column} TO {self.to}"
-        return f"ALTER TABLE {self.schema}.{self.table} RENAME TO {self.schema}.{self.to}"
+            return [f"ALTER TABLE {self.schema}.{self.table} RENAME COLUMN {self.column} TO {self.to}"]
+        return [f"ALTER TABLE {self.schema}.{self.table} RENAME TO {self.schema}.{self.to}"]
 
     def is_due(self, connection: "SnowflakeConnection") -> bool:
         """Whether the old name is there."""
@@ -53,9 +66,8 @@ class AddColumn:
     column: str
     type: str
 
-    @property
-    def statement(self) -> str:
-        return f"ALTER TABLE {self.schema}.{self.table} ADD COLUMN {self.column} {self.type}"
+    def statements(self, connection: "SnowflakeConnection") -> list[str]:
+        return [f"ALTER TABLE {self.schema}.{self.table} ADD COLUMN {self.column} {self.type}"]
 
     def is_due(self, connection: "SnowflakeConnection") -> bool:
         """Whether the table is there without the column."""
@@ -68,10 +80,34 @@ class AddColumn:
 
 
 @dataclass(frozen=True)
+class SplitByFeed:
+    """The rows of the one table of offsets in a table of each feed; then it is dropped."""
+
+    table: str
+
+    def is_due(self, connection: "SnowflakeConnection") -> bool:
+        statement = "SELECT count(*) FROM information_schema.tables WHERE table_schema || '.' || table_name = %s"
+        return bool(rows(connection.cursor(), statement, (self.table,))[0][0])
+
+    def statements(self, connection: "SnowflakeConnection") -> list[str]:
+        columns = "topic, topic_id, kafka_partition, next_offset, updated_at"
+        # A topic is market.<feed>.<dataset>.
+        of_feed = "split_part(topic, '.', 2)"
+        found = rows(connection.cursor(), f"SELECT DISTINCT {of_feed} FROM {self.table} ORDER BY 1")
+        feeds = [check_feed(feed) for (feed,) in found]
+        copies = (
+            f"INSERT INTO {offsets_table(feed)} ({columns}) SELECT {columns} FROM {self.table} "
+            f"WHERE {of_feed} = '{feed}' AND topic NOT IN (SELECT topic FROM {offsets_table(feed)})"
+            for feed in feeds
+        )
+        return [*map(offsets_ddl, feeds), *copies, f"DROP TABLE {self.table}"]
+
+
+@dataclass(frozen=True)
 class Migration:
     number: int
     description: str
-    changes: tuple[Rename | AddColumn, ...]
+    changes: tuple[Change, ...]
 
 
 MIGRATIONS = (
@@ -97,6 +133,7 @@ MIGRATIONS = (
         ),
     ),
     Migration(3, "0.2.0: RAW.LOADS has an origin", (AddColumn("RAW", "LOADS", "ORIGIN", "VARCHAR"),)),
+    Migration(4, "0.2.0: RAW.KAFKA_OFFSETS is a table a feed", (SplitByFeed("RAW.KAFKA_OFFSETS"),)),
 )
 
 
@@ -115,7 +152,7 @@ def migrate(connection: "SnowflakeConnection") -> None:
             )
 
 
-def _apply(connection: "SnowflakeConnection", change: Rename | AddColumn) -> None:
+def _apply(connection: "SnowflakeConnection", change: Change) -> None:
     """Make the change unless it is made.
 
     Raises:
@@ -125,7 +162,8 @@ def _apply(connection: "SnowflakeConnection", change: Rename | AddColumn) -> Non
 
     if change.is_due(connection):
         try:
-            connection.cursor().execute(change.statement)
+            for statement in change.statements(connection):
+                connection.cursor().execute(statement)
         except ProgrammingError:
             if change.is_due(connection):
                 raise

@@ -35,7 +35,7 @@ def query(settings: Settings, sql: str, values: Sequence[Any] = ()) -> Iterator[
     import snowflake.connector
 
     try:
-        with connect(settings) as connection, connection.cursor() as cursor:
+        with connect(settings, "sql") as connection, connection.cursor() as cursor:
             cursor.execute(sql, tuple(values) or None)
             rows = (tuple(row) for row in cursor)
             yield Result([column.name for column in cursor.description], rows)

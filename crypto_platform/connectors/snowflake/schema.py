@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from crypto_platform.connectors.snowflake.migrations import VERSIONS, VERSIONS_DDL, migrate
+from crypto_platform.connectors.snowflake.offsets_table import offsets_ddl, offsets_table
 from crypto_platform.connectors.snowflake.statements import rows
 from crypto_platform.market.bars import BARS
 from crypto_platform.market.dataset import Dataset
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
 
 SCHEMA = "RAW"
 REJECTED = BARS.rejects
-OFFSETS = "RAW.KAFKA_OFFSETS"
 LOADS = "RAW.LOADS"
 REPLAYS = "RAW.REPLAYS"
 REQUESTED_PARTITIONS = "RAW.REQUESTED_PARTITIONS"
@@ -25,10 +25,6 @@ _SHARED_DDL = {
     REPLAYS: f"CREATE TABLE IF NOT EXISTS {REPLAYS} (feed VARCHAR NOT NULL, origin VARCHAR NOT NULL, "
     "kafka_partition NUMBER(38, 0), kafka_offset NUMBER(38, 0) NOT NULL, run_id VARCHAR NOT NULL, "
     "replayed_at TIMESTAMP_NTZ NOT NULL)",
-    # Snowflake does not enforce the key, the emulator does; the load counts the rows it moves either way.
-    OFFSETS: f"CREATE TABLE IF NOT EXISTS {OFFSETS} (topic VARCHAR NOT NULL, topic_id VARCHAR NOT NULL, "
-    "kafka_partition NUMBER(38, 0) NOT NULL, next_offset NUMBER(38, 0) NOT NULL, "
-    "updated_at TIMESTAMP_NTZ NOT NULL, PRIMARY KEY (topic, kafka_partition))",
     LOADS: f"CREATE TABLE IF NOT EXISTS {LOADS} (load_id VARCHAR NOT NULL, feed VARCHAR NOT NULL, "
     "topic VARCHAR NOT NULL, topic_id VARCHAR NOT NULL, run_id VARCHAR NOT NULL, "
     "start_offsets VARCHAR NOT NULL, end_offsets VARCHAR NOT NULL, message_count NUMBER(38, 0) NOT NULL, "
@@ -76,7 +72,8 @@ def ensure_schema(connection: "SnowflakeConnection", feed: str, *datasets: Datas
 def tables(feeds: Mapping[str, Iterable[Dataset]]) -> dict[str, str]:
     """The DDL of every table of RAW by its name, for these datasets of these feeds."""
     own = {table: ddl for feed, datasets in feeds.items() for d in datasets for table, ddl in _ddl(feed, d).items()}
-    return {VERSIONS: VERSIONS_DDL} | own | _SHARED_DDL
+    offsets = {offsets_table(feed): offsets_ddl(feed) for feed in feeds}
+    return {VERSIONS: VERSIONS_DDL} | own | offsets | _SHARED_DDL
 
 
 def _ddl(feed: str, dataset: Dataset) -> dict[str, str]:

@@ -174,8 +174,9 @@ def _stage(account: Account) -> Iterator[str]:
 
 
 def _grants(account: Account, feeds: Feeds) -> Iterator[str]:
+    known = tuple(f"{account.database}.{table}" for table in tables(feeds))
     for service, needed in zip(account.services, NEEDED.values(), strict=True):
-        for grant in needed(Place(account.database, service.warehouse, account.stage)):
+        for grant in needed(Place(account.database, service.warehouse, account.stage, known)):
             yield from grant.statements(service.role)
 
 

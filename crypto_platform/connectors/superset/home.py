@@ -88,7 +88,7 @@ def warehouse(settings: Settings) -> dict[str, object]:
                 f"SNOWFLAKE_ACCOUNT is set and {' and '.join(missing)} is not: the dashboards log in as "
                 f"{settings.superset_snowflake_user} with a key and a role of their own that only reads MARTS"
             )
-    return connection_args(settings.for_dashboards)
+    return connection_args(settings.for_dashboards, "dashboards")
 
 
 def _source(settings: Settings) -> str:

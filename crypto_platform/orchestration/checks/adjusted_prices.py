@@ -55,7 +55,7 @@ def adjusted_price_reconciliation(
 
     today, found = datetime.now(UTC).date(), {}
     try:
-        with connect(settings()) as connection, alpaca.client() as client:
+        with connect(settings(), "checks") as connection, alpaca.client() as client:
             for feed, spec in compared_feeds().items():
                 if symbols := sampled(connection, feed, today):
                     found[feed] = compare(connection, client, feed, spec, symbols)

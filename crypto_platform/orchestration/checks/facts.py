@@ -43,7 +43,7 @@ def fact_checks_of_a_run(context: dg.AssetCheckExecutionContext) -> Iterator[dg.
     first, last = days_of_run(context.run) or (today - RECENT, today)
     end = last + timedelta(days=1)
     chosen = {key.name for key in context.selected_asset_check_keys}
-    with connect(settings()) as connection:
+    with connect(settings(), "checks") as connection:
         if FACT_RECONCILIATION.name in chosen:
             yield shown(FACT_RECONCILIATION, first, last, fact_checks.differing_days(connection, feeds(), first, end))
         if SESSION_COMPLETENESS.name in chosen:

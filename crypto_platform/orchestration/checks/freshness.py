@@ -204,7 +204,7 @@ def _tables(wanted: Mapping[Watched, freshness.Expectation]) -> tuple[dict[Watch
     from crypto_platform.connectors.snowflake.connection import connect
 
     try:
-        with connect(settings()) as connection:
+        with connect(settings(), "checks") as connection:
             found = {
                 watch: _Held(
                     watch.newest_bars(connection, feeds()[watch.feed], expectation.day),

@@ -108,7 +108,7 @@ class BarFeed(dg.Component):
         from crypto_platform.connectors.snowflake.fact_checks import symbol_periods
 
         try:
-            with connect(settings()) as connection:
+            with connect(settings(), "checks") as connection:
                 return symbol_periods(connection, self.name)
         except Error:
             return {}

@@ -92,9 +92,9 @@ def evaluate(
     topic = dataset.topic(feed)
     if is_followed(settings, topic):
         return dg.SkipReason("a loader follows the topic")
-    with connect(settings) as connection:
+    with connect(settings, "sensors") as connection:
         schema.ensure_schema(connection, feed, dataset)
-        recorded = offsets.recorded(connection, topic).next_offsets
+        recorded = offsets.recorded(connection, feed, topic).next_offsets
     ranges = {p: (recorded.get(p, 0), end) for p, end in ends.items() if end != recorded.get(p, 0)}
     if not ranges:
         return dg.SensorResult(skip_reason="everything is in the ledger", cursor=told)

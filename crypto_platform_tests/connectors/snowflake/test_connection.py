@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,11 @@ def test_production_logs_in_with_a_key_pair() -> None:
     assert (arguments["private_key_file"], arguments["private_key_file_pwd"]) == ("/keys/rsa.p8", "s3cret")
     assert arguments["role"] == "LOADER"
     assert not {"password", "warehouse", "host"} & set(arguments)
-    assert arguments["session_parameters"] == {"TIMEZONE": "UTC", "QUERY_TAG": "crypto_platform"}
+    assert arguments["autocommit"] is True
+    session = arguments["session_parameters"]
+    assert json.loads(session.pop("QUERY_TAG")) == {"app": "crypto_platform", "component": "platform"}
+    assert session == {"TIMEZONE": "UTC", "LOCK_TIMEOUT": 30, "ABORT_DETACHED_QUERY": True}
+    assert session["LOCK_TIMEOUT"] < arguments["network_timeout"]
 
 
 def test_an_account_without_a_key_is_refused() -> None:

@@ -12,7 +12,12 @@ import pytest
 
 from crypto_platform.connectors.snowflake.grants import NEEDED, Grant, Place, held, missing
 
-PLACE = Place("MARKET", "LOADING", "MARKET.RAW.LANDING", ("MARKET.RAW.LOADS", "MARKET.RAW.CRYPTO_BARS"))
+PLACE = Place(
+    "MARKET",
+    "LOADING",
+    "MARKET.RAW.LANDING",
+    ("MARKET.RAW.LOADS", "MARKET.RAW.CRYPTO_BARS", "MARKET.RAW.CRYPTO_OFFSETS"),
+)
 CREATED_ON = datetime(2026, 3, 7, 17, 8, 43, tzinfo=UTC)
 
 
@@ -96,7 +101,7 @@ def test_who_may_not_see_grants_on_what_is_to_come_is_not_told_of_them() -> None
 def test_an_owner_needs_no_grant() -> None:
     names = ("MARKET", "DATABASE"), ("LOADING", "WAREHOUSE"), ("MARKET.RAW", "SCHEMA"), ("MARKET.MARTS", "SCHEMA")
     owned = [*names, ("MARKET.STAGING", "SCHEMA"), ("MARKET.RAW.LANDING", "STAGE")]
-    owned += [(f"MARKET.RAW.{t}", "TABLE") for t in ("LOADS", "CRYPTO_BARS", "KAFKA_OFFSETS", "REQUESTED_PARTITIONS")]
+    owned += [(f"MARKET.RAW.{t}", "TABLE") for t in ("LOADS", "CRYPTO_BARS", "CRYPTO_OFFSETS", "REQUESTED_PARTITIONS")]
     has = {("OWNERSHIP", kind, name) for name, kind in owned}
     assert missing(NEEDED["LOADER"](PLACE), has, True, "LOADER") == []
 
@@ -106,7 +111,7 @@ def test_the_loader_creates_and_deletes_nothing_and_changes_only_how_far_it_is()
     assert {(p, g.name) for g in changes for p in g.privileges} == {
         ("SELECT", "MARKET.RAW"),
         ("INSERT", "MARKET.RAW"),
-        ("UPDATE", "MARKET.RAW.KAFKA_OFFSETS"),
+        ("UPDATE", "MARKET.RAW.CRYPTO_OFFSETS"),
         ("UPDATE", "MARKET.RAW.REQUESTED_PARTITIONS"),
     }
 
