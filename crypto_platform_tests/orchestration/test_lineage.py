@@ -166,15 +166,15 @@ def test_collector_takes_the_same_events_as_the_file(
     assert [event for _, _, event in posted] == read(path)
 
 
-def test_event_that_is_refused_is_a_warning(
+def test_events_that_are_refused_are_one_warning(
     collected: Callable[..., Path], instance: dg.DagsterInstance, collector: Any
 ) -> None:
     address, posted, answers = collector
-    answers.append(422)
+    answers += [422, 201, 401]
     collected(openlineage_url=address)
     success, _, (warning,) = executed(assets(), instance)
     assert success
-    assert f"{address} refused the lineage of crypto" in warning
+    assert f"{address} refused 2 lineage events, first of crypto: 422" in warning
     assert len(posted) == 8
 
 

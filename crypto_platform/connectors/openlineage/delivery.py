@@ -43,6 +43,8 @@ class Delivery:
         self._settings = settings
         self._waiting: SimpleQueue[Callable[[], Iterable[RunEvent]] | None] = SimpleQueue()
         self._warnings: list[str] = []
+        # Of each address what it said of the first event that it did not take, and how many those are.
+        self._refused: dict[str, tuple[str, int]] = {}
         self._lock = threading.Lock()
         self._sent = 0
         self._ended = threading.Event()
@@ -69,7 +71,10 @@ class Delivery:
                 "OPENLINEAGE_TIMEOUT_SECONDS"
             )
         with self._lock:
-            return list(self._warnings)
+            return [
+                *self._warnings,
+                *(f"{to} refused {n} lineage events, first {said}" for to, (said, n) in self._refused.items()),
+            ]
 
     def _warn(self, what: str) -> None:
         with self._lock:
@@ -100,7 +105,9 @@ class Delivery:
             transport.emit(event)
         except requests.HTTPError as error:
             # The collector lives, and did not like this one.
-            self._warn(f"{address} refused the lineage of {event.job.name}: {error}")
+            with self._lock:
+                said, count = self._refused.get(address, (f"of {event.job.name}: {error}", 0))
+                self._refused[address] = said, count + 1
         except Exception as error:
             self._warn(
                 f"lineage is incomplete: {address} does not take events ({error}). Start the collector, or correct or "
