@@ -180,11 +180,12 @@ def test_events_that_are_refused_are_one_warning(
 
 def test_collector_that_is_down_costs_a_warning(collected: Callable[..., Path], instance: dg.DagsterInstance) -> None:
     # Nothing listens on port 1.
-    path = collected(openlineage_url="http://127.0.0.1:1")
+    path = collected(openlineage_url="http://user:secret@127.0.0.1:1")
     success, _, (warning,) = executed(assets(), instance)
     assert success
     assert "http://127.0.0.1:1 does not take events" in warning
     assert "unset OPENLINEAGE_URL" in warning
+    assert "secret" not in warning
     assert len(read(path)) == 8
 
 

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterable
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from crypto_platform.settings import Settings
 
@@ -132,7 +133,10 @@ def _transports(settings: Settings) -> "dict[str, Transport]":
         auth = ApiKeyTokenProvider({"api_key": key.get_secret_value()}) if key else TokenProvider({})
         # No retries: a run does not wait for a collector to come back.
         none = {"total": 0, "connect": 0, "read": 0}
-        transports[settings.openlineage_url] = HttpTransport(
+        # Without a login, which may be in it.
+        address = urlsplit(settings.openlineage_url)
+        shown = address._replace(netloc=address.netloc.rpartition("@")[2]).geturl()
+        transports[shown] = HttpTransport(
             HttpConfig(settings.openlineage_url, timeout=_POST_SECONDS, auth=auth, retry=none)
         )
     return transports
