@@ -237,6 +237,19 @@ class Settings(BaseSettings):
     )
     alert_max_per_minute: int = Field(5, ge=1, description="Notifications a minute; more become one digest")
 
+    # Lineage to a collector; both that are set are told, without either it is off.
+    openlineage_url: str | None = Field(
+        None, description="Collector of OpenLineage events, http(s)://…, such as Marquez or DataHub; unset: none"
+    )
+    openlineage_api_key: SecretStr | None = Field(None, description="Bearer token sent to the collector")
+    openlineage_file: Path | None = Field(
+        None, description="File that OpenLineage events are appended to, one JSON object a line; unset: none"
+    )
+    openlineage_namespace: str = Field("crypto_platform", description="Namespace of the jobs in OpenLineage events")
+    openlineage_timeout_seconds: float = Field(
+        30.0, gt=0, description="How long a run waits at its end for events that are still on their way"
+    )
+
     # Superset, the dashboards
     superset_url: str | None = Field(None, description="A Superset that runs elsewhere; unset: the one on this machine")
     superset_metadata_url: SecretStr | None = Field(
@@ -344,6 +357,7 @@ class Settings(BaseSettings):
         "dagster_home",
         "java_home",
         "jvm_jars",
+        "openlineage_file",
         "sandbox_recordings",
         "superset_venv",
     )
@@ -351,6 +365,13 @@ class Settings(BaseSettings):
     def _absolute(cls, value: Path | None) -> Path | None:
         """Programs that run in other folders are given these."""
         return value and value.expanduser().absolute()
+
+    @field_validator("openlineage_url")
+    @classmethod
+    def _http(cls, value: str | None) -> str | None:
+        if value is not None and not (urlsplit(value).scheme in ("http", "https") and urlsplit(value).hostname):
+            raise ValueError("is no http:// or https:// address; a file is OPENLINEAGE_FILE")
+        return value
 
     @field_validator("alert_urls")
     @classmethod
@@ -449,6 +470,10 @@ class Settings(BaseSettings):
         return {"jvm_jars": self.jars} | {
             name: getattr(self, name) for name in ("sandbox_java", "java_home", "sandbox_java_options", "superset_venv")
         }
+
+    @property
+    def tells_lineage(self) -> bool:
+        return self.openlineage_url is not None or self.openlineage_file is not None
 
     @property
     def embedded_snowflake(self) -> bool:

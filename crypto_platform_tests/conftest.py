@@ -59,6 +59,7 @@ def pytest_unconfigure() -> None:
 LONGEST = (
     "drill/test_drill.py",
     "streaming/test_soak.py",
+    "docs/test_tutorial.py",
     "dbt_project/test_increment.py",
     "ingestion/test_topic_load.py",
     "dbt_project/test_quality.py",

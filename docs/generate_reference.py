@@ -36,6 +36,7 @@ SECTIONS = {
     "Spark": ("spark_",),
     "Snowflake": ("snowflake_", "stage_"),
     "Alerts": ("alert_",),
+    "Lineage": ("openlineage_",),
     "Superset": ("superset_",),
     "Dagster": ("dagster_", "restart_"),
     "Embedded default": ("sandbox_", "java_", "jvm_"),

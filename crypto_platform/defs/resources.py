@@ -3,6 +3,7 @@
 import dagster as dg
 
 from crypto_platform.orchestration.dbt.cli import cli
+from crypto_platform.orchestration.lineage import executor
 from crypto_platform.orchestration.resources import (
     AlpacaResource,
     KafkaResource,
@@ -26,5 +27,5 @@ def resources() -> dg.Definitions:
             "snowflake": snowflake,
         },
         # A process a step would pay the imports of every step again.
-        executor=dg.in_process_executor,
+        executor=executor(),
     )

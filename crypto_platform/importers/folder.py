@@ -9,6 +9,7 @@ import gzip
 import os
 import shutil
 import tempfile
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -40,10 +41,18 @@ COLUMNS = ("symbol", "timeframe", "timestamp", *VALUES)
 DISPUTED = "two different bars of one start"
 CHANGED = "differs from the bar that the folder has: --replace takes it"
 
+# How long an import waits for another one of its folder, and how often it looks.
+LOCK_SECONDS = 60.0
+_LOCK_INTERVAL_SECONDS = 0.1
+
 _WIRE = {"open": "o", "high": "h", "low": "l", "close": "c", "volume": "v", "trade_count": "n", "vwap": "vw"}
 _STAGE = ".import-"
 _OPTIONAL = [VALUES.index(name) for name in ("trade_count", "vwap")]
 _GZIP_LEVEL = 5
+
+
+class FolderInUseError(TimeoutError):
+    """Another import writes into the folder; nothing was changed."""
 
 
 @dataclass(frozen=True)
@@ -205,6 +214,7 @@ def stage_in(folder: Path | None) -> Iterator[Path]:
     one, anywhere.
 
     Raises:
+        FolderInUseError: another import has the folder, and goes on with it.
         OSError: the folder cannot be made, or the disk is full.
     """
     if folder is None:
@@ -214,7 +224,7 @@ def stage_in(folder: Path | None) -> Iterator[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _lock(descriptor, folder)
         for left in folder.glob(f"{_STAGE}*"):  # by an import that was killed
             shutil.rmtree(left)
         made = Path(tempfile.mkdtemp(prefix=_STAGE, dir=folder))
@@ -224,6 +234,20 @@ def stage_in(folder: Path | None) -> Iterator[Path]:
             shutil.rmtree(made, ignore_errors=True)
     finally:
         os.close(descriptor)
+
+
+def _lock(descriptor: int, folder: Path) -> None:
+    until = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                raise FolderInUseError(
+                    f"another import has had {folder} for {LOCK_SECONDS:g} s: run this one again when that one has "
+                    "ended, or import into another folder"
+                ) from None
+            time.sleep(_LOCK_INTERVAL_SECONDS)
 
 
 def iso(ns: int) -> str:

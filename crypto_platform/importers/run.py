@@ -36,6 +36,7 @@ def import_files(
 
     Raises:
         RecordingError: a file that is in the folder is bad.
+        FolderInUseError: another import has the folder for a minute; nothing is changed.
         OSError: the folder cannot be written, or its disk is full.
     """
     options = options or Options()

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crypto_platform.importers import spool
+from crypto_platform.importers import folder, spool
 from crypto_platform.importers.folder import CHANGED, DISPUTED
 from crypto_platform.importers.options import Options
 from crypto_platform.importers.report import FileReport, Report
@@ -199,6 +199,18 @@ def test_what_a_killed_import_left_is_not_served_and_is_removed(btc: pd.DataFram
     assert len(read_folder(out)) == 1
     run(kraken(btc[:60], tmp_path, "b"), out)
     assert not left.exists()
+
+
+def test_an_import_waits_for_another_of_its_folder_and_not_for_good(
+    btc: pd.DataFrame, tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = kraken(btc[:50], tmp_path, "a")
+    monkeypatch.setattr(folder, "LOCK_SECONDS", 0.2)
+    with folder.stage_in(out), pytest.raises(folder.FolderInUseError, match="run this one again") as refused:
+        run(file, out)
+    assert str(out) in str(refused.value)
+    assert list(out.iterdir()) == []
+    assert run(file, out).is_good
 
 
 def test_an_interrupted_replacement_is_healed_by_the_next(

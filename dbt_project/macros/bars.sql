@@ -167,10 +167,9 @@ left join {{ ref('dim_sessions') }} as sessions
 
 
 {#
-  A raw table that all feeds share, as it is, or without rows where no feed was ever loaded: `columns` has the type of
-  each column by name.
+  A raw table as it is, or without rows where nothing was ever loaded: `columns` has the type of each column by name.
 #}
-{% macro shared_raw_table(name, columns) -%}
+{% macro raw_table(name, columns) -%}
   {%- set raw = source('raw', name) -%}
   {%- if not execute or load_relation(raw) is not none -%}
     select * from {{ raw }}
@@ -184,12 +183,29 @@ left join {{ ref('dim_sessions') }} as sessions
 {%- endmacro %}
 
 
+{# The staging view of one stock feed's records of a kind: the raw table's columns, without rows where none were loaded. #}
+{% macro stage_records(feed, kind, columns) -%}
+with
+
+records as (
+    {{ raw_table(feed ~ '_' ~ kind, columns) }}
+)
+
+select
+    '{{ feed }}' as feed,
+    {%- for column in columns %}
+    {{ column }}{{ ',' if not loop.last }}
+    {%- endfor %}
+from records
+{%- endmacro %}
+
+
 {# The staging view of the loads: a row each, with what it read and what became of it. #}
 {% macro stage_loads() -%}
 with
 
 loads as (
-    {{ shared_raw_table('loads', {
+    {{ raw_table('loads', {
         "load_id": "varchar", "feed": "varchar", "topic": "varchar", "topic_id": "varchar", "run_id": "varchar",
         "start_offsets": "varchar", "end_offsets": "varchar", "message_count": "number(38, 0)",
         "loaded": "number(38, 0)", "unchanged": "number(38, 0)", "rejected": "number(38, 0)",
@@ -221,7 +237,7 @@ select
 with
 
 messages as (
-    {{ shared_raw_table('rejected_bars', {
+    {{ raw_table('rejected_bars', {
         "feed": "varchar", "reason": "varchar", "kafka_topic": "varchar", "kafka_partition": "number(38, 0)",
         "kafka_offset": "number(38, 0)", "raw_key": "binary", "raw_value": "binary", "load_id": "varchar",
         "rejected_at": "timestamp_ntz",

@@ -8,18 +8,7 @@
     "kafka_topic": "varchar", "kafka_partition": "number(38, 0)", "kafka_offset": "number(38, 0)",
     "load_id": "varchar", "loaded_at": "timestamp_ntz",
   } -%}
-with
-
-actions as (
-    {{ shared_raw_table(feed ~ '_corporate_actions', columns) }}
-)
-
-select
-    '{{ feed }}' as feed,
-    {%- for column in columns %}
-    {{ column }}{{ ',' if not loop.last }}
-    {%- endfor %}
-from actions
+{{ stage_records(feed, 'corporate_actions', columns) }}
 {%- endmacro %}
 
 

@@ -6,18 +6,7 @@
     "observed_at": "timestamp_ntz", "kafka_topic": "varchar", "kafka_partition": "number(38, 0)",
     "kafka_offset": "number(38, 0)", "load_id": "varchar", "loaded_at": "timestamp_ntz",
   } -%}
-with
-
-statuses as (
-    {{ shared_raw_table(feed ~ '_trading_statuses', columns) }}
-)
-
-select
-    '{{ feed }}' as feed,
-    {%- for column in columns %}
-    {{ column }}{{ ',' if not loop.last }}
-    {%- endfor %}
-from statuses
+{{ stage_records(feed, 'trading_statuses', columns) }}
 {%- endmacro %}
 
 

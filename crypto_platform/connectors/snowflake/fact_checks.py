@@ -38,13 +38,24 @@ def differing_days(
 
 
 def incomplete_sessions(connection: "SnowflakeConnection", start: date, end: date) -> list[dict[str, Any]]:
-    """The sessions of [start, end), in their calendar's days, that lack bars: any of crypto, all of a stock's."""
+    """The sessions of [start, end), in their calendar's days, that lack bars: any of crypto, all of a stock's.
+
+    Not those through all of which the stock was halted.
+    """
     cursor = connection.cursor()
     cursor.execute(
-        "SELECT bar_date, feed, symbol, expected_bars, actual_bars, rejected_bars FROM MARTS.FCT_COMPLETENESS "
-        "WHERE bar_date >= %s AND bar_date < %s AND iff(asset_class = 'crypto', missing_bars > 0, actual_bars = 0) "
-        "ORDER BY 1, 2, 3",
-        (start.isoformat(), end.isoformat()),
+        "WITH halted AS (SELECT DISTINCT halts.feed, halts.symbol, sessions.session_date "
+        "FROM MARTS.FCT_TRADING_HALTS AS halts "
+        "INNER JOIN MARTS.DIM_SYMBOLS AS symbols ON halts.feed = symbols.feed AND halts.symbol = symbols.symbol "
+        "INNER JOIN MARTS.DIM_SESSIONS AS sessions ON symbols.calendar = sessions.calendar "
+        "AND halts.halted_at <= sessions.opens_at AND coalesce(halts.resumed_at >= sessions.closes_at, true) "
+        "WHERE sessions.session_date >= %s AND sessions.session_date < %s) "
+        "SELECT days.bar_date, days.feed, days.symbol, expected_bars, actual_bars, rejected_bars "
+        "FROM MARTS.FCT_COMPLETENESS AS days LEFT JOIN halted "
+        "ON days.feed = halted.feed AND days.symbol = halted.symbol AND days.bar_date = halted.session_date "
+        "WHERE days.bar_date >= %s AND days.bar_date < %s "
+        "AND iff(asset_class = 'crypto', missing_bars > 0, actual_bars = 0 AND halted.feed IS NULL) ORDER BY 1, 2, 3",
+        (start.isoformat(), end.isoformat()) * 2,
     )
     names = ("day", "feed", "symbol", "expected", "actual", "rejected")
     return [dict(zip(names, row, strict=True)) for row in cursor]

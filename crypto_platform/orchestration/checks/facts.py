@@ -25,7 +25,8 @@ FACT_RECONCILIATION = Check(
 )
 SESSION_COMPLETENESS = Check(
     "session_completeness",
-    "No crypto day of the run lacks a bar, and no session of a stock lacks all, in MARTS.FCT_COMPLETENESS.",
+    "No crypto day of the run lacks a bar, and no session of a stock lacks all unless it was halted all along, in "
+    "MARTS.FCT_COMPLETENESS.",
     blocking=False,
 )
 

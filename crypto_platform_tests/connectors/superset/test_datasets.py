@@ -305,6 +305,58 @@ def test_bars_of_a_running_day_are_not_said_to_lack(recorded: Warehouse, ask: As
         assert said() == ("2 of 3", 3, "99.79 %")
 
 
+def test_days_that_nobody_asked_for_are_counted_and_no_gap(recorded: Warehouse, ask: Asked) -> None:
+    gap = (
+        "select 'crypto' as feed, 'crypto' as asset_class, 'GAPS/USD' as symbol, "
+        "cast('2026-05-0{0}' as timestamp_ntz) as gap_start, cast('2026-05-0{0} 00:10' as timestamp_ntz) as gap_end, "
+        "10 as missing_bars, '{1}' as gap_class"
+    )
+    table, mark = "MARTS.fct_gaps", "symbol = 'GAPS/USD'"
+    with inserted(recorded, table, mark, gap.format(1, "never_requested")):
+        (said,) = ask("gaps", symbol="GAPS/USD")
+        assert said["message"].startswith("No bar is missing within a session of the days that were requested. Days")
+        assert "room for 10 bars were never requested" in said["message"]
+    with inserted(recorded, table, mark, gap.format(1, "never_requested"), gap.format(2, "not_ingested")):
+        said, listed = ask("gaps", symbol="GAPS/USD")
+        assert (listed["reason"], listed["missing_bars"]) == ("not ingested", 10)
+        assert said["message"].startswith("1 runs of 10 missing bars. Days with room for 10 bars were never requested")
+
+
+def test_corrected_days_are_listed_and_none_is_said(recorded: Warehouse, ask: Asked) -> None:
+    (said,) = ask("corrections")
+    assert said["message"] == "No bar of the chosen days was corrected, and none came late."
+    corrected = (
+        "select * replace ('DAYS/USD' as symbol, {0} as corrected_bars, {1} as late_bars) from MARTS.fct_completeness "
+        "where symbol = 'BTC/USD' and bar_date = '2026-05-0{2}'"
+    )
+    days = [corrected.format(2, 0, 1), corrected.format(0, 3, 2), corrected.format(0, 0, 3)]
+    with inserted(recorded, "MARTS.fct_completeness", "symbol = 'DAYS/USD'", *days):
+        head, *rows = ask("corrections", asset_class="crypto")
+        assert head["message"] is None
+        found = [(row["bar_date"], row["corrected_bars"], row["late_bars"]) for row in rows]
+        assert found == [("2026-05-02", 0, 3), ("2026-05-01", 2, 0)]
+        assert len(ask("corrections", "2026-05-01 : 2026-05-02")) == 2
+
+
+def test_halts_are_listed_and_none_is_said(recorded: Warehouse, ask: Asked) -> None:
+    (said,) = ask("trading_halts")
+    assert said["message"] == "No trading halt of the chosen days is known: the stream alone tells them, of stocks."
+    halt = (
+        "select 'us_equity' as feed, 'HALT' as symbol, cast('2026-05-0{0} 15:30' as timestamp_ntz) as halted_at, "
+        "cast({1} as timestamp_ntz) as resumed_at, 'H' as status_code, 'Trading Halt' as status_message, "
+        "'T1' as reason_code, {2} as reason_message"
+    )
+    rows = [halt.format(4, "'2026-05-04 16:00'", "'News pending'"), halt.format(5, "null", "null")]
+    with inserted(recorded, "MARTS.fct_trading_halts", "symbol = 'HALT'", *rows):
+        found = [(row["halted_at"], row["resumed_at"], row["reason"]) for row in ask("trading_halts")[1:]]
+        assert found == [
+            ("2026-05-05 15:30", "halted still", "Trading Halt"),
+            ("2026-05-04 15:30", "2026-05-04 16:00", "News pending"),
+        ]
+        assert len(ask("trading_halts", "2026-05-04 : 2026-05-05", symbol="HALT")) == 2
+        assert len(ask("trading_halts", asset_class="crypto")) == 1
+
+
 def test_the_deepest_fall_is_within_the_chosen_time(recorded: Warehouse, ask: Asked) -> None:
     closes = recorded.query(
         "select bar_date, close from MARTS.fct_returns_1d where symbol = 'BTC/USD' order by bar_date"

@@ -83,3 +83,33 @@ def test_a_session_that_lacks_a_bar_is_found(connection: SnowflakeConnection) ->
         rows = incomplete_sessions(connection, DAY, NEXT)
     assert [(row["day"], row["expected"], row["actual"]) for row in rows] == [(DAY, 1440, 1439)]
     assert shown(SESSION_COMPLETENESS, DAY, DAY, rows).severity == dg.AssetCheckSeverity.WARN
+
+
+def test_a_session_through_which_a_stock_was_halted_is_not_said_to_lack_bars(connection: SnowflakeConnection) -> None:
+    """New York's session of 2026-05-01, 13:30 to 20:00 UTC."""
+    cursor = connection.cursor()
+    halt = (
+        "INSERT INTO MARTS.FCT_TRADING_HALTS (feed, symbol, halted_at, resumed_at) VALUES ('us_equity', 'HALT', %s, %s)"
+    )
+
+    def found(*halts: tuple[str, str | None]) -> int:
+        cursor.execute("DELETE FROM MARTS.FCT_TRADING_HALTS WHERE symbol = 'HALT'")
+        for times in halts:
+            cursor.execute(halt, times)
+        return len(incomplete_sessions(connection, DAY, NEXT))
+
+    cursor.execute("BEGIN")
+    for table, changed in {
+        "DIM_SYMBOLS": "'XNYS' AS calendar",
+        "FCT_COMPLETENESS": "'us_equity' AS asset_class, 26 AS expected_bars, 0 AS actual_bars, 26 AS missing_bars",
+    }.items():
+        cursor.execute(
+            f"INSERT INTO MARTS.{table} SELECT * REPLACE ('us_equity' AS feed, 'HALT' AS symbol, {changed}) "
+            f"FROM MARTS.{table} WHERE symbol = 'BTC/USD'"
+        )
+    assert found() == 1
+    assert found(("2026-04-30 15:00", None)) == 0
+    assert found(("2026-05-01 13:30", "2026-05-01 20:00")) == 0
+    assert found(("2026-05-01 13:31", None)) == 1
+    assert found(("2026-05-01 13:00", "2026-05-01 19:59")) == 1
+    cursor.execute("ROLLBACK")

@@ -1,3 +1,3 @@
-{{ shared_raw_table('universe_members', {
+{{ raw_table('universe_members', {
     "feed": "varchar", "day": "date", "symbol": "varchar", "source": "varchar", "observed_at": "timestamp_ntz",
 }) }}
