@@ -26,7 +26,7 @@ from crypto_platform.connectors.snowflake.offsets_table import offsets_table
 from crypto_platform.connectors.spark import session
 from crypto_platform.failpoints import CRASH_POINTS
 from crypto_platform.ingestion import ledger as load_module
-from crypto_platform.ingestion import topic_load
+from crypto_platform.ingestion import offsets, topic_load
 from crypto_platform.ingestion.ledger import LoadNotCommittedError
 from crypto_platform.ingestion.ledger_loss import LedgerLoss
 from crypto_platform.ingestion.offsets import ConcurrentLoadError
@@ -249,7 +249,8 @@ def test_of_two_loads_in_their_transactions_the_first_wins(
 ) -> None:
     feed = made.feed_name()
     publish(sandbox, feed, days(), "run")
-    second_is_ready, first_is_inside, second_is_done = threading.Event(), threading.Event(), threading.Event()
+    """The second waits for the lock of the first, and finds the offsets moved."""
+    second_is_ready, first_is_inside, second_asks = threading.Event(), threading.Event(), threading.Event()
     outcome: list[BaseException | None] = []
 
     def reach(point: str) -> None:
@@ -261,9 +262,17 @@ def test_of_two_loads_in_their_transactions_the_first_wins(
             assert second_is_ready.wait(60)
         elif (name, point) == ("first", "after_offsets"):
             first_is_inside.set()
-            assert second_is_done.wait(60)
+            assert second_asks.wait(60)
+
+    move = offsets.move
+
+    def asking(*arguments: Any) -> None:
+        if threading.current_thread().name == "second":
+            second_asks.set()
+        move(*arguments)
 
     monkeypatch.setattr(load_module, "reach", reach)
+    monkeypatch.setattr(offsets, "move", asking)
 
     def second() -> None:
         try:
@@ -271,8 +280,6 @@ def test_of_two_loads_in_their_transactions_the_first_wins(
             outcome.append(None)
         except BaseException as error:
             outcome.append(error)
-        finally:
-            second_is_done.set()
 
     thread = threading.Thread(target=second, name="second")
     first = threading.Thread(target=lambda: topic_load.load(sandbox, feed, "first"), name="first")
