@@ -18,6 +18,7 @@ from bench.models import models
 from bench.one_day import one_day
 from bench.other_tools import TOOLS, other_tool
 from bench.research import research
+from bench.scale import scale as of_scale
 from bench.stream import burst, trickle
 from bench.systems import BenchError, systems
 from bench.universe import universe
@@ -37,6 +38,7 @@ class Section(StrEnum):
     UNIVERSE = "universe"
     EVENT_LOG = "event-log"
     RESEARCH = "research"
+    SCALE = "scale"
 
 
 def main(
@@ -103,6 +105,8 @@ def _measure(
             results["universe"] = universe(settings, sessions, tell)
         elif section is Section.RESEARCH:
             results["research"] = research(settings, symbols, days, runs, tell)
+        elif section is Section.SCALE:
+            results["scale"] = of_scale(settings, runs, tell)
         elif section is Section.DASHBOARDS:
             results["dashboards"] = dashboards(settings, symbols, days, runs, tell)
         elif section is Section.LINEARITY:

@@ -24,16 +24,16 @@ def models(settings: Settings, symbols: int, days: int, runs: int, tell: Callabl
     tell(f"models: loading {symbols} symbols x {days} days")
     long_range(settings, symbols, days, FIRST_DAY, with_dbt=False)
     tell("models: the first build")
-    first = _build(settings)
+    first = build(settings)
     empty: dict[str, list[float]] = {PLAIN: [], OURS: []}
     increments = []
     for number in range(runs):
         tell(f"models: a day's increment and empty builds, {number + 1} of {runs}")
         day = FIRST_DAY + timedelta(days=days + number)
         long_range(settings, symbols, 1, day, with_dbt=False)
-        increments.append(_build(settings, day))
+        increments.append(build(settings, day))
         for command, seconds in empty.items():
-            seconds.append(_build(settings, command=command, selected="tag:nothing_has_this"))
+            seconds.append(build(settings, command=command, selected="tag:nothing_has_this"))
     day_again = median(increments)
     return {
         "symbols": symbols,
@@ -47,7 +47,7 @@ def models(settings: Settings, symbols: int, days: int, runs: int, tell: Callabl
     }
 
 
-def _build(settings: Settings, day: date | None = None, command: str = OURS, selected: str | None = None) -> float:
+def build(settings: Settings, day: date | None = None, command: str = OURS, selected: str | None = None) -> float:
     """Build and test as a run does: what is selected or all, over one day or what was loaded since."""
     output = Path(settings.crypto_platform_home) / "dbt-build.log"
     folders = ["--project-dir", PROJECT_DIR, "--profiles-dir", PROJECT_DIR]

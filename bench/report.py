@@ -29,6 +29,7 @@ def table(results: dict[str, Any]) -> Table:
         "universe": _universe,
         "event_log": _event_log,
         "research": _research,
+        "scale": _scale,
     }
     for section, add in sections.items():
         if section in results:
@@ -151,6 +152,26 @@ def _research(rows: Table, results: dict[str, Any]) -> None:
         rows.add_row(f"  {reader}", f"{seconds:.2f} s  {found['bars'] / seconds:>10,.0f} bars/s")
     _at_most(rows, "MarketData to DuckDB on Parquet", found["sorted_ratio"], found["target_ratio"], "x")
     _at_most(rows, "the same, unsorted", found["unsorted_ratio"], found["target_ratio"], "x")
+
+
+def _scale(rows: Table, results: dict[str, Any]) -> None:
+    found = results["scale"]
+    few, many, long = found["bars"]
+    rows.add_row(
+        "[bold]dbt over many symbols and long histories[/bold], 15-minute bars, from launch to end, with its tests"
+    )
+    symbols, sessions = found["symbols"], found["sessions"]
+    for place, (bars, of, over) in enumerate(
+        ((few, symbols[0], sessions[0]), (many, symbols[1], sessions[0]), (long, symbols[0], sessions[1]))
+    ):
+        what = f"{of:,} symbols x {over} sessions, {bars:,} bars"
+        if place == 1:
+            _at_most(rows, f"  the first build of {what}", found["first"][place], found["target_first"], "s")
+        else:
+            rows.add_row(f"  the first build of {what}", f"{found['first'][place]:.1f} s")
+        rows.add_row("  a session's increment on it", f"{found['increment'][place]:.1f} s")
+    _at_most(rows, "symbols x 10: the first build", found["symbols_ratio"], found["target_symbols_ratio"], "x")
+    _at_most(rows, "history x 10: an increment", found["history_ratio"], found["target_history_ratio"], "x")
 
 
 def _at_most(rows: Table, what: str, value: float, limit: float, unit: str) -> None:
