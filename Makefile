@@ -1,7 +1,7 @@
 # Everything a fresh clone needs is Python 3.11, 3.12 or 3.13 and make; `make help` lists what there is.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup parts superset prerequisites browser demo up dashboard dashboard-check docs pictures dbt-docs test test-unit check \
+.PHONY: help setup parts superset prerequisites browser demo up dashboard dashboard-check docs pictures dbt-docs test test-unit check manifests \
 	changed format lock bench drill soak clean export-readers
 
 CRYPTO_PLATFORM_HOME ?= .crypto_platform
@@ -88,13 +88,20 @@ browser: ## Install Chromium for the tests of web pages, where Debian's packages
 	      "\`brew install chromium\` (macOS)."; exit 1; } >&2; \
 	  apt-get update --quiet=2 && apt-get install --yes --quiet=2 --no-install-recommends chromium fonts-dejavu-core; }
 
-check: setup ## Style, types, who imports whom, SQL style, and the documentation's links
+check: setup manifests ## Style, types, who imports whom, SQL style, manifests, and the documentation's links
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/sqlfluff lint dbt_project
 	$(MKDOCS) build --strict
+
+# What says how to run the platform: a compose file, and Kubernetes' manifests, which are no YAML files of kustomize's.
+MANIFESTS ?= docker
+manifests: setup
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec $(MANIFESTS)/compose.yaml
+	$(BIN)/kubernetes-validate --strict --quiet \
+	  $(filter-out %/kustomization.yaml,$(wildcard $(MANIFESTS)/kubernetes/*/*.yaml))
 
 changed: setup ## Build the dbt models that differ from main, and what depends on them, on empty tables
 	@$(BIN)/python -m crypto_platform_tests.dbt_project.changed

@@ -104,6 +104,10 @@ class Settings(BaseSettings):
         None,
         description="Dagster's storage, postgresql+psycopg2://user:password@host:5432/database; unset: SQLite",
     )
+    dagster_run_launcher_file: Path | None = Field(
+        None,
+        description="YAML file with Dagster's `run_launcher`; unset: runs are the code server's processes",
+    )
     lake_url: str | None = Field(
         None, description="Folder or fsspec URL (s3://…, gs://…) of the lake; unset: `lake` in the home"
     )
@@ -159,6 +163,12 @@ class Settings(BaseSettings):
     stream_spool_mb: int = Field(512, ge=1, description="Megabytes of bars kept on disk while Kafka is unavailable")
     stream_port: Port = Field(9101, description="The stream service's metrics and health")
     loader_port: Port = Field(9102, description="The loader's metrics and health")
+    loader_url: str | None = Field(None, description="The loader's address; unset: LOADER_PORT on loopback")
+    listen_address: str = Field(
+        LOOPBACK,
+        description="Address at which the stream service, the loader, Spark Connect and Superset listen; `0.0.0.0` "
+        "only in a network that keeps others out: none of them but Superset has a login",
+    )
     loader_interval_seconds: float | None = Field(
         None,
         ge=0,
@@ -355,6 +365,7 @@ class Settings(BaseSettings):
     @field_validator(
         "crypto_platform_home",
         "dagster_home",
+        "dagster_run_launcher_file",
         "java_home",
         "jvm_jars",
         "openlineage_file",
@@ -478,6 +489,10 @@ class Settings(BaseSettings):
     @property
     def embedded_snowflake(self) -> bool:
         return self.snowflake_account is None
+
+    @property
+    def loader_address(self) -> str:
+        return (self.loader_url or f"http://{LOOPBACK}:{self.loader_port}").rstrip("/")
 
     @property
     def loader_interval(self) -> float:

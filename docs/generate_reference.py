@@ -191,6 +191,7 @@ def _snowflake() -> Iterator[str]:
     account = Account(
         allowed_ranges=("203.0.113.0/24",),
         storage=Storage("s3://bucket/path", "arn:aws:iam::123456789012:role/snowflake"),
+        costs=True,
     )
     yield "# Snowflake\n"
     yield (

@@ -85,7 +85,7 @@ def replay(feed: Feeds = None, reason: Reason = "", all_: All = False) -> None:
             return
         try:
             run_id = dead_letters.replay(effective, letters)
-        except (TopicError, PublishError) as error:
+        except (TopicError, PublishError, dead_letters.VersionNotKnownError) as error:
             typer.echo(str(error), err=True)
             raise typer.Exit(FAILURE) from None
         typer.echo(f"{len(letters)} messages published again by {run_id}.")

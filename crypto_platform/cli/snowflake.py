@@ -1,4 +1,4 @@
-"""`crypto-platform snowflake`: the set-up of an account."""
+"""`crypto-platform snowflake`: the set-up of an account, and what it costs."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,12 +13,9 @@ if TYPE_CHECKING:
 
 FAILURE, USAGE = 1, 2
 
-app = typer.Typer(name="snowflake", no_args_is_help=True, help="The platform's objects and roles on an account.")
-
-
-@app.callback()
-def snowflake() -> None:
-    """Hold `setup` under a name of its own: the only command of a group would be the group."""
+app = typer.Typer(
+    name="snowflake", no_args_is_help=True, help="The platform on an account: its objects and roles, its costs."
+)
 
 
 @app.command()
@@ -47,6 +44,10 @@ def setup(
     storage_aws_role: Annotated[
         str | None, typer.Option(help="Role that Snowflake takes on for s3://: arn:aws:iam::…:role/….")
     ] = None,
+    costs: Annotated[
+        bool,
+        typer.Option("--costs", help="Let dbt's role see the account's statements and credits, for `snowflake costs`."),
+    ] = False,
 ) -> None:
     """Print the SQL that sets up an account for the platform, or run it; run again it changes nothing.
 
@@ -76,6 +77,7 @@ def setup(
             retention_days=retention_days,
             allowed_ranges=tuple(allow or ()),
             storage=Storage(storage_url or "", storage_aws_role) if storage_url or storage_aws_role else None,
+            costs=costs,
             public_keys=service_keys.public_keys(keys, users) if keys else {},
             statement_timeout=chosen.snowflake_statement_timeout,
             request_timeout=chosen.snowflake_network_timeout,
@@ -90,6 +92,38 @@ def setup(
         return
     for line in script(account, datasets):
         typer.echo(line)
+
+
+@app.command("costs")
+def show_costs(
+    days: Annotated[int, typer.Option(min=1, help="Newest days to show.")] = 7,
+    build: Annotated[bool, typer.Option(help="Build the marts first; without, show them as they are.")] = True,
+) -> None:
+    """Credits by day, component and feed, from MARTS.FCT_QUERY_COSTS, which it builds.
+
+    The component idle is what no statement was attributed. Snowflake attributes credits up to 8 hours late. The set-up
+    must have been run with --costs.
+
+    Example: crypto-platform snowflake costs --days 30
+    """
+    from crypto_platform.cli.console import result_table, stdout
+    from crypto_platform.connectors.snowflake.query import QueryError, query
+    from crypto_platform.settings import settings
+    from crypto_platform.transform import costs
+
+    chosen = settings()
+    if chosen.embedded_snowflake:
+        typer.echo("SNOWFLAKE_ACCOUNT is not set: the emulator meters nothing", err=True)
+        raise typer.Exit(USAGE)
+    try:
+        if build:
+            typer.echo("Building MARTS.FCT_QUERY_COSTS …", err=True)
+            costs.build(chosen)
+        with query(chosen.for_dbt, costs.SUMMARY, (days,)) as result:
+            stdout().print(result_table(result))
+    except (costs.CostsError, QueryError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(FAILURE) from None
 
 
 def _apply(chosen: "Settings", account: Account, parts: "tuple[Section, ...]") -> None:

@@ -4,24 +4,35 @@
 its path.
 """
 
+import sys
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+
+import yaml
 
 from crypto_platform.settings import PROJECT_ROOT, Settings
 
 _MADE = "# Made from the project's dagster.yaml and made again when that changes; without this line it is yours.\n"
 
 
+class RunLauncherFileError(ValueError):
+    """DAGSTER_RUN_LAUNCHER_FILE is no file with a run launcher."""
+
+
 def dagster_home(settings: Settings) -> Path:
-    """The folder to set DAGSTER_HOME to, with a `dagster.yaml` of the project's and where the storage is.
+    """The folder to set DAGSTER_HOME to, with a `dagster.yaml` of the project's, the storage and the run launcher.
 
     Postgres's address stays in the environment. A `dagster.yaml` of one's own that lies there already stays. What a
     release before recorded is renamed once.
+
+    Raises:
+        RunLauncherFileError: DAGSTER_RUN_LAUNCHER_FILE cannot be read, or holds something else.
     """
     folder = (settings.dagster_home or settings.crypto_platform_home / "dagster").absolute()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "dagster.yaml"
-    content = f"{_MADE}{(PROJECT_ROOT / 'dagster.yaml').read_text()}{_storage(settings, folder)}"
+    project = (PROJECT_ROOT / "dagster.yaml").read_text()
+    content = f"{_MADE}{project}{_run_launcher(settings)}{_storage(settings, folder)}"
     present = path.read_text() if path.exists() else _MADE
     if present.startswith(_MADE) and present != content:
         # Whole at once: several programs may be starting.
@@ -44,12 +55,32 @@ def _rename_assets(folder: Path) -> None:
 def main() -> None:
     """Make the home, rename in Postgres what a release before recorded there, and print the home's path."""
     settings = Settings()
-    home = dagster_home(settings)
+    try:
+        home = dagster_home(settings)
+    except RunLauncherFileError as error:
+        sys.exit(str(error))
     if settings.dagster_postgres_url:
         from crypto_platform.dagster_instance.renamed_assets import rename_assets
 
         rename_assets(settings.dagster_postgres_url.get_secret_value())
     print(home)
+
+
+def _run_launcher(settings: Settings) -> str:
+    path = settings.dagster_run_launcher_file
+    if path is None:
+        # Tells the monitoring whether a run's process still lives.
+        module = "crypto_platform.dagster_instance.run_launcher"
+        return f"run_launcher:\n  module: {module}\n  class: HealthCheckedRunLauncher\n"
+    try:
+        found = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise RunLauncherFileError(f"DAGSTER_RUN_LAUNCHER_FILE, {path}, cannot be read: {error}") from error
+    if not isinstance(found, dict) or list(found) != ["run_launcher"]:
+        raise RunLauncherFileError(
+            f"DAGSTER_RUN_LAUNCHER_FILE, {path}, must hold `run_launcher` with `module` and `class`, and nothing else"
+        )
+    return yaml.safe_dump(found)
 
 
 def _storage(settings: Settings, folder: Path) -> str:

@@ -42,6 +42,10 @@ WHERE r.feed = %s AND contains(lower(r.reason), lower(%s)) AND (%s OR p.replayed
 """
 
 
+class VersionNotKnownError(RuntimeError):
+    """A message of another schema version is no longer in the topic, which alone says which; nothing was published."""
+
+
 @dataclass(frozen=True)
 class DeadLetter:
     """A refused message: where it lies (`partition` and `offset` on its topic, or its number in the spool), and why.
@@ -116,6 +120,7 @@ def replay(settings: Settings, letters: Sequence[DeadLetter]) -> str:
     Where it has not, a message counts as REST's, observed when it was refused.
 
     Raises:
+        VersionNotKnownError: one was refused for its schema version, and the topic has it no longer.
         crypto_platform.connectors.kafka.admin.TopicError: the topic is gone, or Kafka does not answer; nothing was
             published.
         crypto_platform.connectors.kafka.producer.PublishError: not every message is known to be in the topic; nothing
@@ -125,8 +130,9 @@ def replay(settings: Settings, letters: Sequence[DeadLetter]) -> str:
     by_topic: dict[tuple[str, Dataset], list[DeadLetter]] = defaultdict(list)
     for letter in letters:
         by_topic[letter.feed, letter.dataset].append(letter)
+    outgoing = {topic: _outgoing(settings, topic[0], chosen, run_id) for topic, chosen in by_topic.items()}
     for (feed, kind), chosen in by_topic.items():
-        send(settings, feed, _outgoing(settings, feed, chosen, run_id), kind)
+        send(settings, feed, outgoing[feed, kind], kind)
         with connect(settings) as connection:
             ensure_schema(connection, feed)
             for first in range(0, len(chosen), _ROWS):
@@ -152,11 +158,12 @@ def _in_topic(settings: Settings, feed: str, letters: Sequence[DeadLetter]) -> d
     """The messages at the letters' places, by partition and offset, as far as the topic still has them."""
     if not letters:
         return {}
-    earliest = topic_state(settings, feed).earliest
+    state = topic_state(settings, feed)
     places: dict[int, list[int]] = defaultdict(list)
     for letter in letters:
-        if letter.partition is not None and letter.offset >= earliest.get(letter.partition, letter.offset + 1):
-            places[letter.partition].append(letter.offset)
+        at = letter.partition
+        if at is not None and state.earliest.get(at, 0) <= letter.offset < state.end.get(at, 0):
+            places[at].append(letter.offset)
     return messages_at(settings, bars.BARS.topic(feed), places)
 
 
@@ -179,6 +186,12 @@ def _headers(
     original = None if letter.partition is None else in_topic.get((letter.partition, letter.offset))
     # At its place may lie another by now, of a topic that was created anew.
     if original is None or (original.key, original.value) != (letter.key, letter.value):
+        if letter.reason == dataset.UNKNOWN_VERSION:
+            raise VersionNotKnownError(
+                f"{letter.feed}: the message that was at {letter.partition}:{letter.offset} was refused for its schema "
+                "version, and the topic, which had it, no longer has the message: it cannot be told what it says. "
+                f"Nothing was published. `crypto-platform republish --feed {letter.feed}` loads its day from the lake"
+            )
         return message_headers("rest", run_id, letter.refused_at)
     return [(name, run_id.encode() if name == dataset.HEADER_RUN_ID else value) for name, value in original.headers]
 

@@ -48,9 +48,10 @@ class Rule:
     broken: str
 
 
+UNKNOWN_VERSION = "unknown schema version"
 # What no message is loaded without, tried first.
 MESSAGE_RULES = (
-    Rule("unknown schema version", f"schema_version IS DISTINCT FROM '{SCHEMA_VERSION}'"),
+    Rule(UNKNOWN_VERSION, f"schema_version IS DISTINCT FROM '{SCHEMA_VERSION}'"),
     Rule("unknown source", "source IS NULL"),
     Rule("unreadable", "NOT readable"),
 )

@@ -15,6 +15,8 @@ from crypto_platform.settings import Settings
 
 SOURCE = "watchdog"
 INTERVAL_SECONDS = 3.0
+# A file in the home that is touched after each turn: how whoever watches the watchdog knows that it goes on.
+HEARTBEAT = "watchdog.heartbeat"
 # A pause that only a machine that slept can explain: nothing has had the time to come back yet.
 SLEPT = timedelta(seconds=60)
 
@@ -31,6 +33,8 @@ def watch(settings: Settings, supervisor: Supervisor) -> None:
         if now - rested > SLEPT:
             processes = Processes(settings, now, supervisor)
         turn(settings, processes, instance, now)
+        settings.crypto_platform_home.mkdir(parents=True, exist_ok=True)
+        (settings.crypto_platform_home / HEARTBEAT).touch()
         # Without the look itself: it takes long when a storage is away.
         rested = datetime.now(UTC)
         time.sleep(INTERVAL_SECONDS)

@@ -1,4 +1,4 @@
-"""The embedded Spark: one Spark Connect server with `local[*]` on loopback.
+"""The embedded Spark: one Spark Connect server with `local[*]`, on loopback unless LISTEN_ADDRESS says otherwise.
 
 ``python -m crypto_platform.sandbox.spark`` becomes the server. https://spark.apache.org/docs/4.2.0/spark-connect-overview.html
 """
@@ -34,7 +34,7 @@ def configuration(settings: Settings) -> dict[str, str]:
     """What the server is started with."""
     home = folder(settings)
     return {
-        "spark.connect.grpc.binding.address": LOOPBACK,
+        "spark.connect.grpc.binding.address": settings.listen_address,
         "spark.connect.grpc.binding.port": str(settings.sandbox_spark_port),
         "spark.driver.bindAddress": LOOPBACK,
         "spark.driver.host": LOOPBACK,

@@ -69,7 +69,8 @@ class Loader:
         Raises:
             OSError: the port of the metrics is taken.
         """
-        with serving(self._settings.loader_port, self.metrics.registry, self.health) as port:
+        settings = self._settings
+        with serving(settings.loader_port, self.metrics.registry, self.health, settings.listen_address) as port:
             topics = ", ".join(follower.topic for follower in self._followers)
             log.info("following %s; metrics and health on port %d", topics, port)
             threads = [

@@ -72,7 +72,7 @@ class LoaderMetrics:
 
 
 @contextmanager
-def serving(port: int, registry: CollectorRegistry, health: Health) -> Iterator[int]:
+def serving(port: int, registry: CollectorRegistry, health: Health, host: str = LOOPBACK) -> Iterator[int]:
     """`/metrics`, `/health` (503 when something is wrong) and `/live` (the process answers) while the block runs.
 
     Yields the port, which is a free one for 0.
@@ -101,7 +101,7 @@ def serving(port: int, registry: CollectorRegistry, health: Health) -> Iterator[
         def log_message(self, format: str, *args: Any) -> None:
             """Scrapes are no news."""
 
-    server = ThreadingHTTPServer((LOOPBACK, port), Handler)
+    server = ThreadingHTTPServer((host, port), Handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
     thread.start()

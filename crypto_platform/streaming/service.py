@@ -62,7 +62,8 @@ class Service:
                 LiveFeed(name, spec, self._settings, outbox, clock, self.metrics) for name, spec in self._specs.items()
             ]
             try:
-                with serving(self._settings.stream_port, self.metrics.registry, self.health) as port:
+                address = self._settings.listen_address
+                with serving(self._settings.stream_port, self.metrics.registry, self.health, address) as port:
                     log.info("streaming %s; metrics and health on port %d", ", ".join(self._specs), port)
                     await self._until(stop)
             finally:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from subprocess import CompletedProcess
 from types import SimpleNamespace
 from typing import Any
 
@@ -145,3 +146,42 @@ def test_a_login_that_is_refused_is_snowflake_s_own_sentence(
     answer = run("--apply")
     assert answer.exit_code == 1
     assert "JWT token is invalid." in answer.stderr
+
+
+def test_costs_are_of_an_account(chosen: Settings) -> None:
+    answer = CliRunner().invoke(app, ["snowflake", "costs"])
+    assert (answer.exit_code, answer.stdout) == (2, "")
+    assert answer.stderr == "SNOWFLAKE_ACCOUNT is not set: the emulator meters nothing\n"
+
+
+@pytest.mark.usefixtures("applied")
+def test_costs_are_built_as_dbt_and_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    from crypto_platform.connectors.snowflake import query
+    from crypto_platform.transform import costs
+
+    asked: list[Any] = []
+
+    @contextmanager
+    def answer(given: Settings, sql: str, values: tuple[int]) -> Iterator[query.Result]:
+        asked.append((given.snowflake_account, values))
+        yield query.Result(["day", "component", "credits"], [("2026-03-01", "load", 0.75)])
+
+    monkeypatch.setattr(costs.subprocess, "run", lambda command, **_: asked.append(command) or CompletedProcess([], 0))
+    monkeypatch.setattr(query, "query", answer)
+    shown = CliRunner().invoke(app, ["snowflake", "costs", "--days", "3"])
+    assert shown.exit_code == 0, shown.output
+    assert "load" in shown.stdout and "0.75" in shown.stdout
+    command, of = asked
+    assert of == ("org-account", (3,))
+    assert command[2] == "build" and str(costs.COSTS_DIR) in command
+
+
+@pytest.mark.usefixtures("applied")
+def test_dbt_s_words_and_the_remedy_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    from crypto_platform.transform import costs
+
+    refused = CompletedProcess([], 1, "Object 'SNOWFLAKE.ACCOUNT_USAGE.QUERY_HISTORY' does not exist", "")
+    monkeypatch.setattr(costs.subprocess, "run", lambda command, **_: refused)
+    answer = CliRunner().invoke(app, ["snowflake", "costs"])
+    assert answer.exit_code == 1
+    assert "QUERY_HISTORY' does not exist" in answer.stderr and "setup --costs" in answer.stderr

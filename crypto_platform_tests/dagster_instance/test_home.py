@@ -1,11 +1,12 @@
 from pathlib import Path
 
+import pytest
 import yaml
-from dagster import DagsterInstance
+from dagster import DagsterInstance, DefaultRunLauncher
 from pydantic import SecretStr
 
 from crypto_platform.dagster_instance.event_log_storage import CompactSqliteEventLogStorage
-from crypto_platform.dagster_instance.home import dagster_home
+from crypto_platform.dagster_instance.home import RunLauncherFileError, dagster_home
 from crypto_platform.settings import PROJECT_ROOT, Settings
 
 
@@ -32,6 +33,34 @@ def test_postgres_is_its_storage_without_the_password_on_disk(fresh_settings: Se
     assert "event_log_storage" not in found
     assert found["run_launcher"]["class"] == "HealthCheckedRunLauncher"
     assert "secret" not in made
+
+
+def test_the_run_launcher_is_that_of_a_file(fresh_settings: Settings, tmp_path: Path) -> None:
+    file = tmp_path / "launcher.yaml"
+    file.write_text("run_launcher: {module: dagster, class: DefaultRunLauncher}\n")
+    home = dagster_home(fresh_settings.model_copy(update={"dagster_run_launcher_file": file}))
+    with DagsterInstance.from_config(str(home)) as instance:
+        assert type(instance.run_launcher) is DefaultRunLauncher
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "cannot be read: .*No such file"),
+        ("run_launcher: [", "cannot be read"),
+        ("run_launcher: {}\nstorage: {}", "and nothing else"),
+        ("KubernetesRunLauncher", "must hold `run_launcher`"),
+    ],
+)
+def test_a_file_without_a_run_launcher_is_named(
+    text: str | None, said: str, fresh_settings: Settings, tmp_path: Path
+) -> None:
+    file = tmp_path / "launcher.yaml"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(RunLauncherFileError, match=f"DAGSTER_RUN_LAUNCHER_FILE, {file}, .*{said}"):
+        dagster_home(fresh_settings.model_copy(update={"dagster_run_launcher_file": file}))
+    assert not list(fresh_settings.crypto_platform_home.rglob("dagster.yaml"))
 
 
 def test_a_dagster_yaml_of_one_s_own_stays(fresh_settings: Settings, tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ REFERENCE = (PROJECT_ROOT / "docs" / "reference" / "snowflake.md").read_text()
 
 
 def test_its_options_are_the_command_s() -> None:
-    command = typer.main.get_command(app).commands["snowflake"].commands["setup"]  # type: ignore[attr-defined]
-    options = {flag for parameter in command.params for flag in parameter.opts if flag.startswith("--")}
+    group = typer.main.get_command(app).commands["snowflake"]  # type: ignore[attr-defined]
+    parameters = [parameter for command in group.commands.values() for parameter in command.params]
+    options = {flag for parameter in parameters for flag in parameter.opts if flag.startswith("--")}
     assert set(re.findall(r"--[a-z][a-z-]+", PAGE)) <= options
 
 

@@ -253,6 +253,21 @@ def test_a_look_that_fails_keeps_nothing_from_being_delivered(
     assert "password" not in caplog.text
 
 
+def test_it_shows_after_each_turn_that_it_goes_on(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    turns: list[bool] = []
+    heartbeat = watched.settings.crypto_platform_home / watchdog.HEARTBEAT
+
+    def sleep(seconds: float) -> None:
+        assert heartbeat.exists()
+        raise InterruptedError
+
+    monkeypatch.setattr(watchdog, "turn", lambda *arguments: turns.append(heartbeat.exists()))
+    monkeypatch.setattr(watchdog.time, "sleep", sleep)
+    with pytest.raises(InterruptedError):
+        watchdog.watch(watched.settings, supervise)
+    assert turns == [False]
+
+
 def test_a_book_that_is_away_ends_nothing(
     instance: dg.DagsterInstance, began: datetime, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

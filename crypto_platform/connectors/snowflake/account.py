@@ -67,8 +67,9 @@ class Account:
     """One installation of the platform on an account.
 
     `prefix` begins the names of what is the account's and not the database's. `credit_quota` is the credits of a month
-    for all three warehouses; `retention_days` how long Time Travel reaches back in the ledger; `public_keys` are the
-    users', PEM without its first and last line. `statement_timeout` and `request_timeout` are the client's, in seconds.
+    for all three warehouses; `retention_days` how long Time Travel reaches back in the ledger; `costs` whether the
+    transformer sees what the account costs; `public_keys` are the users', PEM without its first and last line.
+    `statement_timeout` and `request_timeout` are the client's, in seconds.
 
     Raises:
         SetupError: a value is not what its name says.
@@ -80,6 +81,7 @@ class Account:
     retention_days: int = 7
     allowed_ranges: tuple[str, ...] = ()
     storage: Storage | None = None
+    costs: bool = False
     public_keys: Mapping[str, str] = field(default_factory=dict)
     statement_timeout: int = Settings.model_fields["snowflake_statement_timeout"].default
     request_timeout: int = Settings.model_fields["snowflake_network_timeout"].default

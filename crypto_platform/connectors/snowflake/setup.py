@@ -52,6 +52,9 @@ def sections(account: Account, feeds: Feeds) -> tuple[Section, ...]:
         Section("The external stage's way into the bucket", "ACCOUNTADMIN", tuple(_integration(account))),
         Section("The external stage", "SYSADMIN", tuple(_stage(account))),
         Section("Privileges, on what is there and on what is to come", "SECURITYADMIN", tuple(_grants(account, feeds))),
+        Section(
+            "What dbt's cost marts read: the account's statements and credits", "ACCOUNTADMIN", tuple(_usage(account))
+        ),
         Section("Users without a password, with one role and their own limits", "USERADMIN", tuple(_users(account))),
         Section("The addresses that the users may come from", "SECURITYADMIN", tuple(_policy(account))),
     )
@@ -178,6 +181,15 @@ def _grants(account: Account, feeds: Feeds) -> Iterator[str]:
     for service, needed in zip(account.services, NEEDED.values(), strict=True):
         for grant in needed(Place(account.database, service.warehouse, account.stage, known)):
             yield from grant.statements(service.role)
+
+
+def _usage(account: Account) -> Iterator[str]:
+    if account.costs:
+        _, transformer, _ = account.services
+        # Not IMPORTED PRIVILEGES, which show all of the database SNOWFLAKE. Which role has which view:
+        # https://docs.snowflake.com/en/sql-reference/snowflake-db-roles
+        for role in ("USAGE_VIEWER", "GOVERNANCE_VIEWER"):
+            yield f"GRANT DATABASE ROLE SNOWFLAKE.{role} TO ROLE {transformer.role}"
 
 
 def _users(account: Account) -> Iterator[str]:

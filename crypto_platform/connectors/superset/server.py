@@ -1,4 +1,4 @@
-"""The service: ``python -m crypto_platform.connectors.superset.server`` becomes gunicorn with Superset, on loopback."""
+"""The service: ``python -m crypto_platform.connectors.superset.server`` becomes gunicorn with Superset."""
 
 import hashlib
 import os
@@ -7,7 +7,7 @@ import shutil
 import subprocess
 
 from crypto_platform.connectors.superset import home
-from crypto_platform.settings import LOOPBACK, Settings
+from crypto_platform.settings import Settings
 
 WORKERS, THREADS = 2, 8
 REQUEST_SECONDS = 120
@@ -79,7 +79,7 @@ def main() -> None:
     prepare(settings)
     command = [
         str(home.python(settings).parent / "gunicorn"),
-        f"--bind={LOOPBACK}:{settings.superset_port}",
+        f"--bind={settings.listen_address}:{settings.superset_port}",
         f"--workers={WORKERS}",
         "--worker-class=gthread",
         f"--threads={THREADS}",

@@ -10,7 +10,7 @@ from crypto_platform.connectors.snowflake.statements import DOES_NOT_EXIST
 from crypto_platform.market.data_source import label
 from crypto_platform.orchestration.asset_keys import LIVE_PRICES
 from crypto_platform.orchestration.metadata import records
-from crypto_platform.settings import LOOPBACK, Settings, settings
+from crypto_platform.settings import Settings, settings
 
 EVERY_SECONDS = 30
 ANSWERS_SECONDS = 2.0
@@ -24,7 +24,7 @@ FROM MARTS.LIVE_PRICES ORDER BY price_age_seconds, symbol
 
 
 def live_sensor() -> dg.SensorDefinition:
-    """The sensor that notes prices and lag; without a loader on this machine it looks at nothing."""
+    """The sensor that notes prices and lag; without a loader that answers it looks at nothing."""
 
     @dg.sensor(
         name="observe_live_prices",
@@ -42,7 +42,7 @@ def evaluate(settings: Settings, cursor: str | None) -> dg.SensorResult | dg.Ski
     """One tick: Snowflake, which is paid for by the minute, is only asked when the loader has loaded something."""
     feeds = _followed(settings)
     if feeds is None:
-        return dg.SkipReason("no loader runs on this machine: `crypto-platform up --live` starts one")
+        return dg.SkipReason(f"no loader answers at {settings.loader_address}: `crypto-platform up --live` starts one")
     loaded = orjson.dumps({name: state["last_load"] for name, state in feeds.items()}).decode()
     if loaded == cursor or not any(state["last_load"] for state in feeds.values()):
         return dg.SkipReason("nothing was loaded since the last look")
@@ -58,7 +58,7 @@ def _followed(settings: Settings) -> dict[str, dict[str, Any]] | None:
     with requests.Session() as session:
         session.trust_env = False
         try:
-            answer = session.get(f"http://{LOOPBACK}:{settings.loader_port}/health", timeout=ANSWERS_SECONDS)
+            answer = session.get(f"{settings.loader_address}/health", timeout=ANSWERS_SECONDS)
             found: dict[str, dict[str, Any]] = answer.json()["feeds"]
         except (requests.RequestException, KeyError):
             return None

@@ -25,6 +25,7 @@ EVERYTHING = Account(
     prefix="DEV_",
     allowed_ranges=("203.0.113.0/24", "198.51.100.7"),
     storage=Storage("s3://my-bars/platform", "arn:aws:iam::123456789012:role/snowflake"),
+    costs=True,
     public_keys={f"DEV_SVC_{role}": "MIIBIjANBgkqhki+G9w0BAQEFAAOCAQ8A/IBCgKC==" for role in ("LOADER", "READER")},
 )
 ACCOUNTS = {
@@ -43,6 +44,7 @@ SECONDS = "STATEMENT_TIMEOUT_IN_SECONDS|STATEMENT_QUEUED_TIMEOUT_IN_SECONDS"
 WITHOUT_GRAMMAR = {
     f"{DOCS}create-role": rf"CREATE ROLE IF NOT EXISTS {NAME} COMMENT = {TEXT}",
     f"{DOCS}grant-role": rf"GRANT ROLE {NAME} TO (?:ROLE|USER) {NAME}",
+    f"{DOCS}grant-database-role": r"GRANT DATABASE ROLE SNOWFLAKE\.[A-Z]+_VIEWER TO ROLE DEV_TRANSFORMER",
     f"{DOCS}alter-schema": rf"ALTER SCHEMA {NAME} SET DATA_RETENTION_TIME_IN_DAYS = {NUMBER}",
     f"{DOCS}alter-warehouse": rf"ALTER WAREHOUSE {NAME} SET(?: (?:AUTO_SUSPEND|{SECONDS}) = {NUMBER}"
     rf"| AUTO_RESUME = TRUE| RESOURCE_MONITOR = {NAME})+",
@@ -143,6 +145,14 @@ def test_a_user_without_a_key_and_an_open_network_are_pointed_out() -> None:
     said = "\n".join(script(EVERYTHING, FEEDS))
     assert "DEV_SVC_TRANSFORMER has no public key" in said
     assert "may come from anywhere" not in said
+
+
+def test_the_account_s_costs_are_seen_when_asked_for() -> None:
+    added = set(statements(EVERYTHING)) - set(statements(replace(EVERYTHING, costs=False)))
+    assert added == {
+        f"GRANT DATABASE ROLE SNOWFLAKE.{role} TO ROLE DEV_TRANSFORMER"
+        for role in ("USAGE_VIEWER", "GOVERNANCE_VIEWER")
+    }
 
 
 def test_dbt_s_schemas_are_the_project_s() -> None:

@@ -26,7 +26,7 @@ def settings(new_warehouse: Callable[[str], Warehouse], state: dict[str, Any]) -
     """Of a warehouse of its own, with a loader's health that tells `state`."""
     base = new_warehouse("OBSERVED").settings
     with serving(0, CollectorRegistry(), lambda: (False, {"feeds": {"crypto": state}})) as port:
-        yield base.model_copy(update={"loader_port": port, "sandbox_simulated": True})
+        yield base.model_copy(update={"loader_url": f"http://127.0.0.1:{port}", "sandbox_simulated": True})
 
 
 def tell(settings: Settings, *prices: tuple[str, float]) -> None:
@@ -70,7 +70,7 @@ def test_what_is_not_there_is_no_error(settings: Settings, state: dict[str, Any]
         assert isinstance(told, dg.SkipReason)
         return told.skip_message or ""
 
-    assert "no loader" in said(settings.model_copy(update={"loader_port": free_ports(1)[0]}))
+    assert "no loader" in said(settings.model_copy(update={"loader_url": None, "loader_port": free_ports(1)[0]}))
     assert "nothing was loaded" in said()
     state["last_load"] = "12:01"
     with connect(settings) as connection:
