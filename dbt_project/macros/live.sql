@@ -5,8 +5,10 @@
 
 {# SQL: the first live day of the feed in the column `feed`. #}
 {% macro live_from() -%}
+{%- set days = {} -%}
+{%- do add_live_days(days) -%}
 case feed
-    {%- for feed, first_day in live_days().items() %}
+    {%- for feed, first_day in days.items() %}
     when '{{ feed }}' then {{ first_day }}
     {%- endfor %}
 end
@@ -14,12 +16,12 @@ end
 
 
 {#
-  The first live day of each feed, as SQL: a literal where a build makes the view, for of a subquery's result Snowflake reads
-  all of the ledger, at each look at a dashboard. Views are made again in each build; facts that were built without them
-  only have them read a day too many.
+  Add the first live day of each feed to `days`, as SQL: a literal where a build makes the view, for of a subquery's result
+  Snowflake reads all of the ledger, at each look at a dashboard. Views are made again in each build; facts that were
+  built without them only have them read a day too many.
 #}
-{% macro live_days() -%}
-  {%- set facts, days = ref('fct_bars_1d'), {} -%}
+{% macro add_live_days(days) -%}
+  {%- set facts = ref('fct_bars_1d') -%}
   {%- if execute and flags.WHICH in ('build', 'run') and load_relation(facts) is not none -%}
     {%- for feed in var('feeds') -%}
       {%- do days.update({feed: "cast('1970-01-01' as date)"}) -%}
@@ -33,13 +35,14 @@ end
       {%- do days.update({feed: "coalesce((" ~ newest ~ "), cast('1970-01-01' as date))"}) -%}
     {%- endfor -%}
   {%- endif -%}
-  {{ return(days) }}
 {%- endmacro %}
 
 
 {# The current versions of the live days' bars; what lies before is not looked at. #}
 {% macro live_versions() -%}
-  {%- for feed, first_day in live_days().items() %}
+  {%- set days = {} -%}
+  {%- do add_live_days(days) -%}
+  {%- for feed, first_day in days.items() %}
 select *
 from {{ ref('stg_' ~ feed ~ '__bars') }}
 where
