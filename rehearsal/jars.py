@@ -7,7 +7,7 @@
 import sys
 from pathlib import Path
 
-from crypto_platform.sandbox import java, jars
+from crypto_platform.sandbox import jars, java
 from crypto_platform.settings import Settings
 
 _HERE = Path(__file__).parent

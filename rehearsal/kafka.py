@@ -1,4 +1,4 @@
-"""Three Kafka brokers, each a controller too: SASL_SSL, SCRAM-SHA-512, ACLs, three replicas of which two must be in sync.
+"""Three Kafka brokers, each a controller too: SASL_SSL, SCRAM-SHA-512, ACLs, three replicas, two of them in sync.
 
 https://kafka.apache.org/43/security/authentication-using-sasl/ and
 https://kafka.apache.org/43/security/authorization-and-acls/

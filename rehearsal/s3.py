@@ -13,8 +13,8 @@ USER = "platform"
 BUCKETS = ("lake", "landing")
 REGION = "us-east-1"
 
-# The provider filesystem-nio2 refuses to delete the key of a folder that is not empty, which s3fs does; without the last
-# line boto's checksums are answered with 501.
+# The provider filesystem-nio2 refuses to delete the key of a folder that is not empty, which s3fs does. Without the
+# last line boto's checksums are answered with 501.
 PROPERTIES = """\
 s3proxy.endpoint=http://{host}:{port}
 s3proxy.authorization=aws-v4

@@ -23,7 +23,7 @@ from rehearsal.parts import Part
 MASTER, CONNECT, TLS = "Spark master", "Spark Connect", "TLS of Spark Connect"
 WORKERS = ("Spark worker 1", "Spark worker 2")
 
-# S3 for Spark's executors, each job's files put in place at once by the magic committer; what differs by place is added.
+# S3 for Spark, each job's files put in place by the magic committer; address and login are added.
 S3_CONFIGURATION = {
     "spark.hadoop.fs.s3a.committer.name": "magic",
     "spark.hadoop.mapreduce.outputcommitter.factory.scheme.s3a": "org.apache.hadoop.fs.s3a.commit.S3ACommitterFactory",
@@ -33,7 +33,7 @@ S3_CONFIGURATION = {
 
 
 class Cluster:
-    """The cluster's files in `folder`; `ports`: the master's, its page's, two workers', their pages', Connect's, TLS's."""
+    """Files in `folder`; `ports`: of the master, its page, two workers, their pages, Connect, and TLS before it."""
 
     def __init__(self, settings: Settings, folder: Path, ports: list[int], secret: str, token: str) -> None:
         self._settings, self._folder = settings, folder
@@ -143,7 +143,7 @@ class Cluster:
         ]
 
     def _java_home(self) -> Path:
-        """Where workers find the `java` of executors: the bundled one lacks a module that Spark adds and can do without."""
+        """The Java of executors: the bundled one without a module that Spark asks for and can do without."""
         program = self._folder / "java" / "bin" / "java"
         program.parent.mkdir(parents=True, exist_ok=True)
         program.write_text(

@@ -1,0 +1,130 @@
+"""Faults in the middle of a run: each waits for its moment, kills a part, has it started again, and is timed."""
+
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from crypto_platform.failpoints import CrashPoint
+from rehearsal.parts import Parts, Tell
+
+POLL_SECONDS = 0.02
+WHOLE_SECONDS = 120.0
+# As long as a supervisor takes to start it again.
+DOWN_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Kill `part`, which names it when its moment has come, at the failpoint `at` or once `when` is true.
+
+    `whole`: whether nothing of it is missed any more.
+    """
+
+    name: str
+    part: Callable[[], str]
+    whole: Callable[[], bool] = lambda: True
+    at: CrashPoint | None = None
+    when: Callable[[], bool] = lambda: True
+
+
+@dataclass
+class Outcome:
+    """What became of a fault: seconds from the kill until the part answered again, and until it was whole."""
+
+    name: str
+    killed: str
+    answered: float
+    whole: float
+
+
+@dataclass
+class Disturbed:
+    """A command that was run until it succeeded: how often, and the faults in the middle of it."""
+
+    attempts: int = 0
+    outcomes: list[Outcome] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+
+class CommandError(RuntimeError):
+    """The command failed, also without a fault; or one of them never had its moment."""
+
+
+def disturb(
+    command: Sequence[str], variables: dict[str, str], faults: Sequence[Fault], parts: Parts, home: Path, tell: Tell
+) -> Disturbed:
+    """Run the command with `faults` in their order; repeat it as a person would until it succeeds.
+
+    Raises:
+        CommandError: it failed once more than there are faults, or a fault never had its moment.
+        PartError: a part did not come back.
+    """
+    holds, log = home / "holds", home / "command.log"
+    holds.mkdir(exist_ok=True)
+    done, left = Disturbed(), list(faults)
+    while True:
+        done.attempts += 1
+        with (
+            log.open("w+") as file,
+            subprocess.Popen(
+                command, env={**variables, "HOLD_IN": str(holds)}, stdout=file, stderr=subprocess.STDOUT
+            ) as running,
+        ):
+            try:
+                while left and _moment(left[0], holds, running):
+                    done.outcomes.append(_fire(left.pop(0), holds, parts, tell))
+                code = running.wait(timeout=RUN_SECONDS)
+            finally:
+                running.kill()
+        if code == 0:
+            break
+        done.errors.append(_last_line(log))
+        tell(f"the run failed ({done.errors[-1][:200]}): the same command again")
+        if done.attempts > len(faults):
+            raise CommandError(f"`{' '.join(command[-8:])}` fails also undisturbed:\n{log.read_text()[-3000:]}")
+    if left:
+        raise CommandError(f"no moment for: {', '.join(fault.name for fault in left)}")
+    return done
+
+
+RUN_SECONDS = 900.0
+
+
+def _moment(fault: Fault, holds: Path, running: "subprocess.Popen[bytes]") -> bool:
+    """Wait for the fault's moment; False when the command ended before."""
+    if fault.at:
+        (holds / fault.at).touch()
+    deadline = time.monotonic() + RUN_SECONDS
+    while running.poll() is None and time.monotonic() < deadline:
+        if (fault.at is None or (holds / f"{fault.at}.reached").exists()) and fault.when():
+            return True
+        time.sleep(POLL_SECONDS)
+    for file in holds.iterdir():
+        file.unlink()
+    return False
+
+
+def _fire(fault: Fault, holds: Path, parts: Parts, tell: Tell) -> Outcome:
+    part = fault.part()
+    began = time.monotonic()
+    parts.kill(part)
+    for file in holds.iterdir():
+        file.unlink()
+    time.sleep(DOWN_SECONDS)
+    parts.restart(part)
+    parts.wait(part)
+    answered = time.monotonic() - began
+    while not fault.whole():
+        if time.monotonic() - began > WHOLE_SECONDS:
+            raise TimeoutError(f"{part} is not whole {WHOLE_SECONDS:g} s after it was killed")
+        time.sleep(0.2)
+    whole = time.monotonic() - began
+    tell(f"{fault.name}: kill -9, answers again after {answered:.1f} s, whole after {whole:.1f} s")
+    return Outcome(fault.name, part, answered, whole)
+
+
+def _last_line(log: Path) -> str:
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    return lines[-1] if lines else "it said nothing"
