@@ -15,17 +15,20 @@ from rich.table import Table
 
 from crypto_platform.sandbox.jars import JarsError
 from crypto_platform.settings import Settings
+from crypto_platform_tests.streaming.soak import Outcome
 from rehearsal import backfill, jars
 from rehearsal.clusters import running
 from rehearsal.comparison import differences
-from rehearsal.faults import CommandError, Outcome
-from rehearsal.parts import PartError
+from rehearsal.faults import CommandError, Recovery
+from rehearsal.live import live
+from rehearsal.parts import PartError, Tell
 
 # The Snowflake emulator and the Alpaca sandbox, which the platform's own supervisor starts.
 _EMBEDDED = 2
 
 
 def main(
+    minutes: Annotated[float, typer.Option(min=0, help="Minutes of the live path; 0 leaves it out.")] = 5.0,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the folder with data and logs, and say where.")] = False,
 ) -> None:
     """Start the clusters, take a month and the live path through them, kill each part, compare, end everything.
@@ -43,7 +46,7 @@ def main(
     # Postgres runs as another user than root.
     folder.chmod(0o711)
     try:
-        code = _rehearse(Settings(), folder, tell, console)
+        code = _rehearse(Settings(), folder, minutes, tell, console)
     except (CommandError, JarsError, PartError, TimeoutError) as error:
         print(error, file=sys.stderr)
         code = 1
@@ -58,38 +61,42 @@ def main(
     raise typer.Exit(code)
 
 
-def _rehearse(installed: Settings, folder: Path, tell: "backfill.Tell", console: Console) -> int:
+def _rehearse(installed: Settings, folder: Path, minutes: float, tell: Tell, console: Console) -> int:
     jars.fetch(installed)
     expected = backfill.undisturbed(installed, folder / "embedded", tell)
     with running(installed, folder, tell) as clusters:
         rehearsed = backfill.rehearse(installed, folder / "platform", clusters, tell)
+        streamed, killed = live(installed, folder / "live", clusters, minutes, tell) if minutes else (Outcome(), [])
         parts = len(clusters.parts.parts) + _EMBEDDED
         tell(f"memory of the clusters: {clusters.parts.memory() / 2**30:.1f} GiB")
-    outcomes = [outcome for run in rehearsed.runs.values() for outcome in run.outcomes]
-    console.print(_table(outcomes))
+    disturbed = [recovery for run in rehearsed.runs.values() for recovery in run.recoveries]
+    console.print(_table([*disturbed, *killed]))
+    for feed, run in rehearsed.runs.items():
+        console.print(f"{feed}: through after {run.attempts} runs", markup=False)
+    for kind, count in sorted(streamed.faults.items()):
+        console.print(f"live path, {kind}: {count}", markup=False)
     found = differences(expected, rehearsed.tables)
-    wrong = [*map(str, found), *rehearsed.unaccounted]
+    wrong = [*map(str, found), *rehearsed.unaccounted, *streamed.wrong]
     for line in wrong:
         console.print(line, markup=False)
-    bars = sum(held.rows.total() for name, held in rehearsed.tables.items() if _is_ledger(name))
-    print(
-        f"rehearsal: {parts} parts, {len(outcomes)} faults, {bars} bars, {sum(d.lost for d in found)} lost, "
-        f"{sum(d.doubled for d in found)} doubled"
-    )
-    return 1 if wrong else 0
+    bars = streamed.bars + sum(held.rows.total() for name, held in rehearsed.tables.items() if _is_ledger(name))
+    lost, doubled = streamed.lost + sum(d.lost for d in found), streamed.doubled + sum(d.doubled for d in found)
+    faults = len(disturbed) + streamed.faults.total()
+    print(f"rehearsal: {parts} parts, {faults} faults, {bars} bars, {lost} lost, {doubled} doubled")
+    return 1 if wrong or lost or doubled else 0
 
 
 def _is_ledger(table: str) -> bool:
     return table.startswith("RAW.") and table.endswith("_BARS") and table != "RAW.REJECTED_BARS"
 
 
-def _table(outcomes: list[Outcome]) -> Table:
+def _table(recoveries: list[Recovery]) -> Table:
     table = Table(title="From kill -9 to the recovery", title_justify="left")
     for column in ("fault", "killed"):
         table.add_column(column)
     for column in ("answers, s", "whole, s"):
         table.add_column(column, justify="right")
-    for one in outcomes:
+    for one in recoveries:
         table.add_row(one.name, one.killed, f"{one.answered:.1f}", f"{one.whole:.1f}")
     return table
 

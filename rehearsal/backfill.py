@@ -81,7 +81,7 @@ def _of_crypto(clusters: Clusters) -> Sequence[Fault]:
     return (
         Fault("S3, while days are written to the lake", lambda: s3.NAME, when=lambda: lake() >= _LAKE_FILES),
         Fault(
-            "a broker, between two days of a publication", _other_broker(clusters), _whole(clusters), "during_publish"
+            "a broker, between two days of a publication", other_broker(clusters), _whole(clusters), "during_publish"
         ),
         Fault("a Spark worker, while it writes the stage", lambda: spark.WORKERS[0], when=lambda: staged() > 0),
         Fault("Postgres, after the load's commit", lambda: postgres.NAME, at="after_commit"),
@@ -91,7 +91,7 @@ def _of_crypto(clusters: Clusters) -> Sequence[Fault]:
 def _of_stocks(clusters: Clusters) -> Sequence[Fault]:
     staged = _objects(clusters, "landing/loads/us_equity")
     return (
-        Fault("the active controller, within a publication", _controller(clusters), _whole(clusters), "during_publish"),
+        Fault("the active controller, within a publication", controller(clusters), _whole(clusters), "during_publish"),
         Fault("S3, while Spark writes the stage", lambda: s3.NAME, when=lambda: staged() > 0),
     )
 
@@ -100,11 +100,14 @@ def _whole(clusters: Clusters) -> Callable[[], bool]:
     return clusters.kafka.is_whole
 
 
-def _controller(clusters: Clusters) -> Callable[[], str]:
+def controller(clusters: Clusters) -> Callable[[], str]:
+    """The name of the broker that is the active controller when it is asked."""
     return lambda: clusters.kafka.name(clusters.kafka.active_controller())
 
 
-def _other_broker(clusters: Clusters) -> Callable[[], str]:
+def other_broker(clusters: Clusters) -> Callable[[], str]:
+    """The name of one that is not."""
+
     def choose() -> str:
         active = clusters.kafka.active_controller()
         return clusters.kafka.name(next(node for node in kafka.NODES if node != active))

@@ -11,6 +11,7 @@ from rehearsal.parts import Parts, Tell
 
 POLL_SECONDS = 0.02
 WHOLE_SECONDS = 120.0
+RUN_SECONDS = 900.0
 # As long as a supervisor takes to start it again.
 DOWN_SECONDS = 3.0
 
@@ -30,7 +31,7 @@ class Fault:
 
 
 @dataclass
-class Outcome:
+class Recovery:
     """What became of a fault: seconds from the kill until the part answered again, and until it was whole."""
 
     name: str
@@ -44,7 +45,7 @@ class Disturbed:
     """A command that was run until it succeeded: how often, and the faults in the middle of it."""
 
     attempts: int = 0
-    outcomes: list[Outcome] = field(default_factory=list)
+    recoveries: list[Recovery] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
 
 
@@ -74,7 +75,7 @@ def disturb(
         ):
             try:
                 while left and _moment(left[0], holds, running):
-                    done.outcomes.append(_fire(left.pop(0), holds, parts, tell))
+                    done.recoveries.append(fire(left.pop(0), parts, tell, lambda: _release(holds)))
                 code = running.wait(timeout=RUN_SECONDS)
             finally:
                 running.kill()
@@ -89,9 +90,6 @@ def disturb(
     return done
 
 
-RUN_SECONDS = 900.0
-
-
 def _moment(fault: Fault, holds: Path, running: "subprocess.Popen[bytes]") -> bool:
     """Wait for the fault's moment; False when the command ended before."""
     if fault.at:
@@ -101,17 +99,25 @@ def _moment(fault: Fault, holds: Path, running: "subprocess.Popen[bytes]") -> bo
         if (fault.at is None or (holds / f"{fault.at}.reached").exists()) and fault.when():
             return True
         time.sleep(POLL_SECONDS)
-    for file in holds.iterdir():
-        file.unlink()
+    _release(holds)
     return False
 
 
-def _fire(fault: Fault, holds: Path, parts: Parts, tell: Tell) -> Outcome:
+def _release(holds: Path) -> None:
+    for file in holds.iterdir():
+        file.unlink()
+
+
+def fire(fault: Fault, parts: Parts, tell: Tell, release: Callable[[], None] = lambda: None) -> Recovery:
+    """Kill the fault's part, have it started again, and wait until it is whole; `release` is called once it is dead.
+
+    Raises:
+        PartError, TimeoutError: the part did not come back, or is not whole after two minutes.
+    """
     part = fault.part()
     began = time.monotonic()
     parts.kill(part)
-    for file in holds.iterdir():
-        file.unlink()
+    release()
     time.sleep(DOWN_SECONDS)
     parts.restart(part)
     parts.wait(part)
@@ -122,7 +128,7 @@ def _fire(fault: Fault, holds: Path, parts: Parts, tell: Tell) -> Outcome:
         time.sleep(0.2)
     whole = time.monotonic() - began
     tell(f"{fault.name}: kill -9, answers again after {answered:.1f} s, whole after {whole:.1f} s")
-    return Outcome(fault.name, part, answered, whole)
+    return Recovery(fault.name, part, answered, whole)
 
 
 def _last_line(log: Path) -> str:

@@ -23,6 +23,14 @@ from rehearsal.parts import Part
 MASTER, CONNECT, TLS = "Spark master", "Spark Connect", "TLS of Spark Connect"
 WORKERS = ("Spark worker 1", "Spark worker 2")
 
+# What holds wherever the server runs.
+CONFIGURATION = {
+    "spark.authenticate": "true",
+    "spark.network.crypto.enabled": "true",
+    # Else Connect takes every core for good.
+    "spark.cores.max": "2",
+    "spark.sql.session.timeZone": "UTC",
+}
 # S3 for Spark, each job's files put in place by the magic committer; address and login are added.
 S3_CONFIGURATION = {
     "spark.hadoop.fs.s3a.committer.name": "magic",
@@ -109,9 +117,7 @@ class Cluster:
 
     def _configuration(self) -> dict[str, str]:
         return {
-            "spark.authenticate": "true",
             "spark.authenticate.secret": self._secret,
-            "spark.network.crypto.enabled": "true",
             "spark.connect.authenticate.token": self._token,
             "spark.connect.grpc.binding.address": LOOPBACK,
             "spark.connect.grpc.binding.port": str(self._connect),
@@ -119,13 +125,11 @@ class Cluster:
             "spark.driver.host": LOOPBACK,
             "spark.executor.cores": "1",
             "spark.executor.memory": "600m",
-            # Else Connect takes every core for good.
-            "spark.cores.max": "2",
             "spark.sql.shuffle.partitions": "2",
             "spark.local.dir": str(self._folder / "scratch"),
-            "spark.sql.session.timeZone": "UTC",
             "spark.sql.warehouse.dir": str(self._folder / "warehouse"),
             "spark.ui.enabled": "false",
+            **CONFIGURATION,
             **S3_CONFIGURATION,
         }
 
