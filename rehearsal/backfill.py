@@ -83,7 +83,12 @@ def _of_crypto(clusters: Clusters) -> Sequence[Fault]:
         Fault(
             "a broker, between two days of a publication", other_broker(clusters), _whole(clusters), "during_publish"
         ),
-        Fault("a Spark worker, while it writes the stage", lambda: spark.WORKERS[0], when=lambda: staged() > 0),
+        Fault(
+            "a Spark worker, while it writes the stage",
+            lambda: spark.WORKERS[0],
+            at="before_parquet",
+            when=lambda: staged() > 0,
+        ),
         Fault("Postgres, after the load's commit", lambda: postgres.NAME, at="after_commit"),
     )
 
@@ -91,8 +96,10 @@ def _of_crypto(clusters: Clusters) -> Sequence[Fault]:
 def _of_stocks(clusters: Clusters) -> Sequence[Fault]:
     staged = _objects(clusters, "landing/loads/us_equity")
     return (
-        Fault("the active controller, within a publication", controller(clusters), _whole(clusters), "during_publish"),
-        Fault("S3, while Spark writes the stage", lambda: s3.NAME, when=lambda: staged() > 0),
+        Fault(
+            "the active controller, within a publication", controller(clusters), _whole(clusters), at="during_publish"
+        ),
+        Fault("S3, while Spark writes the stage", lambda: s3.NAME, at="before_parquet", when=lambda: staged() > 0),
     )
 
 

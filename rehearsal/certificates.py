@@ -19,6 +19,18 @@ from cryptography.hazmat.primitives.serialization import (
 from crypto_platform.settings import LOOPBACK
 
 _LASTS = timedelta(days=2)
+# Python 3.13 takes no authority that does not say so, nor a certificate without its authority's key.
+_SIGNS_CERTIFICATES = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=False,
+    encipher_only=False,
+    decipher_only=False,
+)
 
 
 @dataclass(frozen=True)
@@ -41,6 +53,8 @@ def make(folder: Path, password: str) -> Certificates:
     authority = (
         _lasting(x509.CertificateBuilder(), ca_name, ca_name, ca_key)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_SIGNS_CERTIFICATES, critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key()), critical=False)
         .sign(ca_key, hashes.SHA256())
     )
     own_name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
@@ -48,6 +62,7 @@ def make(folder: Path, password: str) -> Certificates:
     certificate = (
         _lasting(x509.CertificateBuilder(), own_name, ca_name, key)
         .add_extension(names, critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
         .sign(ca_key, hashes.SHA256())
     )
     made.authority.write_bytes(authority.public_bytes(Encoding.PEM))

@@ -4,6 +4,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from crypto_platform.failpoints import CrashPoint
@@ -18,7 +19,7 @@ DOWN_SECONDS = 3.0
 
 @dataclass(frozen=True)
 class Fault:
-    """Kill `part`, which names it when its moment has come, at the failpoint `at` or once `when` is true.
+    """Kill `part`, which names it when its moment has come: at the failpoint `at`, or once `when` is true after it.
 
     `whole`: whether nothing of it is missed any more.
     """
@@ -27,7 +28,7 @@ class Fault:
     part: Callable[[], str]
     whole: Callable[[], bool] = lambda: True
     at: CrashPoint | None = None
-    when: Callable[[], bool] = lambda: True
+    when: Callable[[], bool] | None = None
 
 
 @dataclass
@@ -67,6 +68,7 @@ def disturb(
     done, left = Disturbed(), list(faults)
     while True:
         done.attempts += 1
+        _hold(left, holds)
         with (
             log.open("w+") as file,
             subprocess.Popen(
@@ -75,7 +77,8 @@ def disturb(
         ):
             try:
                 while left and _moment(left[0], holds, running):
-                    done.recoveries.append(fire(left.pop(0), parts, tell, lambda: _release(holds)))
+                    fault = left.pop(0)
+                    done.recoveries.append(fire(fault, parts, tell, partial(_release, fault, holds)))
                 code = running.wait(timeout=RUN_SECONDS)
             finally:
                 running.kill()
@@ -92,20 +95,31 @@ def disturb(
 
 def _moment(fault: Fault, holds: Path, running: "subprocess.Popen[bytes]") -> bool:
     """Wait for the fault's moment; False when the command ended before."""
-    if fault.at:
-        (holds / fault.at).touch()
+    moments: list[Callable[[], bool]] = [(holds / f"{fault.at}.reached").exists] if fault.at else []
+    if fault.when:
+        moments.append(fault.when)
     deadline = time.monotonic() + RUN_SECONDS
-    while running.poll() is None and time.monotonic() < deadline:
-        if (fault.at is None or (holds / f"{fault.at}.reached").exists()) and fault.when():
-            return True
-        time.sleep(POLL_SECONDS)
-    _release(holds)
-    return False
+    for number, has_come in enumerate(moments, 1):
+        while not has_come():
+            if running.poll() is not None or time.monotonic() > deadline:
+                return False
+            time.sleep(POLL_SECONDS)
+        if number < len(moments):
+            _release(fault, holds)
+    return True
 
 
-def _release(holds: Path) -> None:
+def _hold(faults: Sequence[Fault], holds: Path) -> None:
+    """Have the next run stop at these faults' points: else it would be past the second while the first is mended."""
     for file in holds.iterdir():
         file.unlink()
+    for fault in faults:
+        if fault.at:
+            (holds / fault.at).touch()
+
+
+def _release(fault: Fault, holds: Path) -> None:
+    (holds / f"{fault.at}.reached").unlink(missing_ok=True)
 
 
 def fire(fault: Fault, parts: Parts, tell: Tell, release: Callable[[], None] = lambda: None) -> Recovery:
