@@ -69,11 +69,14 @@ def sections(to: Addresses) -> dict[str, dict[str, str]]:
             "STAGE_URL": to.stage,
             "SNOWFLAKE_EXTERNAL_STAGE": to.external_stage,
         },
-        "S3's login, unless the machine has a role. The first for an S3 that is not Amazon's.": {
+        "S3's login, unless the machine has a role. The first for an S3 that is not Amazon's, the last to outwait a restart.": {
             "AWS_ENDPOINT_URL_S3": to.s3_endpoint,
             "AWS_DEFAULT_REGION": to.s3_region,
             "AWS_ACCESS_KEY_ID": to.s3_key,
             "AWS_SECRET_ACCESS_KEY": to.s3_secret,
+            # A store that restarts is waited for; unset, s3fs gives up within seconds.
+            "AWS_RETRY_MODE": "standard",
+            "AWS_MAX_ATTEMPTS": "10",
         },
         "Postgres, a database each.": {
             "DAGSTER_POSTGRES_URL": to.dagster_database,

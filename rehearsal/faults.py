@@ -84,8 +84,8 @@ def disturb(
                 running.kill()
         if code == 0:
             break
-        done.errors.append(_last_line(log))
-        tell(f"the run failed ({done.errors[-1][:200]}): the same command again")
+        done.errors.append(_said(log))
+        tell(f"the run failed ({done.errors[-1][:300]}): the same command again")
         if done.attempts > len(faults):
             raise CommandError(f"`{' '.join(command[-8:])}` fails also undisturbed:\n{log.read_text()[-3000:]}")
     if left:
@@ -145,6 +145,7 @@ def fire(fault: Fault, parts: Parts, tell: Tell, release: Callable[[], None] = l
     return Recovery(fault.name, part, answered, whole)
 
 
-def _last_line(log: Path) -> str:
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    return lines[-1] if lines else "it said nothing"
+def _said(log: Path) -> str:
+    """The end of what the command wrote after its table."""
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines()]
+    return " ".join([line for line in lines if line and line[0] not in "┏┃┡│└"][-3:]) or "nothing"

@@ -7,14 +7,15 @@ from crypto_platform.settings import Settings
 from rehearsal.clusters import in_force, own_environment
 from rehearsal.environment import EXAMPLE, environment, lines
 
-# Read by boto, pyspark and gRPC themselves.
+# Read by boto and gRPC themselves.
 OTHERS = {
     "AWS_ACCESS_KEY_ID",
     "AWS_DEFAULT_REGION",
     "AWS_ENDPOINT_URL_S3",
+    "AWS_MAX_ATTEMPTS",
+    "AWS_RETRY_MODE",
     "AWS_SECRET_ACCESS_KEY",
     "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
-    "SPARK_CONNECT_AUTHENTICATE_TOKEN",
 }
 
 
