@@ -23,7 +23,6 @@ class Addresses:
     s3_secret: str
     dagster_database: str
     alerts_database: str
-    superset_database: str
 
 
 # What stands in the documentation for one's own.
@@ -43,7 +42,6 @@ EXAMPLE = Addresses(
     s3_secret="…",  # noqa: S106
     dagster_database="postgresql+psycopg2://platform:…@postgres.example.com:5432/dagster",
     alerts_database="postgresql+psycopg2://platform:…@postgres.example.com:5432/alerts",
-    superset_database="postgresql+psycopg2://platform:…@postgres.example.com:5432/superset",
 )
 
 
@@ -69,19 +67,18 @@ def sections(to: Addresses) -> dict[str, dict[str, str]]:
             "STAGE_URL": to.stage,
             "SNOWFLAKE_EXTERNAL_STAGE": to.external_stage,
         },
-        "S3's login, unless the machine has a role. The first for an S3 that is not Amazon's, the last to outwait a restart.": {
+        "S3: the first where it is not Amazon's; a login, unless the machine has a role; how to outwait a restart.": {
             "AWS_ENDPOINT_URL_S3": to.s3_endpoint,
             "AWS_DEFAULT_REGION": to.s3_region,
             "AWS_ACCESS_KEY_ID": to.s3_key,
             "AWS_SECRET_ACCESS_KEY": to.s3_secret,
-            # A store that restarts is waited for; unset, s3fs gives up within seconds.
+            # Unset, s3fs gives up within seconds.
             "AWS_RETRY_MODE": "standard",
             "AWS_MAX_ATTEMPTS": "10",
         },
         "Postgres, a database each.": {
             "DAGSTER_POSTGRES_URL": to.dagster_database,
             "ALERT_STORE_URL": to.alerts_database,
-            "SUPERSET_METADATA_URL": to.superset_database,
         },
     }
 
