@@ -227,7 +227,13 @@ def _is_retriable(error: BaseException) -> bool:
 
 def _offsets(admin: AdminClient, partitions: list[TopicPartition], spec: OffsetSpec, timeout: float) -> dict[int, int]:
     futures = admin.list_offsets(dict.fromkeys(partitions, spec), request_timeout=timeout)
-    return {partition.partition: future.result().offset for partition, future in futures.items()}
+    found = {partition.partition: future.result().offset for partition, future in futures.items()}
+    # While a partition gets a new leader some answers hold no offset and no error either.
+    if unknown := [partition for partition, offset in found.items() if offset < 0]:
+        raise KafkaException(
+            KafkaError(KafkaError.OFFSET_NOT_AVAILABLE, f"the offsets of partitions {unknown} are not known yet")
+        )
+    return found
 
 
 def _check_config(settings: Settings, admin: Admin, topic: str) -> None:

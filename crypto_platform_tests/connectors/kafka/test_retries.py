@@ -1,8 +1,13 @@
 """A topic whose leader is on the move, at the edge of the client's own requests."""
 
-import pytest
-from confluent_kafka import KafkaError, KafkaException
+from concurrent.futures import Future
+from types import SimpleNamespace
+from typing import Any
 
+import pytest
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
+
+from crypto_platform.connectors.kafka import admin
 from crypto_platform.connectors.kafka.admin import RETRIABLE, ask
 from crypto_platform.settings import Settings
 
@@ -43,3 +48,27 @@ def test_it_is_asked_for_no_longer_than_a_request_may_take() -> None:
     with pytest.raises(KafkaException, match="NOT_LEADER_FOR_PARTITION"):
         ask(HASTY, broker)
     assert 2 <= broker.asked < 30
+
+
+def test_offsets_without_a_leader_are_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Brokers that elect a leader answered with an offset of -1 and no error; a topic that ends there lost messages."""
+    answers = iter([0, -1, 7])
+
+    class Client:
+        def __init__(self, settings: Settings) -> None:
+            self.topic = SimpleNamespace(topic_id="id", partitions=[SimpleNamespace(id=0)])
+
+        def describe_topics(self, wanted: TopicCollection, request_timeout: float) -> dict[str, Future[Any]]:
+            return {"market.crypto.bars": done(self.topic)}
+
+        def list_offsets(self, asked: dict[TopicPartition, Any], request_timeout: float) -> dict[Any, Future[Any]]:
+            return {partition: done(SimpleNamespace(offset=next(answers))) for partition in asked}
+
+    def done(value: object) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_result(value)
+        return future
+
+    monkeypatch.setattr(admin, "Admin", Client)
+    state = admin.topic_state(PATIENT, "crypto")
+    assert (state.earliest, state.end) == ({0: 0}, {0: 7})
