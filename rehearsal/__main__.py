@@ -2,6 +2,7 @@
 
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -13,15 +14,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from crypto_platform.sandbox.jars import JarsError
 from crypto_platform.settings import Settings
 from crypto_platform_tests.streaming.soak import Outcome
 from rehearsal import backfill, jars
 from rehearsal.clusters import running
 from rehearsal.comparison import differences
-from rehearsal.faults import CommandError, Recovery
+from rehearsal.faults import Recovery
 from rehearsal.live import live
-from rehearsal.parts import PartError, Tell
+from rehearsal.parts import Tell
 
 # The Snowflake emulator and the Alpaca sandbox, which the platform's own supervisor starts.
 _EMBEDDED = 2
@@ -47,7 +47,8 @@ def main(
     folder.chmod(0o711)
     try:
         code = _rehearse(Settings(), folder, minutes, tell, console)
-    except (CommandError, JarsError, PartError, TimeoutError) as error:
+    # Of a part, a run, the jars; of the live path, which says what did not become true.
+    except (RuntimeError, TimeoutError, AssertionError, subprocess.TimeoutExpired) as error:
         print(error, file=sys.stderr)
         code = 1
     except KeyboardInterrupt:

@@ -12,7 +12,7 @@ from crypto_platform.settings import Settings
 from rehearsal import kafka, postgres, s3, spark
 from rehearsal.clusters import STAGE, Clusters, in_force, own_environment, pointed
 from rehearsal.comparison import Contents, contents, unaccounted
-from rehearsal.faults import RUN_SECONDS, Disturbed, Fault, disturb
+from rehearsal.faults import RUN_SECONDS, CommandError, Disturbed, Fault, disturb
 from rehearsal.parts import Tell
 
 _CLI = [sys.executable, "-m", "crypto_platform.cli.app"]
@@ -50,7 +50,17 @@ def undisturbed(installed: Settings, home: Path, tell: Tell) -> dict[str, Conten
     variables = own_environment(installed, home)
     with in_force(variables) as settings, supervise.sandbox(settings, supervise.PIPELINE) as effective:
         for taken in RANGES:
-            subprocess.run(taken.command, env=variables, check=True, stdout=subprocess.DEVNULL, timeout=RUN_SECONDS)
+            ran = subprocess.run(
+                taken.command,
+                env=variables,
+                check=False,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                timeout=RUN_SECONDS,
+            )
+            if ran.returncode != 0:
+                raise CommandError(f"{taken.feed} fails on the embedded systems, undisturbed:\n{ran.stdout[-3000:]}")
             tell(f"{taken.feed}: undisturbed on the embedded systems")
         return contents(effective)
 

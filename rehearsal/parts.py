@@ -45,6 +45,8 @@ class Parts:
     def __init__(self, logs: Path, tell: Tell) -> None:
         self.parts: dict[str, Part] = {}
         self._logs, self._tell = logs, tell
+        # What points the platform at the parts later is none of theirs: SPARK_REMOTE makes others of Spark's programs.
+        self._environment = dict(os.environ)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         logs.mkdir(parents=True, exist_ok=True)
 
@@ -123,7 +125,7 @@ class Parts:
         with self._log(part.name).open("ab") as log:
             self._processes[part.name] = subprocess.Popen(
                 [*guard, *part.command],
-                env={**os.environ, **part.environment},
+                env={**self._environment, **part.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
