@@ -56,6 +56,8 @@ def sections(to: Addresses) -> dict[str, dict[str, str]]:
             "KAFKA_SASL_PASSWORD": to.kafka_password,
             "KAFKA_SSL_CA_LOCATION": to.authority,
             "KAFKA_REPLICATION_FACTOR": "3",
+            # A controller that dies is replaced within some ten seconds, on a busy machine later.
+            "KAFKA_REQUEST_TIMEOUT_SECONDS": "60",
         },
         "Spark Connect, behind TLS. The last where its certificate is of an authority of your own.": {
             "SPARK_REMOTE": to.spark_remote,
