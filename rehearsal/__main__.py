@@ -67,6 +67,9 @@ def _rehearse(installed: Settings, folder: Path, minutes: float, tell: Tell, con
     expected = backfill.undisturbed(installed, folder / "embedded", tell)
     with running(installed, folder, tell) as clusters:
         rehearsed = backfill.rehearse(installed, folder / "platform", clusters, tell)
+        found = differences(expected, rehearsed.tables)
+        wrong = [*map(str, found), *rehearsed.unaccounted]
+        tell(f"{len(expected)} tables compared with the undisturbed run: {'; '.join(wrong) or 'all alike'}")
         streamed, killed = live(installed, folder / "live", clusters, minutes, tell) if minutes else (Outcome(), [])
         parts = len(clusters.parts.parts) + _EMBEDDED
         tell(f"memory of the clusters: {clusters.parts.memory() / 2**30:.1f} GiB")
@@ -76,15 +79,13 @@ def _rehearse(installed: Settings, folder: Path, minutes: float, tell: Tell, con
         console.print(f"{feed}: through after {run.attempts} runs", markup=False)
     for kind, count in sorted(streamed.faults.items()):
         console.print(f"live path, {kind}: {count}", markup=False)
-    found = differences(expected, rehearsed.tables)
-    wrong = [*map(str, found), *rehearsed.unaccounted, *streamed.wrong]
-    for line in wrong:
+    for line in streamed.wrong:
         console.print(line, markup=False)
     bars = streamed.bars + sum(held.rows.total() for name, held in rehearsed.tables.items() if _is_ledger(name))
     lost, doubled = streamed.lost + sum(d.lost for d in found), streamed.doubled + sum(d.doubled for d in found)
     faults = len(disturbed) + streamed.faults.total()
     print(f"rehearsal: {parts} parts, {faults} faults, {bars} bars, {lost} lost, {doubled} doubled")
-    return 1 if wrong or lost or doubled else 0
+    return 1 if wrong or streamed.wrong or lost or doubled else 0
 
 
 def _is_ledger(table: str) -> bool:
