@@ -165,8 +165,8 @@ def topic_state(settings: Settings, feed: str, dataset: Dataset = BARS) -> Topic
             settings, lambda timeout: admin.describe_topics(wanted, request_timeout=timeout)[topic].result()
         )
         partitions = [TopicPartition(topic, p.id) for p in described.partitions]
-        earliest = ask(settings, lambda timeout: _offsets(admin, partitions, OffsetSpec.earliest(), timeout))
-        end = ask(settings, lambda timeout: _offsets(admin, partitions, OffsetSpec.latest(), timeout))
+        earliest = _ask_offsets(settings, admin, partitions, OffsetSpec.earliest())
+        end = _ask_offsets(settings, admin, partitions, OffsetSpec.latest())
     except KafkaException as error:
         if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
             raise TopicMissingError(
@@ -223,6 +223,14 @@ def ask(settings: Settings, request: Callable[[float], Answer]) -> Answer:
 
 def _is_retriable(error: BaseException) -> bool:
     return isinstance(error, KafkaException) and error.args[0].code() in RETRIABLE
+
+
+def _ask_offsets(
+    settings: Settings, admin: Admin, partitions: list[TopicPartition], spec: OffsetSpec
+) -> dict[int, int]:
+    """As `ask` does, each new try by a new client: one may go on asking by a leader that is no more."""
+    first = iter([admin])
+    return ask(settings, lambda timeout: _offsets(next(first, None) or Admin(settings), partitions, spec, timeout))
 
 
 def _offsets(admin: AdminClient, partitions: list[TopicPartition], spec: OffsetSpec, timeout: float) -> dict[int, int]:

@@ -50,25 +50,33 @@ def test_it_is_asked_for_no_longer_than_a_request_may_take() -> None:
     assert 2 <= broker.asked < 30
 
 
-def test_offsets_without_a_leader_are_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Brokers that elect a leader answered with an offset of -1 and no error; a topic that ends there lost messages."""
-    answers = iter([0, -1, 7])
+# Brokers that elect a leader answer with an offset of -1 and no error; a topic that ended there would be cut short.
+@pytest.mark.parametrize("elected", [-1, KafkaException(KafkaError(KafkaError.FENCED_LEADER_EPOCH))])
+def test_offsets_of_a_leader_that_is_no_more_are_asked_for_by_another_client(
+    elected: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Any] = []
 
     class Client:
         def __init__(self, settings: Settings) -> None:
             self.topic = SimpleNamespace(topic_id="id", partitions=[SimpleNamespace(id=0)])
+            self.offset = 7 if made else elected
+            made.append(self)
 
         def describe_topics(self, wanted: TopicCollection, request_timeout: float) -> dict[str, Future[Any]]:
             return {"market.crypto.bars": done(self.topic)}
 
         def list_offsets(self, asked: dict[TopicPartition, Any], request_timeout: float) -> dict[Any, Future[Any]]:
-            return {partition: done(SimpleNamespace(offset=next(answers))) for partition in asked}
+            return {partition: done(self.offset) for partition in asked}
 
-    def done(value: object) -> Future[Any]:
+    def done(value: Any) -> Future[Any]:
         future: Future[Any] = Future()
-        future.set_result(value)
+        if isinstance(value, Exception):
+            future.set_exception(value)
+        else:
+            future.set_result(SimpleNamespace(offset=value) if isinstance(value, int) else value)
         return future
 
     monkeypatch.setattr(admin, "Admin", Client)
     state = admin.topic_state(PATIENT, "crypto")
-    assert (state.earliest, state.end) == ({0: 0}, {0: 7})
+    assert (state.earliest, state.end) == ({0: 7}, {0: 7})
