@@ -16,8 +16,10 @@ _OF_LOADS = {"RAW.KAFKA_OFFSETS", "RAW.LOADS"}
 _OF_A_RUN = {
     *("LOAD_ID", "RUN_ID", "TOPIC_ID", "KAFKA_TOPIC", "KAFKA_PARTITION", "KAFKA_OFFSET"),
     *("APPLIED_AT", "COMPLETE_UNTIL", "LOADED_AT", "OBSERVED_AT", "RECORDED_AT", "REJECTED_AT", "REPLAYED_AT"),
-    *("AMENDED_AT", "FIRST_KNOWN_AT", "KNOWN_AT"),
+    *("AMENDED_AT", "FIRST_KNOWN_AT", "KNOWN_AT", "TRACKED_SINCE", "TRACKED_SO_SINCE"),
 }
+# A row a request: a run that was started again asked again.
+_OF_REQUESTS = {"RAW.REQUESTED_PARTITIONS"}
 _BATCH = 50_000
 
 Row = tuple[Any, ...]
@@ -72,7 +74,7 @@ def contents(settings: Settings) -> dict[str, Contents]:
             counted: Counter[Row] = Counter()
             while batch := cursor.fetchmany(_BATCH):
                 counted.update(tuple(row) for row in batch)
-            found[table] = Contents(tuple(chosen), counted)
+            found[table] = Contents(tuple(chosen), Counter(set(counted)) if table in _OF_REQUESTS else counted)
     return found
 
 
