@@ -1,5 +1,6 @@
 """What every table of RAW and MARTS holds, and how two warehouses differ in it."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from crypto_platform.settings import Settings
 
 SCHEMAS = ("RAW", "MARTS")
 # How the bars came, not what they are: see `unaccounted`.
-_OF_LOADS = {"RAW.KAFKA_OFFSETS", "RAW.LOADS"}
+_OF_LOADS = re.compile(r"RAW\.(LOADS|SCRATCH_\w+|\w+_OFFSETS)")
 # Columns that say when, and by which run, message or load, a row came to be.
 _OF_A_RUN = {
     *("LOAD_ID", "RUN_ID", "TOPIC_ID", "KAFKA_TOPIC", "KAFKA_PARTITION", "KAFKA_OFFSET"),
@@ -67,7 +68,7 @@ def contents(settings: Settings) -> dict[str, Contents]:
             if column not in _OF_A_RUN:
                 named[f"{schema}.{table}"].append(column)
         for table, chosen in named.items():
-            if table in _OF_LOADS or table.startswith("RAW.SCRATCH_") or not chosen:
+            if _OF_LOADS.fullmatch(table) or not chosen:
                 continue
             quoted = ", ".join(f'"{column}"' for column in chosen)
             cursor.execute(f"SELECT {quoted} FROM {table}")  # noqa: S608
