@@ -83,7 +83,8 @@ def _rehearse(installed: Settings, folder: Path, minutes: float, tell: Tell, con
         console.print(line, markup=False)
     bars = streamed.bars + sum(held.rows.total() for name, held in rehearsed.tables.items() if _is_ledger(name))
     lost, doubled = streamed.lost + sum(d.lost for d in found), streamed.doubled + sum(d.doubled for d in found)
-    faults = len(disturbed) + streamed.faults.total()
+    # The market's own corrections of bars are in its count, and no fault.
+    faults = len(disturbed) + streamed.faults.total() - streamed.faults["correction"]
     print(f"rehearsal: {parts} parts, {faults} faults, {bars} bars, {lost} lost, {doubled} doubled")
     return 1 if wrong or streamed.wrong or lost or doubled else 0
 
