@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup parts superset prerequisites browser demo up dashboard dashboard-check docs pictures dbt-docs test test-unit check manifests \
-	changed format lock bench drill soak clean export-readers
+	changed format lock bench drill soak rehearsal clean export-readers
 
 CRYPTO_PLATFORM_HOME ?= .crypto_platform
 VENV := .venv
@@ -121,12 +121,17 @@ MINUTES ?= 30
 soak: setup ## The live path disturbed and killed for MINUTES=30, and a ledger that must not show it
 	@$(BIN)/python -m crypto_platform_tests.streaming.soak --minutes $(MINUTES)
 
+rehearsal: setup $(VENV)/.rehearsal ## The platform on real clusters, killed part by part, every table compared; MINUTES=5 of live path
+	@$(BIN)/python -m rehearsal $(if $(filter command line environment,$(origin MINUTES)),--minutes $(MINUTES))
+
 lock: setup ## Pin again what pyproject.toml, ivy.xml and the .in files ask for
 	$(COMPILE) requirements-uv.in --output-file requirements-uv.lock
 	$(COMPILE) pyproject.toml --all-extras --output-file requirements.lock
 	$(COMPILE) dashboards/requirements.in --output-file dashboards/requirements.lock
 	$(COMPILE) $(READERS)/requirements.in --output-file $(READERS)/requirements.lock
+	$(COMPILE) rehearsal/requirements.in --output-file rehearsal/requirements.lock
 	$(BIN)/python -m crypto_platform.sandbox.jars --pin
+	$(BIN)/python -m rehearsal.jars --pin
 
 clean: ## Remove what setup made; the data in CRYPTO_PLATFORM_HOME stays
 	rm -rf $(VENV) $(SUPERSET_VENV) $(READERS_VENV) $(JARS) dbt_project/target
@@ -172,6 +177,11 @@ $(SUPERSET_VENV)/.installed: dashboards/requirements.lock | $(VENV)/.installed
 	@# The tables of its metadata, made once here and not by each new Superset: 40 s of migrations.
 	@SUPERSET_VENV=$(SUPERSET_VENV) $(BIN)/python -m crypto_platform.connectors.superset.template
 	@cp dashboards/requirements.lock $@
+
+# Postgres, which nothing else needs.
+$(VENV)/.rehearsal: rehearsal/requirements.lock $(VENV)/.installed
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes --requirement rehearsal/requirements.lock
+	@touch $@
 
 $(READERS_VENV)/.installed: $(READERS)/requirements.lock | $(VENV)/.installed
 	@echo "Installing DuckDB, pandas, polars, pyiceberg and NautilusTrader into $(READERS_VENV) …"

@@ -58,6 +58,10 @@ TOGETHER = (
     ("SNOWFLAKE_DBT_PRIVATE_KEY_FILE", "SNOWFLAKE_DBT_USER"),
     ("SNOWFLAKE_DBT_PRIVATE_KEY_FILE_PWD", "SNOWFLAKE_DBT_PRIVATE_KEY_FILE"),
     ("SNOWFLAKE_EXTERNAL_STAGE", "STAGE_URL"),
+    ("KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD"),
+    ("KAFKA_SASL_PASSWORD", "KAFKA_SASL_USERNAME"),
+    ("KAFKA_SASL_PASSWORD", "KAFKA_SASL_MECHANISM"),
+    ("SPARK_CONNECT_AUTHENTICATE_TOKEN", "SPARK_REMOTE"),
     ("SUPERSET_SNOWFLAKE_PRIVATE_KEY_FILE_PWD", "SUPERSET_SNOWFLAKE_PRIVATE_KEY_FILE"),
 )
 
@@ -194,7 +198,13 @@ class Settings(BaseSettings):
     kafka_delivery_timeout_seconds: float = Field(60.0, gt=0, description="Timeout of the delivery of a message")
 
     # Spark
-    spark_remote: str | None = Field(None, description="Spark Connect address, sc://host:port; unset: the embedded one")
+    spark_remote: str | None = Field(
+        None,
+        description="Spark Connect address, sc://host:port, with `/;use_ssl=true` behind TLS; unset: the embedded one",
+    )
+    spark_connect_authenticate_token: SecretStr | None = Field(
+        None, description="Token of the Spark Connect server, which pyspark sends over TLS alone, or to `localhost`"
+    )
 
     # Snowflake
     snowflake_account: str | None = Field(None, description="Snowflake's account identifier; unset: the emulator")
@@ -382,6 +392,14 @@ class Settings(BaseSettings):
     def _http(cls, value: str | None) -> str | None:
         if value is not None and not (urlsplit(value).scheme in ("http", "https") and urlsplit(value).hostname):
             raise ValueError("is no http:// or https:// address; a file is OPENLINEAGE_FILE")
+        return value
+
+    @field_validator("spark_remote")
+    @classmethod
+    def _without_token(cls, value: str | None) -> str | None:
+        """Addresses are shown, in a table and in errors."""
+        if value is not None and re.search(r"[;/]token=", value):
+            raise ValueError("holds a token: take it out, and set SPARK_CONNECT_AUTHENTICATE_TOKEN to it")
         return value
 
     @field_validator("alert_urls")

@@ -53,6 +53,8 @@ def test_another_process_gets_the_same_settings_and_no_file(tmp_path: Path, monk
     mine = Settings(
         spark_remote=None,
         crypto_platform_home=tmp_path,
+        kafka_sasl_mechanism="PLAIN",
+        kafka_sasl_username="app",
         kafka_sasl_password=SecretStr("s3cret"),
         sandbox_kafka_port=1234,
         sandbox_simulated=True,
@@ -144,6 +146,20 @@ KEYS = {"snowflake_account": "org-account", "snowflake_private_key_file": Path("
         (
             {"superset_snowflake_private_key_file_pwd": SecretStr("s3cret")},
             "SUPERSET_SNOWFLAKE_PRIVATE_KEY_FILE_PWD is set and SUPERSET_SNOWFLAKE_PRIVATE_KEY_FILE is not",
+        ),
+        ({"kafka_sasl_username": "app"}, "KAFKA_SASL_USERNAME is set and KAFKA_SASL_PASSWORD is not"),
+        (
+            {"kafka_sasl_username": "app", "kafka_sasl_password": SecretStr("s3cret")},
+            "KAFKA_SASL_PASSWORD is set and KAFKA_SASL_MECHANISM is not",
+        ),
+        (
+            {"spark_connect_authenticate_token": SecretStr("s3cret")},
+            "SPARK_CONNECT_AUTHENTICATE_TOKEN is set and SPARK_REMOTE is not",
+        ),
+        # Not a half, but a secret in an address, which is shown.
+        (
+            {"spark_remote": "sc://spark:443/;use_ssl=true;token=s3cret"},
+            "holds a token: take it out, and set SPARK_CONNECT_AUTHENTICATE_TOKEN",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""Write docs/reference/settings.md, cli.md, snowflake.md and models.md from the code.
+"""Write docs/reference/settings.md, cli.md, snowflake.md, production.md and models.md from the code.
 
 Run `python docs/generate_reference.py [--check]`.
 
@@ -24,6 +24,7 @@ from crypto_platform.connectors.snowflake.setup import script
 from crypto_platform.market.feed_spec import feeds
 from crypto_platform.settings import PROJECT_ROOT, Settings
 from crypto_platform.transform.project import manifest
+from rehearsal import documentation as production
 
 REFERENCE = PROJECT_ROOT / "docs" / "reference"
 GENERATED = "<!-- Written by docs/generate_reference.py: change the code that it names, then run it again. -->\n\n"
@@ -50,6 +51,7 @@ def pages() -> dict[str, str]:
         "settings.md": GENERATED + "\n".join(_settings()),
         "cli.md": GENERATED + "\n".join(_commands()),
         "snowflake.md": GENERATED + "\n".join(_snowflake()),
+        "production.md": GENERATED + "\n".join(production.page()),
         "models.md": GENERATED + "\n".join(_models()),
     }
 

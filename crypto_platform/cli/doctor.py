@@ -218,26 +218,44 @@ def _plan(client: "AlpacaClient") -> str:
 
 def _kafka(settings: Settings) -> str:
     from confluent_kafka import KafkaException
-    from confluent_kafka.admin import AdminClient
 
-    from crypto_platform.connectors.kafka.admin import client_config
+    from crypto_platform.connectors.kafka.admin import Admin, TopicError
 
     try:
-        cluster = AdminClient(client_config(settings) | {"log_level": 0}).list_topics(timeout=CONNECT_SECONDS)
+        admin = Admin(settings)
+    except TopicError as error:
+        raise CheckFailedError(str(error), "give the brokers' authority, a PEM file") from None
+    try:
+        cluster = admin.list_topics(timeout=CONNECT_SECONDS)
     except KafkaException as error:
         raise CheckFailedError(
-            error.args[0].str(), "see KAFKA_BOOTSTRAP_SERVERS and the KAFKA_SASL_… settings"
+            admin.reason(error), "see KAFKA_BOOTSTRAP_SERVERS and the KAFKA_SASL_… settings"
         ) from None
     return f"{settings.kafka_servers} answers, {len(cluster.brokers)} brokers"
 
 
 def _spark(settings: Settings) -> str:
+    from pyspark.errors import PySparkException
+
+    from crypto_platform.connectors.spark import version
+
     address = urlsplit(settings.spark_url)
     try:
         socket.create_connection((address.hostname or "", address.port or 15002), CONNECT_SECONDS).close()
     except OSError as error:
         raise CheckFailedError(f"{settings.spark_url}: {error}", "see SPARK_REMOTE, sc://host:port") from None
-    return f"{settings.spark_url} accepts connections"
+    try:
+        return f"{settings.spark_url} answers, Spark {version(settings)}"
+    except PySparkException as error:
+        raise CheckFailedError(
+            f"{settings.spark_url}: {_first_line(error)}",
+            "see SPARK_REMOTE, SPARK_CONNECT_AUTHENTICATE_TOKEN and, of an authority of your own, "
+            "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
+        ) from None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0][:200]
 
 
 def _snowflake(settings: Settings) -> str:

@@ -12,6 +12,11 @@ import yaml
 
 from crypto_platform.settings import PROJECT_ROOT, Settings
 
+_POSTGRES = (
+    ("run_storage", "dagster_postgres.run_storage", "PostgresRunStorage"),
+    ("schedule_storage", "dagster_postgres.schedule_storage", "PostgresScheduleStorage"),
+    ("event_log_storage", "crypto_platform.dagster_instance.postgres_event_log", "PooledPostgresEventLogStorage"),
+)
 _MADE = "# Made from the project's dagster.yaml and made again when that changes; without this line it is yours.\n"
 
 
@@ -85,7 +90,11 @@ def _run_launcher(settings: Settings) -> str:
 
 def _storage(settings: Settings, folder: Path) -> str:
     if settings.dagster_postgres_url:
-        return "storage:\n  postgres:\n    postgres_url:\n      env: DAGSTER_POSTGRES_URL\n"
+        return "".join(
+            f"{part}:\n  module: {module}\n  class: {name}\n"
+            "  config:\n    postgres_url:\n      env: DAGSTER_POSTGRES_URL\n"
+            for part, module, name in _POSTGRES
+        )
     return (
         "event_log_storage:\n  module: crypto_platform.dagster_instance.event_log_storage\n"
         "  class: CompactSqliteEventLogStorage\n"

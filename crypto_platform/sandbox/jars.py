@@ -31,18 +31,27 @@ def fetch(settings: Settings, pin: bool = False) -> None:
         JarsError: Ivy failed, or a file is missing, unexpected or changed.
         JavaError: there is no Java.
     """
+    fetch_listed(settings, PROJECT_ROOT / "ivy.xml", PINS, settings.jars, pin)
+
+
+def fetch_listed(settings: Settings, ivy: Path, pins: Path, target: Path, pin: bool = False) -> None:
+    """Fetch what `ivy` names into the folder `target`, as `fetch` does; `pins` has the SHA-256 of every file.
+
+    Raises:
+        JarsError: Ivy failed, or a file is missing, unexpected or changed.
+        JavaError: there is no Java.
+    """
     java.check(settings)
-    target = settings.jars
     # A cache of its own: Ivy takes a partly filled one of other tools at its word.
     cache, arriving = target.with_name(f"{target.name}.cache"), target.with_name(f"{target.name}.new")
     shutil.rmtree(arriving, ignore_errors=True)
     for folder in (cache, arriving):
         folder.mkdir(parents=True, exist_ok=True)
-    _retrieve(settings, cache, arriving)
+    _retrieve(settings, ivy, cache, arriving)
     if pin:
-        PINS.write_text("".join(f"{digest}  {name}\n" for name, digest in sorted(digests(arriving).items())))
-    elif wrong := differences(arriving):
-        raise JarsError(f"not the jars that {PINS} pins: {'; '.join(wrong)}")
+        pins.write_text("".join(f"{digest}  {name}\n" for name, digest in sorted(digests(arriving).items())))
+    elif wrong := differences(arriving, pins):
+        raise JarsError(f"not the jars that {pins} pins: {'; '.join(wrong)}")
     shutil.rmtree(target, ignore_errors=True)
     arriving.rename(target)
     shutil.rmtree(cache)
@@ -73,11 +82,11 @@ def _trust(store: Path) -> list[str]:
     return [f"-Djavax.net.ssl.trustStore={store}", f"-Djavax.net.ssl.trustStorePassword={password.decode()}"]
 
 
-def _retrieve(settings: Settings, cache: Path, arriving: Path) -> None:
+def _retrieve(settings: Settings, ivy_file: Path, cache: Path, arriving: Path) -> None:
     command = [
         *(java.executable(settings), *_trust(cache / "authorities.p12")),
         *("-cp", f"{spark_home() / 'jars'}/*", "org.apache.ivy.Main"),
-        *("-settings", str(PROJECT_ROOT / "ivysettings.xml"), "-ivy", str(PROJECT_ROOT / "ivy.xml")),
+        *("-settings", str(PROJECT_ROOT / "ivysettings.xml"), "-ivy", str(ivy_file)),
         *("-cache", str(cache), "-types", "jar", "bundle"),
         *("-retrieve", f"{arriving}/[conf]/[artifact]-[revision].[ext]"),
     ]
@@ -91,9 +100,9 @@ def _retrieve(settings: Settings, cache: Path, arriving: Path) -> None:
     raise JarsError("Ivy could not fetch the jars (is Maven Central reachable?):\n" + "\n".join(problems[-20:]))
 
 
-def _pinned() -> dict[str, str]:
+def _pinned(pins: Path) -> dict[str, str]:
     """SHA-256 of every jar by its path in the folder."""
-    lines = (line.split() for line in PINS.read_text().splitlines())
+    lines = (line.split() for line in pins.read_text().splitlines())
     return {name: digest for digest, name in lines}
 
 
@@ -111,7 +120,7 @@ def check(settings: Settings) -> None:
     Raises:
         JarsError: one is missing.
     """
-    missing = sorted(name for name in _pinned() if not (settings.jars / name).is_file())
+    missing = sorted(name for name in _pinned(PINS) if not (settings.jars / name).is_file())
     if missing:
         raise JarsError(
             f"{len(missing)} of the jars are not in {settings.jars}, such as {missing[0]}: run `make setup`, or "
@@ -119,9 +128,9 @@ def check(settings: Settings) -> None:
         )
 
 
-def differences(folder: Path) -> list[str]:
+def differences(folder: Path, pins: Path | None = None) -> list[str]:
     """What is missing, unexpected or changed in `folder`, against the pins; empty when all is well."""
-    pinned, found = _pinned(), digests(folder)
+    pinned, found = _pinned(pins or PINS), digests(folder)
     return [
         f"{name} is {'missing' if name not in found else 'unexpected' if name not in pinned else 'changed'}"
         for name in sorted(pinned.keys() | found.keys())

@@ -1,6 +1,7 @@
 """The embedded Snowflake: fakesnow's HTTP server over DuckDB files, on loopback.
 
-``python -m crypto_platform.sandbox.snowflake`` becomes the server. It takes any login.
+``python -m crypto_platform.sandbox.snowflake`` becomes the server. It takes any login. An external stage over STAGE_URL
+is read by fsspec.
 """
 
 import http.client
@@ -89,6 +90,7 @@ def _tell_null_timestamps(arrow: Any) -> None:
 def main() -> None:
     end_with_parent()
     import fakesnow.transforms
+    import fsspec
     import uvicorn
     from fakesnow import arrow, cursor
     from fakesnow.instance import FakeSnow
@@ -105,6 +107,9 @@ def main() -> None:
     instance = FakeSnow(db_path=databases)
     instance.duck_conn.execute(f"SET GLOBAL memory_limit = '{settings.sandbox_snowflake_memory}'")
     instance.duck_conn.execute(f"SET GLOBAL temp_directory = '{scratch}'")
+    if "://" in settings.stage:
+        # DuckDB reads what its own extension does not, or is not there to, through fsspec.
+        instance.duck_conn.register_filesystem(fsspec.core.url_to_fs(settings.stage)[0])
     server.shared_fs = instance
     _tell_null_timestamps(arrow)
     large_results.install(cursor, instance, scratch)

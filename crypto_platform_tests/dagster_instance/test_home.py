@@ -29,8 +29,8 @@ def test_postgres_is_its_storage_without_the_password_on_disk(fresh_settings: Se
     url = SecretStr("postgresql+psycopg2://dagster:secret@db:5432/dagster")
     made = (dagster_home(fresh_settings.model_copy(update={"dagster_postgres_url": url})) / "dagster.yaml").read_text()
     found = yaml.safe_load(made)
-    assert found["storage"] == {"postgres": {"postgres_url": {"env": "DAGSTER_POSTGRES_URL"}}}
-    assert "event_log_storage" not in found
+    for part in ("run_storage", "schedule_storage", "event_log_storage"):
+        assert found[part]["config"] == {"postgres_url": {"env": "DAGSTER_POSTGRES_URL"}}
     assert found["run_launcher"]["class"] == "HealthCheckedRunLauncher"
     assert "secret" not in made
 

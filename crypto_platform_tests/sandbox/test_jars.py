@@ -58,7 +58,7 @@ def test_the_jars_that_setup_fetched_are_the_pinned_ones(fresh_settings: Setting
 def test_a_fetch_that_fails_leaves_the_old_jars(
     folder: Path, fresh_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jars, "_retrieve", lambda settings, cache, arriving: None)
+    monkeypatch.setattr(jars, "_retrieve", lambda settings, ivy, cache, arriving: None)
     with pytest.raises(jars.JarsError, match=r"connector-1\.jar is missing"):
         jars.fetch(fresh_settings.model_copy(update={"jvm_jars": folder}))
     assert jars.differences(folder) == []

@@ -14,7 +14,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -77,8 +77,25 @@ class Outcome:
         return f"soak: {self.faults.total()} faults fired, {self.bars} bars, {self.lost} lost, {self.doubled} doubled"
 
 
-def soak(minutes: float, home: Path, tell: Tell, seed: int = 0) -> Outcome:
-    """Disturb the live path for so many minutes of the wall clock, then compare; `home` is the soak's own."""
+@dataclass(frozen=True)
+class Platform:
+    """What is disturbed. `start` has it up in a home of its own, with bars from an address, for as long as a block.
+
+    `kill` kills one of `kills` and says so; `supervised` are the services that supervisord has.
+    """
+
+    start: Callable[[Path, str], AbstractContextManager[Settings]]
+    kill: Callable[[Settings, str], str]
+    kills: tuple[str, ...]
+    supervised: tuple[str, ...]
+
+
+def soak(minutes: float, home: Path, tell: Tell, seed: int = 0, platform: Platform | None = None) -> Outcome:
+    """Disturb the live path for so many minutes of the wall clock, then compare; `home` is the soak's own.
+
+    The platform is the embedded one, unless another is given.
+    """
+    platform = platform or EMBEDDED
     outcome = Outcome()
     replay = (
         "--stream-from",
@@ -88,14 +105,14 @@ def soak(minutes: float, home: Path, tell: Tell, seed: int = 0) -> Outcome:
         "--late-trades",
         "0.3",
     )
-    with running(None, True, *replay) as url, _platform(home, url) as settings:
+    with running(None, True, *replay) as url, platform.start(home, url) as settings:
         alpaca = _Alpaca(url)
         _await(lambda: _loaded(settings, "crypto") > 0, settings, "the first bars are in the ledger")
         tell("everything is up")
-        outcome.faults = _disturb(settings, alpaca, minutes * 60, random.Random(seed), tell)  # noqa: S311
+        outcome.faults = _disturb(settings, alpaca, platform, minutes * 60, random.Random(seed), tell)  # noqa: S311
         tell("waiting until everything has recovered")
         alpaca.calm()
-        _mend(settings)
+        _mend(settings, platform.supervised)
         last, verified, updates = _recovered(settings, alpaca)
         days = [START.date() + timedelta(days=n) for n in range((last.date() - START.date()).days + 1)]
         lake = _ask(settings, days)
@@ -111,7 +128,7 @@ def soak(minutes: float, home: Path, tell: Tell, seed: int = 0) -> Outcome:
         _compare(settings, lake, days, outcome)
         _reconcile(settings, outcome)
         outcome.faults["correction"] = _count(settings, "source = 'stream_update'")
-    for kind in (*DISTURBANCES, "corrected", *(f"kill -9 {name}" for name in KILLS if name != "snowflake")):
+    for kind in (*DISTURBANCES, "corrected", *(f"kill -9 {name}" for name in platform.kills if name != "snowflake")):
         if not outcome.faults[kind]:
             outcome.wrong.append(f"{kind} never fired")
     return outcome
@@ -213,20 +230,22 @@ def _platform(home: Path, url: str) -> Iterator[Settings]:
         yield settings
 
 
-def _disturb(settings: Settings, alpaca: _Alpaca, seconds: float, chance: random.Random, tell: Tell) -> Counter[str]:
+def _disturb(
+    settings: Settings, alpaca: _Alpaca, platform: Platform, seconds: float, chance: random.Random, tell: Tell
+) -> Counter[str]:
     """Every disturbance again and again in a changing order, each at least once; how often each happened."""
     killed: Counter[str] = Counter()
     until = time.monotonic() + seconds
-    every = [*DISTURBANCES, *KILLS, "corrected"]
+    every = [*DISTURBANCES, *platform.kills, "corrected"]
     actions = chance.sample(every, len(every))
-    pause = min(8.0, seconds / (len(DISTURBANCES) + len(KILLS) + 3))
+    pause = min(8.0, seconds / (len(every) + 2))
     first_round = len(actions)
     while time.monotonic() < until or first_round > 0:
         actions = actions or chance.sample(every, len(every))
         action, first_round = actions.pop(), first_round - 1
         tell(action)
-        if action in KILLS:
-            killed[_kill(settings, action)] += 1
+        if action in platform.kills:
+            killed[platform.kill(settings, action)] += 1
         elif action == "corrected":
             alpaca.correct()
         elif action == "mute":
@@ -243,7 +262,8 @@ def _disturb(settings: Settings, alpaca: _Alpaca, seconds: float, chance: random
     return alpaca.fired() + killed
 
 
-def _kill(settings: Settings, name: str) -> str:
+def kill(settings: Settings, name: str) -> str:
+    """Kill a service under supervisord, which starts it again; the emulator is restarted. Says what was done."""
     if name == "snowflake":
         with suppress(SandboxError):
             supervise.restart(settings, name)
@@ -255,11 +275,14 @@ def _kill(settings: Settings, name: str) -> str:
     return f"kill -9 {name}"
 
 
-def _mend(settings: Settings) -> None:
+EMBEDDED = Platform(_platform, kill, KILLS, (*SYSTEMS, *LIVE))
+
+
+def _mend(settings: Settings, supervised: Iterable[str]) -> None:
     """supervisord starts again what was killed; what died more often than it tries is started here."""
     supervisord = Supervisord.find(settings)
     assert supervisord
-    for name in (*SYSTEMS, *LIVE):
+    for name in supervised:
         if not supervisord.is_up(SERVICES[name]):
             supervise.restart(settings, name)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
@@ -36,6 +37,20 @@ RETRIABLE = {
 }
 
 
+# What a client hears from the brokers while a request of its only times out, and the settings it is about.
+REFUSALS = {
+    KafkaError._AUTHENTICATION: "the login is refused: see KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD and "
+    "KAFKA_SASL_MECHANISM",
+    KafkaError._SSL: "TLS fails: see KAFKA_SSL_CA_LOCATION, the authority of the brokers' certificates, and "
+    "KAFKA_SECURITY_PROTOCOL",
+}
+# Answers of brokers whose ACLs do not allow the request.
+FORBIDDEN = {
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+}
+
 Answer = TypeVar("Answer")
 
 
@@ -57,8 +72,43 @@ class TopicState:
     end: dict[int, int]
 
 
+class Admin(AdminClient):
+    """librdkafka's client, which keeps what the brokers refused: its requests say that they timed out, no more."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._refused: int | None = None
+        # librdkafka would write its connection troubles to stderr; the callers raise them instead.
+        super().__init__(client_config(settings) | {"log_level": 0, "error_cb": self._hear})
+
+    def reason(self, error: KafkaException) -> str:
+        """Why a request failed, with the settings to look at; no secret is in it."""
+        self.poll(0)
+        if self._refused is not None:
+            return REFUSALS[self._refused]
+        answered = error.args[0]
+        if answered.code() in FORBIDDEN:
+            user = self._settings.kafka_sasl_username or "ANONYMOUS"
+            return (
+                f"{answered.str()}: the brokers' ACLs do not allow it to {user} (KAFKA_SASL_USERNAME); those it "
+                "needs are in docs/reference/production.md"
+            )
+        return str(answered.str())
+
+    def _hear(self, error: KafkaError) -> None:
+        if error.code() in REFUSALS:
+            self._refused = error.code()
+
+
 def client_config(settings: Settings) -> dict[str, Any]:
-    """What every librdkafka client needs to reach the cluster; holds the password, never log it."""
+    """What every librdkafka client needs to reach the cluster; holds the password, never log it.
+
+    Raises:
+        TopicError: the file of KAFKA_SSL_CA_LOCATION is not there.
+    """
+    authority = settings.kafka_ssl_ca_location
+    if authority is not None and not Path(authority).is_file():
+        raise TopicError(f"KAFKA_SSL_CA_LOCATION is {authority}, where there is no file")
     config: dict[str, Any] = {
         "bootstrap.servers": settings.kafka_servers,
         "security.protocol": settings.kafka_security_protocol,
@@ -80,7 +130,7 @@ def ensure_topic(settings: Settings, feed: str, dataset: Dataset = BARS) -> str:
             a backfill within minutes), or Kafka does not answer.
     """
     topic = dataset.topic(feed)
-    admin = _admin(settings)
+    admin = Admin(settings)
     wanted = NewTopic(
         topic,
         num_partitions=settings.kafka_topic_partitions,
@@ -95,7 +145,7 @@ def ensure_topic(settings: Settings, feed: str, dataset: Dataset = BARS) -> str:
         ask(settings, lambda timeout: admin.create_topics([wanted], request_timeout=timeout)[topic].result())
     except KafkaException as error:
         if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-            raise _unreachable(settings, f"topic {topic} could not be created", error) from error
+            raise _unreachable(settings, admin, f"topic {topic} could not be created", error) from error
         _check_config(settings, admin, topic)
     return topic
 
@@ -108,22 +158,22 @@ def topic_state(settings: Settings, feed: str, dataset: Dataset = BARS) -> Topic
         TopicError: Kafka does not answer.
     """
     topic = dataset.topic(feed)
-    admin = _admin(settings)
+    admin = Admin(settings)
     try:
         wanted = TopicCollection([topic])
         described = ask(
             settings, lambda timeout: admin.describe_topics(wanted, request_timeout=timeout)[topic].result()
         )
         partitions = [TopicPartition(topic, p.id) for p in described.partitions]
-        earliest = ask(settings, lambda timeout: _offsets(admin, partitions, OffsetSpec.earliest(), timeout))
-        end = ask(settings, lambda timeout: _offsets(admin, partitions, OffsetSpec.latest(), timeout))
+        earliest = _ask_offsets(settings, admin, partitions, OffsetSpec.earliest())
+        end = _ask_offsets(settings, admin, partitions, OffsetSpec.latest())
     except KafkaException as error:
         if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
             raise TopicMissingError(
                 f"topic {topic} does not exist on {settings.kafka_servers}: materialize "
                 f"kafka/{feed}_{dataset.name}_topic first"
             ) from error
-        raise _unreachable(settings, f"topic {topic} could not be read", error) from error
+        raise _unreachable(settings, admin, f"topic {topic} could not be read", error) from error
     return TopicState(topic, str(described.topic_id), earliest, end)
 
 
@@ -132,7 +182,7 @@ class EndOffsets:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._admin = _admin(settings)
+        self._admin = Admin(settings)
         self._partitions: dict[str, list[TopicPartition]] = {}
 
     def of(self, feed: str, dataset: Dataset = BARS) -> dict[int, int]:
@@ -150,9 +200,9 @@ class EndOffsets:
             return _offsets(self._admin, self._partitions[topic], OffsetSpec.latest(), timeout)
         except KafkaException as error:
             # Not asked again here: a client that has outlived its broker may ask by a leader that is no more, for ever.
-            self._admin = _admin(self._settings)
+            asked, self._admin = self._admin, Admin(self._settings)
             self._partitions.pop(topic)
-            raise _unreachable(self._settings, f"topic {topic} could not be read", error) from error
+            raise _unreachable(self._settings, asked, f"topic {topic} could not be read", error) from error
 
 
 def ask(settings: Settings, request: Callable[[float], Answer]) -> Answer:
@@ -175,24 +225,33 @@ def _is_retriable(error: BaseException) -> bool:
     return isinstance(error, KafkaException) and error.args[0].code() in RETRIABLE
 
 
-def _admin(settings: Settings) -> AdminClient:
-    # librdkafka would write its connection troubles to stderr; the callers raise them instead.
-    return AdminClient(client_config(settings) | {"log_level": 0})
+def _ask_offsets(
+    settings: Settings, admin: Admin, partitions: list[TopicPartition], spec: OffsetSpec
+) -> dict[int, int]:
+    """As `ask` does, each new try by a new client: one may go on asking by a leader that is no more."""
+    first = iter([admin])
+    return ask(settings, lambda timeout: _offsets(next(first, None) or Admin(settings), partitions, spec, timeout))
 
 
 def _offsets(admin: AdminClient, partitions: list[TopicPartition], spec: OffsetSpec, timeout: float) -> dict[int, int]:
     futures = admin.list_offsets(dict.fromkeys(partitions, spec), request_timeout=timeout)
-    return {partition.partition: future.result().offset for partition, future in futures.items()}
+    found = {partition.partition: future.result().offset for partition, future in futures.items()}
+    # While a partition gets a new leader some answers hold no offset and no error either.
+    if unknown := [partition for partition, offset in found.items() if offset < 0]:
+        raise KafkaException(
+            KafkaError(KafkaError.OFFSET_NOT_AVAILABLE, f"the offsets of partitions {unknown} are not known yet")
+        )
+    return found
 
 
-def _check_config(settings: Settings, admin: AdminClient, topic: str) -> None:
+def _check_config(settings: Settings, admin: Admin, topic: str) -> None:
     resource = ConfigResource(ResourceType.TOPIC, topic)
     try:
         config = ask(
             settings, lambda timeout: admin.describe_configs([resource], request_timeout=timeout)[resource].result()
         )
     except KafkaException as error:
-        raise _unreachable(settings, f"topic {topic} could not be looked at", error) from error
+        raise _unreachable(settings, admin, f"topic {topic} could not be looked at", error) from error
     wrong = [
         f"{name}={config[name].value}, needed {needed}"
         for name, needed in (("message.timestamp.type", "LogAppendTime"), ("cleanup.policy", "delete"))
@@ -206,5 +265,5 @@ def _check_config(settings: Settings, admin: AdminClient, topic: str) -> None:
         )
 
 
-def _unreachable(settings: Settings, what: str, error: KafkaException) -> TopicError:
-    return TopicError(f"{what} on {settings.kafka_servers}: {error.args[0].str()}")
+def _unreachable(settings: Settings, admin: Admin, what: str, error: KafkaException) -> TopicError:
+    return TopicError(f"{what} on {settings.kafka_servers}: {admin.reason(error)}")

@@ -1,5 +1,6 @@
 """The kept connection that tells where topics end."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,14 +14,15 @@ from crypto_platform.settings import Settings
 def test_a_client_that_has_outlived_its_broker_is_replaced(
     fresh_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clients = iter(["stale", "new"])
+    stale, new = (SimpleNamespace(reason=str) for _ in range(2))
+    clients = iter([stale, new])
 
     def offsets(client: Any, *_: Any) -> dict[int, int]:
-        if client == "stale":
+        if client is stale:
             raise KafkaException(KafkaError(KafkaError.FENCED_LEADER_EPOCH))
         return {0: 7}
 
-    monkeypatch.setattr(admin, "_admin", lambda _settings: next(clients))
+    monkeypatch.setattr(admin, "Admin", lambda _settings: next(clients))
     monkeypatch.setattr(admin, "topic_state", lambda _settings, feed, _dataset: TopicState(feed, "id", {0: 0}, {0: 5}))
     monkeypatch.setattr(admin, "_offsets", offsets)
     ends = EndOffsets(fresh_settings)

@@ -1,8 +1,13 @@
 """A topic whose leader is on the move, at the edge of the client's own requests."""
 
-import pytest
-from confluent_kafka import KafkaError, KafkaException
+from concurrent.futures import Future
+from types import SimpleNamespace
+from typing import Any
 
+import pytest
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
+
+from crypto_platform.connectors.kafka import admin
 from crypto_platform.connectors.kafka.admin import RETRIABLE, ask
 from crypto_platform.settings import Settings
 
@@ -43,3 +48,35 @@ def test_it_is_asked_for_no_longer_than_a_request_may_take() -> None:
     with pytest.raises(KafkaException, match="NOT_LEADER_FOR_PARTITION"):
         ask(HASTY, broker)
     assert 2 <= broker.asked < 30
+
+
+# Brokers that elect a leader answer with an offset of -1 and no error; a topic that ended there would be cut short.
+@pytest.mark.parametrize("elected", [-1, KafkaException(KafkaError(KafkaError.FENCED_LEADER_EPOCH))])
+def test_offsets_of_a_leader_that_is_no_more_are_asked_for_by_another_client(
+    elected: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Any] = []
+
+    class Client:
+        def __init__(self, settings: Settings) -> None:
+            self.topic = SimpleNamespace(topic_id="id", partitions=[SimpleNamespace(id=0)])
+            self.offset = 7 if made else elected
+            made.append(self)
+
+        def describe_topics(self, wanted: TopicCollection, request_timeout: float) -> dict[str, Future[Any]]:
+            return {"market.crypto.bars": done(self.topic)}
+
+        def list_offsets(self, asked: dict[TopicPartition, Any], request_timeout: float) -> dict[Any, Future[Any]]:
+            return {partition: done(self.offset) for partition in asked}
+
+    def done(value: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        if isinstance(value, Exception):
+            future.set_exception(value)
+        else:
+            future.set_result(SimpleNamespace(offset=value) if isinstance(value, int) else value)
+        return future
+
+    monkeypatch.setattr(admin, "Admin", Client)
+    state = admin.topic_state(PATIENT, "crypto")
+    assert (state.earliest, state.end) == ({0: 7}, {0: 7})
