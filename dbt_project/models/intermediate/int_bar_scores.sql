@@ -20,16 +20,17 @@ hours as (
 ),
 
 scored as (
-    select * from hours
+    select
+        *,
+        row_number() over (order by feed, symbol, bar_start) as scored_id
+    from hours
     where {{ in_increment(increment, 'bar_date', days_after=30) }}
 ),
 
--- The same hour of the 30 days before.
+-- The same hour of the 30 days before: some twenty rows of each, so their numbers are all that they carry.
 history as (
     select
-        scored.feed,
-        scored.symbol,
-        scored.bar_start,
+        scored.scored_id,
         earlier.log_return,
         earlier.volume
     from scored
@@ -42,32 +43,40 @@ history as (
             and scored.bar_date <= dateadd('day', 30, earlier.bar_date)
 ),
 
+ranked as (
+    {{ ranked('history', 'scored_id', ['log_return', 'volume']) }}
+),
+
 medians as (
     select
-        feed,
-        symbol,
-        bar_start,
+        scored_id,
         count(*) as history_bars,
-        median(cast(log_return as float)) as median_return,
-        median(cast(volume as float)) as median_volume
+        {{ median_of_ranked('log_return') }} as median_return,
+        {{ median_of_ranked('volume') }} as median_volume
+    from ranked
+    group by scored_id
+),
+
+deviated as (
+    select
+        history.scored_id,
+        abs(history.log_return - medians.median_return) as log_return,
+        abs(history.volume - medians.median_volume) as volume
     from history
-    group by feed, symbol, bar_start
+    inner join medians on history.scored_id = medians.scored_id
+),
+
+ranked_deviations as (
+    {{ ranked('deviated', 'scored_id', ['log_return', 'volume']) }}
 ),
 
 deviations as (
     select
-        history.feed,
-        history.symbol,
-        history.bar_start,
-        median(cast(abs(history.log_return - medians.median_return) as float)) as return_deviation,
-        median(cast(abs(history.volume - medians.median_volume) as float)) as volume_deviation
-    from history
-    inner join medians
-        on
-            history.feed = medians.feed
-            and history.symbol = medians.symbol
-            and history.bar_start = medians.bar_start
-    group by history.feed, history.symbol, history.bar_start
+        scored_id,
+        {{ median_of_ranked('log_return') }} as return_deviation,
+        {{ median_of_ranked('volume') }} as volume_deviation
+    from ranked_deviations
+    group by scored_id
 )
 
 select
@@ -87,13 +96,5 @@ select
     scored.factors_version,
     scored.loaded_at
 from scored
-left join medians
-    on
-        scored.feed = medians.feed
-        and scored.symbol = medians.symbol
-        and scored.bar_start = medians.bar_start
-left join deviations
-    on
-        scored.feed = deviations.feed
-        and scored.symbol = deviations.symbol
-        and scored.bar_start = deviations.bar_start
+left join medians on scored.scored_id = medians.scored_id
+left join deviations on scored.scored_id = deviations.scored_id
