@@ -77,8 +77,7 @@ def test_the_check_finds_what_is_wrong_in_each_manifest(copied: Path) -> None:
     answer = check(copied)
     assert answer.returncode != 0
     said = answer.stdout + answer.stderr
-    version = kubernetes_validate.latest_version()
-    assert f"deployment/dagster against version {version}: spec.replicas: 'two' is not of type 'integer'" in said
+    assert "deployment/dagster" in said and "spec.replicas: 'two' is not of type 'integer'" in said
     assert "'readynessProbe' was unexpected" in said
     assert "deployment/superset" in said and "'ALL' is not of type 'array'" in said
 
@@ -145,7 +144,8 @@ def test_a_workload_is_closed_and_asked_whether_it_answers(name: str) -> None:
 def test_the_settings_are_settings_and_none_is_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     secrets = {name.upper() for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)}
     assert set(SETTINGS) <= {name.upper() for name in Settings.model_fields} - secrets
-    for name, value in SETTINGS.items():
+    # Its login's other half is a secret's.
+    for name, value in {**SETTINGS, "KAFKA_SASL_PASSWORD": "of the cluster"}.items():
         monkeypatch.setenv(name, value)
     made = Settings(_env_file=None)
     assert made.snowflake_private_key_file and made.listen_address == SETTINGS["LISTEN_ADDRESS"]
