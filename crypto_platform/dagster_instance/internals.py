@@ -23,6 +23,8 @@ from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS, StepFailureDa
 from dagster._core.execution.api import execute_run_iterator
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dagster._core.execution.context.metadata_logging import AssetMetadataHandle, OutputMetadataAccumulator
+from dagster._core.execution.context.system import PlanOrchestrationContext
+from dagster._core.execution.plan.plan import ExecutionPlan
 from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, WorkerStatus
 from dagster._core.scheduler.instigation import (
     InstigatorState,
@@ -77,6 +79,7 @@ __all__ = [
     "DagsterUserCodeUnreachableError",
     "EntitySubset",
     "EventLogCursor",
+    "ExecutionPlan",
     "FreshnessState",
     "FreshnessStateRecord",
     "InstigatorState",
@@ -84,6 +87,7 @@ __all__ = [
     "InstigatorType",
     "LaunchRunContext",
     "PartitionBackfill",
+    "PlanOrchestrationContext",
     "PlannedMaterializationInfo",
     "ScheduleInstigatorData",
     "SensorInstigatorData",

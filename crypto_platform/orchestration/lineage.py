@@ -18,6 +18,7 @@ import dagster as dg
 from crypto_platform.connectors.openlineage import naming
 from crypto_platform.connectors.openlineage.delivery import Delivery, check_installed
 from crypto_platform.connectors.openlineage.naming import DatasetName
+from crypto_platform.dagster_instance.internals import ExecutionPlan, PlanOrchestrationContext
 from crypto_platform.dagster_instance.run_days import Days
 from crypto_platform.market.bars import BARS, Timeframe
 from crypto_platform.market.corporate_actions import CORPORATE_ACTIONS
@@ -28,8 +29,6 @@ from crypto_platform.settings import Settings, settings
 from crypto_platform.transform.project import run_folder
 
 if TYPE_CHECKING:
-    from dagster._core.execution.context.system import PlanOrchestrationContext
-    from dagster._core.execution.plan.plan import ExecutionPlan
     from openlineage.client.event_v2 import InputDataset, OutputDataset, RunEvent
 
 PRODUCER = f"urn:crypto_platform:{version('crypto-platform')}"
@@ -71,7 +70,7 @@ class LineageExecutor(dg.Executor):
         return self._inner.step_dependency_config
 
     def execute(
-        self, plan_context: "PlanOrchestrationContext", execution_plan: "ExecutionPlan"
+        self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan
     ) -> Iterator[dg.DagsterEvent]:
         delivery = Delivery(self._settings)
         run = _Run(self._settings, plan_context, execution_plan, delivery.send)
@@ -94,8 +93,8 @@ class _Run:
     def __init__(
         self,
         settings: Settings,
-        context: "PlanOrchestrationContext",
-        plan: "ExecutionPlan",
+        context: PlanOrchestrationContext,
+        plan: ExecutionPlan,
         send: "Callable[[Callable[[], list[RunEvent]]], None]",
     ) -> None:
         self.failed = False

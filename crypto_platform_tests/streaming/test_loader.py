@@ -231,7 +231,7 @@ def test_both_sessions_end_once_they_have_served_enough_loads(
     opened: list[str] = []
 
     @contextmanager
-    def connect(_settings: Settings) -> Iterator[object]:
+    def connect(_settings: Settings, _component: str) -> Iterator[object]:
         opened.append("open")
         yield object()
         opened.append("closed")

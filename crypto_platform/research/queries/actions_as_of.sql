@@ -50,7 +50,7 @@ rolled_up as (
         cast(sum(cast(volume as number(38, 9))) as float) as volume,
         sum(cast(trade_count as number(38, 0))) as trade_count,
         cast(sum(cast(iff(vwap > 0 and volume > 0, vwap * volume, null) as number(38, 12))) as float)
-    / cast(sum(cast(iff(vwap > 0 and volume > 0, volume, null) as number(38, 9))) as float) as vwap,
+    / nullif(cast(sum(cast(iff(vwap > 0 and volume > 0, volume, null) as number(38, 9))) as float), 0) as vwap,
         iff(
             timeframe_seconds = 86400, null, cast(sum(cast(iff(session_phase = 'pre_market', volume, 0) as number(38, 9))) as float)
         ) as pre_market_volume,

@@ -44,7 +44,7 @@ rolled_up as (
         cast(sum(cast(volume as number(38, 9))) as float) as volume,
         sum(cast(trade_count as number(38, 0))) as trade_count,
         cast(sum(cast(iff(vwap > 0 and volume > 0, vwap * volume, null) as number(38, 12))) as float)
-    / cast(sum(cast(iff(vwap > 0 and volume > 0, volume, null) as number(38, 9))) as float) as vwap,
+    / nullif(cast(sum(cast(iff(vwap > 0 and volume > 0, volume, null) as number(38, 9))) as float), 0) as vwap,
         count(regular_start) as actual_bars,
         max(loaded_at) as loaded_at
     from bars
