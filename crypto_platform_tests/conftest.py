@@ -193,11 +193,10 @@ def researched(new_warehouse: Callable[[str], "Warehouse"], known: "Known") -> "
     """Bars and actions, some of them corrected, loaded and built for what reads the marts; for reading only."""
     warehouse = new_warehouse("RESEARCH")
     known.load(warehouse)
-    rolled_up = [f"+fct_bars_{timeframe}" for timeframe in ("5m", "15m", "1h", "1d_adjusted")]
-    versions = ["+fct_bar_versions", "+fct_corporate_action_versions"]
-    others = ["+dim_symbols", "+dim_universe_members", "+fct_gaps"]
-    selected = [*rolled_up, *versions, *others]
-    warehouse.dbt("build", "--select", *selected, "--exclude-resource-type", "test", "unit_test")
+    rolled_up = [f"fct_bars_{timeframe}" for timeframe in ("5m", "15m", "1h", "1d_adjusted")]
+    versions = ["fct_bar_versions", "fct_corporate_action_versions"]
+    others = ["dim_symbols", "dim_universe_members", "fct_gaps"]
+    warehouse.build(*rolled_up, *versions, *others)
     return warehouse
 
 

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -11,6 +10,7 @@ from pathlib import Path
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
 
+from crypto_platform.sandbox.ports import listens
 from crypto_platform.settings import LOOPBACK
 from rehearsal.parts import Part, PartError
 
@@ -86,10 +86,8 @@ def _programs() -> Path:
 
 def _answers(port: int, password: str) -> bool:
     # Without a look at the port first, the driver's error is logged.
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        if probe.connect_ex((LOOPBACK, port)) != 0:
-            return False
+    if not listens(port):
+        return False
     engine = create_engine(url(port, password, "postgres"), connect_args={"connect_timeout": 2})
     try:
         with engine.connect() as connection:

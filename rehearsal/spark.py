@@ -6,7 +6,6 @@ https://hadoop.apache.org/docs/r3.5.0/hadoop-aws/tools/hadoop-aws/committers.htm
 
 import json
 import shlex
-import socket
 import sys
 import urllib.request
 from collections.abc import Callable
@@ -74,7 +73,7 @@ class Cluster:
             self._part(
                 MASTER,
                 [*self._jvm(), *daemon, "org.apache.spark.deploy.master.Master", *where],
-                lambda: _listens(self._page) and _listens(self._master),
+                lambda: ports.listens(self._page) and ports.listens(self._master),
             )
         ]
         for name, port, page in zip(WORKERS, (self._w1, self._w2), (self._p1, self._p2), strict=True):
@@ -98,7 +97,7 @@ class Cluster:
         command = [sys.executable, "-m", "rehearsal.tls_proxy", "--port", str(self._tls)]
         command += ["--to-port", str(self._connect)]
         command += ["--certificate", str(certificates.certificate), "--key", str(certificates.key)]
-        return Part(TLS, command, lambda: _listens(self._tls))
+        return Part(TLS, command, lambda: ports.listens(self._tls))
 
     def _has(self, port: int) -> bool:
         """Whether the master counts the worker at this port in."""
@@ -172,9 +171,3 @@ class Cluster:
             "PYSPARK_PYTHON": sys.executable,
         }
         return Part(name, command, ready, environment)
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        return probe.connect_ex((LOOPBACK, port)) == 0

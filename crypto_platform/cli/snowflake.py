@@ -110,6 +110,7 @@ def show_costs(
     from crypto_platform.connectors.snowflake.query import QueryError, query
     from crypto_platform.settings import settings
     from crypto_platform.transform import costs
+    from crypto_platform.transform.build import BuildError
 
     chosen = settings()
     if chosen.embedded_snowflake:
@@ -121,7 +122,7 @@ def show_costs(
             costs.build(chosen)
         with query(chosen.for_dbt, costs.SUMMARY, (days,)) as result:
             stdout().print(result_table(result))
-    except (costs.CostsError, QueryError) as error:
+    except (BuildError, QueryError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(FAILURE) from None
 

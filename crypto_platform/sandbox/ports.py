@@ -30,6 +30,13 @@ def is_free(port: int) -> bool:
     return True
 
 
+def listens(port: int) -> bool:
+    """Whether a server on loopback takes a connection within a second."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex((LOOPBACK, port)) == 0
+
+
 def owner(port: int) -> str:
     """Who listens on the port, as `process 123 (nginx -g …)`, as far as this user may see it."""
     try:

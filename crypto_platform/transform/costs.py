@@ -1,10 +1,8 @@
 """The marts of what Snowflake costs: a dbt project beside the platform's own, built on demand."""
 
-import os
-import subprocess
-
 from crypto_platform.settings import Settings
-from crypto_platform.transform.paths import PROJECT_DIR, script
+from crypto_platform.transform.build import build as run_build
+from crypto_platform.transform.paths import PROJECT_DIR
 
 COSTS_DIR = PROJECT_DIR / "costs"
 # A year of a busy account's statements, the first time.
@@ -21,29 +19,18 @@ ORDER BY 1 DESC, 6 DESC, 2, 3
 """
 
 
-class CostsError(RuntimeError):
-    """The marts were not built; the message is dbt's."""
-
-
 def build(settings: Settings) -> None:
     """Build MARTS.FCT_QUERY_COSTS, and test it, with dbt's login.
 
     Raises:
-        CostsError: dbt failed, or took too long.
+        BuildError: dbt failed, or took too long.
     """
-    folder = settings.crypto_platform_home / "dbt-costs"
-    command = [script(), "--quiet", "build", "--exclude-resource-type", "unit_test"]
-    command += ["--project-dir", str(COSTS_DIR), "--profiles-dir", str(PROJECT_DIR)]
-    command += ["--target-path", str(folder), "--log-path", str(folder)]
-    environment = {**os.environ, **settings.environment()}
-    try:
-        done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, check=False, timeout=LONGEST_SECONDS
-        )
-    except subprocess.TimeoutExpired as late:
-        raise CostsError(f"dbt did not build the costs within {LONGEST_SECONDS} seconds") from late
-    if done.returncode:
-        raise CostsError(
-            f"dbt could not build the costs:\n{done.stdout[-3000:]}{done.stderr[-1000:]}\n"
-            "Its role must see ACCOUNT_USAGE: run `crypto-platform snowflake setup --costs` once more"
-        )
+    folder = str(settings.crypto_platform_home / "dbt-costs")
+    run_build(
+        settings,
+        "the costs",
+        COSTS_DIR,
+        *("--exclude-resource-type", "unit_test", "--target-path", folder, "--log-path", folder),
+        longest_seconds=LONGEST_SECONDS,
+        remediation="\nIts role must see ACCOUNT_USAGE: run `crypto-platform snowflake setup --costs` once more",
+    )

@@ -157,6 +157,7 @@ def test_costs_are_of_an_account(chosen: Settings) -> None:
 @pytest.mark.usefixtures("applied")
 def test_costs_are_built_as_dbt_and_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     from crypto_platform.connectors.snowflake import query
+    from crypto_platform.transform import build as building
     from crypto_platform.transform import costs
 
     asked: list[Any] = []
@@ -166,7 +167,9 @@ def test_costs_are_built_as_dbt_and_shown(monkeypatch: pytest.MonkeyPatch) -> No
         asked.append((given.snowflake_account, values))
         yield query.Result(["day", "component", "credits"], [("2026-03-01", "load", 0.75)])
 
-    monkeypatch.setattr(costs.subprocess, "run", lambda command, **_: asked.append(command) or CompletedProcess([], 0))
+    monkeypatch.setattr(
+        building.subprocess, "run", lambda command, **_: asked.append(command) or CompletedProcess([], 0)
+    )
     monkeypatch.setattr(query, "query", answer)
     shown = CliRunner().invoke(app, ["snowflake", "costs", "--days", "3"])
     assert shown.exit_code == 0, shown.output
@@ -178,10 +181,10 @@ def test_costs_are_built_as_dbt_and_shown(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.usefixtures("applied")
 def test_dbt_s_words_and_the_remedy_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    from crypto_platform.transform import costs
+    from crypto_platform.transform import build as building
 
     refused = CompletedProcess([], 1, "Object 'SNOWFLAKE.ACCOUNT_USAGE.QUERY_HISTORY' does not exist", "")
-    monkeypatch.setattr(costs.subprocess, "run", lambda command, **_: refused)
+    monkeypatch.setattr(building.subprocess, "run", lambda command, **_: refused)
     answer = CliRunner().invoke(app, ["snowflake", "costs"])
     assert answer.exit_code == 1
     assert "QUERY_HISTORY' does not exist" in answer.stderr and "setup --costs" in answer.stderr

@@ -21,8 +21,7 @@ def warehouse(new_warehouse: Callable[[str], Warehouse]) -> Warehouse:
     for symbol in SYMBOLS:
         warehouse.load("us_equity", recording(f"{symbol}_15Min"), OBSERVED)
         warehouse.load("us_equity_daily", recording(f"{symbol}_1Day"), OBSERVED)
-    selected = ("--select", "+fct_daily_bar_reconciliation", "--exclude-resource-type", "unit_test", "test")
-    warehouse.dbt("build", *selected)
+    warehouse.build("fct_daily_bar_reconciliation")
     return warehouse
 
 
