@@ -26,7 +26,7 @@ from crypto_platform.market.corporate_actions import CORPORATE_ACTIONS, FIELDS, 
 from crypto_platform.sandbox.alpaca import launch
 from crypto_platform.settings import Settings
 from crypto_platform_tests.connectors.alpaca.conftest import settings_for
-from crypto_platform_tests.made import OBSERVED, feed_name
+from crypto_platform_tests.factories import OBSERVED, feed_name
 
 RECORDINGS = Path(__file__).parents[2] / "recordings"
 SPLIT = {

@@ -16,7 +16,7 @@ from crypto_platform.ingestion import dead_letters, topic_load
 from crypto_platform.ingestion.spool import Message, Spool
 from crypto_platform.market import bars, dataset
 from crypto_platform.settings import Settings
-from crypto_platform_tests import made
+from crypto_platform_tests import factories
 
 pytestmark = pytest.mark.sandbox
 
@@ -33,9 +33,9 @@ def outgoing(value: bytes, source: str = "stream") -> Outgoing:
 
 
 def test_a_replay_goes_through_the_front_door_and_is_recorded(settings: Settings) -> None:
-    feed = made.feed_name()
-    inverted = made.line("BTC/USD", made.bar(1, h=1, l=2))
-    sent = [outgoing(made.line("BTC/USD", made.bar(0))), outgoing(inverted), outgoing(b"poison\xff")]
+    feed = factories.feed_name()
+    inverted = factories.line("BTC/USD", factories.bar(1, h=1, l=2))
+    sent = [outgoing(factories.line("BTC/USD", factories.bar(0))), outgoing(inverted), outgoing(b"poison\xff")]
     assert send(settings, feed, sent) == 3
     report = topic_load.load(settings, feed, "run")
     assert (report.loaded, report.rejected) == (1, 2)
@@ -65,9 +65,9 @@ def test_a_replay_goes_through_the_front_door_and_is_recorded(settings: Settings
 
 def test_a_replayed_message_keeps_its_source_and_its_time(settings: Settings) -> None:
     """A message that was too early for the broker's clock is none any more when it is replayed."""
-    feed = made.feed_name()
-    tomorrow = made.bar(0, t=f"{datetime.now(UTC).year + 1}-01-01T00:00:00Z")
-    send(settings, feed, [outgoing(made.line("BTC/USD", tomorrow), "stream_update")])
+    feed = factories.feed_name()
+    tomorrow = factories.bar(0, t=f"{datetime.now(UTC).year + 1}-01-01T00:00:00Z")
+    send(settings, feed, [outgoing(factories.line("BTC/USD", tomorrow), "stream_update")])
     topic_load.load(settings, feed, "run")
     (letter,) = dead_letters.find(settings, [feed], reason="in the future")
     dead_letters.replay(settings, [letter])
@@ -80,8 +80,8 @@ def test_a_replayed_message_keeps_its_source_and_its_time(settings: Settings) ->
 
 
 def test_what_kafka_refused_lies_in_the_spool_until_it_is_replayed(settings: Settings) -> None:
-    feed = made.feed_name()
-    value = made.line("BTC/USD", made.bar(0))
+    feed = factories.feed_name()
+    value = factories.line("BTC/USD", factories.bar(0))
     spool = Spool.open(settings)
     spool.put([Message(feed, "BTC/USD", value, "stream", SEEN)])
     spool.refuse(spool.after(0, 1)[0][0], "MSG_SIZE_TOO_LARGE")
@@ -93,12 +93,12 @@ def test_what_kafka_refused_lies_in_the_spool_until_it_is_replayed(settings: Set
     assert topic_load.load(settings, feed, "run").loaded == 1
     with connect(settings) as connection:
         assert balance(connection, feed) == Balance(held=1, loaded=1)
-    (row,) = made.ledger(settings, feed)
+    (row,) = factories.ledger(settings, feed)
     assert row[-2:] == ("stream", SEEN.replace(tzinfo=None))
 
 
 def test_a_topic_that_was_created_anew_has_other_messages_at_the_same_places(settings: Settings) -> None:
-    feed = made.feed_name()
+    feed = factories.feed_name()
     send(settings, feed, [outgoing(b"first")])
     topic_load.load(settings, feed, "run")
     dead_letters.replay(settings, dead_letters.find(settings, [feed]))
@@ -106,7 +106,7 @@ def test_a_topic_that_was_created_anew_has_other_messages_at_the_same_places(set
     before = topic_state(settings, feed).topic_id
     admin = AdminClient(client_config(settings))
     admin.delete_topics([topic])[topic].result()
-    made.await_another_topic(settings, feed, before)
+    factories.await_another_topic(settings, feed, before)
     send(settings, feed, [outgoing(b"second")])
     topic_load.accept_loss(settings, feed, "republish")
     assert topic_load.load(settings, feed, "run").rejected == 1

@@ -24,7 +24,7 @@ from crypto_platform.connectors.lake import Lake, Section
 from crypto_platform.ingestion import extract as extract_module
 from crypto_platform.ingestion.extract import BarsRequest, extract
 from crypto_platform.sandbox.alpaca import launch
-from crypto_platform_tests import made
+from crypto_platform_tests import factories
 from crypto_platform_tests.connectors.alpaca.conftest import KEY, SECRET, Server, contents, crypto, settings_for, stocks
 
 START, END = date(2026, 3, 1), date(2026, 3, 9)
@@ -383,7 +383,7 @@ def test_a_new_field_and_a_renamed_one_are_reported(server: Server, new_lake: Ne
 def test_recordings_of_another_timeframe_are_refused_and_say_what_they_are_of(cases: Path, new_lake: NewLake) -> None:
     request = crypto(date(2022, 3, 8), date(2022, 3, 10), ("BTC/USD",))
     lake = new_lake()
-    kept = {"BTC/USD": Section(datetime(2022, 4, 1, tzinfo=UTC), [made.line("BTC/USD", made.bar(0), "1Min")])}
+    kept = {"BTC/USD": Section(datetime(2022, 4, 1, tzinfo=UTC), [factories.line("BTC/USD", factories.bar(0), "1Min")])}
     lake.write_day("crypto", "1Min", request.start, kept, "before")
     before = contents(lake)
     with launch.running(cases / "other-timeframe", False) as url, pytest.raises(NothingRecordedError) as refused:

@@ -20,7 +20,7 @@ from crypto_platform.ingestion import dead_letters, topic_load
 from crypto_platform.ingestion.requested_partitions import RequestedPartition, record
 from crypto_platform.market.bars import BARS, Timeframe
 from crypto_platform.settings import Settings
-from crypto_platform_tests import made
+from crypto_platform_tests import factories
 
 # Of a load's own: temporary on Snowflake, which takes no privilege; transient in the emulator, where it is dropped.
 SCRATCH = r"RAW\.(SCRATCH|STAGE)_\d{8}T\d{6}_[0-9A-F]{12}"
@@ -68,7 +68,7 @@ def check_granted(statements: list[str], database: str, feed: str) -> set[str]:
 @pytest.fixture
 def set_up(sandbox: Settings) -> tuple[Settings, str]:
     """A database with what the set-up makes for one feed, and nothing else."""
-    feed = made.feed_name()
+    feed = factories.feed_name()
     settings = sandbox.model_copy(update={"snowflake_database": feed.upper()})
     known = r"CREATE (DATABASE|SCHEMA|TABLE) |USE DATABASE "
     with connect(settings) as connection:
@@ -80,9 +80,14 @@ def set_up(sandbox: Settings) -> tuple[Settings, str]:
 
 def test_after_the_set_up_a_load_needs_no_more_than_its_grants(set_up: tuple[Settings, str], sent: list[str]) -> None:
     settings, feed = set_up
-    publish(settings, feed, [made.day({"BTC/USD": [made.bar(0), made.bar(1), b"poison"]})], "run")
+    publish(settings, feed, [factories.day({"BTC/USD": [factories.bar(0), factories.bar(1), b"poison"]})], "run")
     assert topic_load.load(settings, feed, "run").loaded == 2
-    publish(settings, feed, [made.day({"BTC/USD": [made.bar(0, c=100.7)]}, made.OBSERVED + timedelta(hours=1))], "run")
+    publish(
+        settings,
+        feed,
+        [factories.day({"BTC/USD": [factories.bar(0, c=100.7)]}, factories.OBSERVED + timedelta(hours=1))],
+        "run",
+    )
     assert topic_load.load(settings, feed, "run").loaded == 1
     with connect(settings) as connection:
         connection.cursor().execute(f"DELETE FROM {BARS.ledger(feed)} WHERE close > 100.65")
@@ -90,8 +95,8 @@ def test_after_the_set_up_a_load_needs_no_more_than_its_grants(set_up: tuple[Set
     assert topic_load.accept_ledger_loss(settings, feed, "run").versions > 0
     dead_letters.replay(settings, dead_letters.find(settings, [feed], "", False, 10))
     with connect(settings) as connection:
-        day = made.DAY
-        record(connection, feed, "1Min", [RequestedPartition("BTC/USD", day, made.OBSERVED, 2)], "run")
+        day = factories.DAY
+        record(connection, feed, "1Min", [RequestedPartition("BTC/USD", day, factories.OBSERVED, 2)], "run")
         ledger_checks.balance(connection, feed)
         ledger_checks.figures_by_day(connection, feed, Timeframe.parse("1Min"), day, day + timedelta(days=1))
 
@@ -108,11 +113,11 @@ def test_a_steady_load_sends_twelve_statements(
     """With an external stage, on an account, whatever the number of partitions; an internal one is made and filled."""
     settings, feed = set_up
     symbols = [f"A{n}/USD" for n in range(20)]
-    publish(settings, feed, [made.day({symbol: [made.bar(0)] for symbol in symbols})], "run")
+    publish(settings, feed, [factories.day({symbol: [factories.bar(0)] for symbol in symbols})], "run")
     topic_load.load(settings, feed, "run")
     sent.clear()
     tags.clear()
-    publish(settings, feed, [made.day({symbol: [made.bar(1)] for symbol in symbols})], "run")
+    publish(settings, feed, [factories.day({symbol: [factories.bar(1)] for symbol in symbols})], "run")
     report = topic_load.load(settings, feed, "run")
     assert report.loaded == len(symbols)
     assert len(report.offsets) > 1
@@ -149,7 +154,7 @@ class Nothing:
 
 def test_the_checks_read_what_the_loader_may_read() -> None:
     connection: Any = Nothing()
-    day, minute = made.DAY, Timeframe.parse("1Min")
+    day, minute = factories.DAY, Timeframe.parse("1Min")
     fact_checks.differing_days(connection, ["crypto", "us_equity"], day, day)
     fact_checks.incomplete_sessions(connection, day, day)
     fact_checks.newest_ex_dates(connection, "us_equity")

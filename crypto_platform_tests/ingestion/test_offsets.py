@@ -9,12 +9,12 @@ from crypto_platform.connectors.snowflake.statements import transaction
 from crypto_platform.ingestion import offsets
 from crypto_platform.market.bars import BARS
 from crypto_platform.settings import Settings
-from crypto_platform_tests import made
+from crypto_platform_tests import factories
 
 
 @pytest.mark.sandbox
 def test_a_partition_that_has_two_rows_is_told_apart_from_a_race(snowflake: Settings) -> None:
-    feed = made.feed_name()
+    feed = factories.feed_name()
     topic = BARS.topic(feed)
     with connect(snowflake) as connection:
         schema.ensure_schema(connection, feed)

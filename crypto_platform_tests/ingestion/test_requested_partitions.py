@@ -4,7 +4,7 @@ from pathlib import Path
 from crypto_platform.connectors.lake import Lake, Section
 from crypto_platform.ingestion.requested_partitions import RequestedPartition, requested_partitions
 from crypto_platform.market.bars import Timeframe
-from crypto_platform_tests import made
+from crypto_platform_tests import factories
 
 DAY, MISSING = date(2026, 1, 2), date(2026, 1, 3)
 OBSERVED = datetime(2026, 1, 5, tzinfo=UTC)
@@ -14,7 +14,7 @@ def test_an_answer_counts_until_its_time_where_the_ledger_holds_all_of_it_else_u
     tmp_path: Path,
 ) -> None:
     lake = Lake(str(tmp_path))
-    two = [made.line("BTC/USD", made.bar(n)) for n in range(2)]
+    two = [factories.line("BTC/USD", factories.bar(n)) for n in range(2)]
     sections = {"BTC/USD": Section(OBSERVED, two), "ETH/USD": Section(OBSERVED, two), "SOL/USD": Section(OBSERVED, [])}
     lake.write_day("made", "1Min", DAY, sections, "run")
     held = {DAY: {"BTC/USD": 2, "ETH/USD": 1}}

@@ -15,21 +15,21 @@ from crypto_platform.ingestion.stage import Span, StageError, committed_files, s
 from crypto_platform.market import bars
 from crypto_platform.market.bars import BARS
 from crypto_platform.settings import Settings
-from crypto_platform_tests import made
+from crypto_platform_tests import factories
 
 pytestmark = pytest.mark.sandbox
 
-GOOD = made.bar(3)
-HEADERS = dict(message_headers("rest", "run", made.OBSERVED))
+GOOD = factories.bar(3)
+HEADERS = dict(message_headers("rest", "run", factories.OBSERVED))
 SYMBOL = "BTC/USD"
 
 
 def changed(**fields: Any) -> bytes:
-    return made.line(SYMBOL, GOOD | fields)
+    return factories.line(SYMBOL, GOOD | fields)
 
 
 def without(name: str) -> bytes:
-    return made.line(SYMBOL, {k: v for k, v in GOOD.items() if k != name})
+    return factories.line(SYMBOL, {k: v for k, v in GOOD.items() if k != name})
 
 
 def raw(text: str) -> bytes:
@@ -38,7 +38,7 @@ def raw(text: str) -> bytes:
 
 
 def daily(symbol: str, start: str, **fields: Any) -> bytes:
-    return made.line(symbol, GOOD | {"t": start} | fields, "1Day")
+    return factories.line(symbol, GOOD | {"t": start} | fields, "1Day")
 
 
 def tomorrow() -> str:
@@ -115,13 +115,13 @@ POISON: dict[str, tuple[bytes | None, str]] = {
     "epoch": (changed(t=1767312000), BAD_TIME),
     "empty time": (changed(t=""), BAD_TIME),
     "no symbol": (b"{" + changed().split(b",", 1)[1], "symbol is missing or unreadable"),
-    "injected symbol": (made.line("'; drop table x; --", GOOD), BAD_SYMBOL),
-    "path symbol": (made.line("../../etc", GOOD), BAD_SYMBOL),
-    "symbol with a line feed": (made.line("BTC/USD\n", GOOD), BAD_SYMBOL),
-    "symbol with any character for a dot": (made.line("BRK/B", GOOD), BAD_SYMBOL),
+    "injected symbol": (factories.line("'; drop table x; --", GOOD), BAD_SYMBOL),
+    "path symbol": (factories.line("../../etc", GOOD), BAD_SYMBOL),
+    "symbol with a line feed": (factories.line("BTC/USD\n", GOOD), BAD_SYMBOL),
+    "symbol with any character for a dot": (factories.line("BRK/B", GOOD), BAD_SYMBOL),
     "nested symbol": (changed().replace(b'"BTC/USD"', b'{"s":"BTC/USD"}'), BAD_SYMBOL),
-    "seven minutes": (made.line(SYMBOL, GOOD, "7Min"), "timeframe is not a base timeframe"),
-    "a week": (made.line(SYMBOL, GOOD, "1Week"), "timeframe is not a base timeframe"),
+    "seven minutes": (factories.line(SYMBOL, GOOD, "7Min"), "timeframe is not a base timeframe"),
+    "a week": (factories.line(SYMBOL, GOOD, "1Week"), "timeframe is not a base timeframe"),
     "a coin's day from New York's midnight": (daily(SYMBOL, "2026-01-02T05:00:00Z"), OFF_GRID),
     "a stock's day from UTC's midnight": (daily("AAPL", "2026-01-02T00:00:00Z"), OFF_GRID),
     "a stock's winter day by summer's midnight": (daily("AAPL", "2026-01-02T04:00:00Z"), OFF_GRID),
@@ -136,7 +136,7 @@ SOUND: dict[str, bytes] = {
     "all rounded": changed(
         **{p: 100 * (1 + n * bars.TOLERANCE / 4) for p, n in zip("hloc", (0, 2, -1, 3), strict=True)}, vw=100
     ),
-    "no count and vwap": made.line(SYMBOL, {k: v for k, v in GOOD.items() if k not in ("n", "vw")}),
+    "no count and vwap": factories.line(SYMBOL, {k: v for k, v in GOOD.items() if k not in ("n", "vw")}),
     "null count": changed(n=None),
     "whole prices": changed(o=100, h=103, l=99, c=101, v=7, vw=100),
     "small and large": changed(o=1e-12, h=1e15, l=5e-324, v=1.7976931348623157e308),
@@ -149,7 +149,7 @@ SOUND: dict[str, bytes] = {
     "a stock's day on which the clocks go on": daily("AAPL", "2026-03-08T05:00:00Z"),
     "a stock's day whose vwap is of more than regular hours": daily("AAPL", "2026-01-02T05:00:00Z", vw=300),
     "a stock's day of 1998": daily("AAPL", "1998-01-02T05:00:00Z"),
-    "a share class": made.line("BRK.B", GOOD, "15Min").replace(b"00:03:00", b"00:15:00"),
+    "a share class": factories.line("BRK.B", GOOD, "15Min").replace(b"00:03:00", b"00:15:00"),
 }
 HEADER_CASES: dict[str, tuple[list[tuple[str, Any]] | None, str | None]] = {
     "no headers": (None, "unknown schema version"),
@@ -165,7 +165,7 @@ HEADER_CASES: dict[str, tuple[list[tuple[str, Any]] | None, str | None]] = {
 @pytest.fixture(scope="module")
 def staged(sandbox: Settings, spark: Any, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """All the cases above through one Spark job; the staged rows in the order of the cases."""
-    feed = made.feed_name()
+    feed = factories.feed_name()
     topic = ensure_topic(sandbox, feed)
     producer = Producer(client_config(sandbox))
     for value in (*(value for value, _ in POISON.values()), *SOUND.values()):
@@ -202,7 +202,7 @@ def test_sound_bars_arrive_to_the_last_digit(staged: list[dict[str, Any]], case:
             expected = datetime.fromisoformat(sent["t"]).replace(tzinfo=None)
         assert row[field.column] == expected, field
     assert row["source"] == "rest"
-    assert row["observed_at"] == made.OBSERVED.replace(tzinfo=None)
+    assert row["observed_at"] == factories.OBSERVED.replace(tzinfo=None)
 
 
 @pytest.mark.parametrize("case", HEADER_CASES)
@@ -223,11 +223,13 @@ def test_a_message_of_nothing_is_a_row(staged: list[dict[str, Any]]) -> None:
 
 
 def test_exactly_the_span_is_read(sandbox: Settings, spark: Any, tmp_path: Path) -> None:
-    feed = made.feed_name()
+    feed = factories.feed_name()
     topic = ensure_topic(sandbox, feed)
     producer = Producer(client_config(sandbox))
     for minute in range(10):
-        producer.produce(topic, made.line(SYMBOL, made.bar(minute)), partition=2, headers=list(HEADERS.items()))
+        producer.produce(
+            topic, factories.line(SYMBOL, factories.bar(minute)), partition=2, headers=list(HEADERS.items())
+        )
     assert producer.flush(30) == 0
     result = stage_messages(spark, sandbox, BARS, topic, {2: Span(3, 7)}, str(tmp_path / "attempt"))
     table = pq.read_table(str(tmp_path / "attempt"))
@@ -236,14 +238,14 @@ def test_exactly_the_span_is_read(sandbox: Settings, spark: Any, tmp_path: Path)
 
 
 def test_offsets_that_are_gone_are_an_error(sandbox: Settings, spark: Any, tmp_path: Path) -> None:
-    topic = ensure_topic(sandbox, made.feed_name())
+    topic = ensure_topic(sandbox, factories.feed_name())
     impatient = sandbox.model_copy(update={"kafka_request_timeout_seconds": 1.0})
     with pytest.raises(StageError, match=topic):
         stage_messages(spark, impatient, BARS, topic, {0: Span(0, 10)}, str(tmp_path / "attempt"))
 
 
 def test_two_attempts_never_share_a_directory(sandbox: Settings, spark: Any, tmp_path: Path) -> None:
-    topic = ensure_topic(sandbox, made.feed_name())
+    topic = ensure_topic(sandbox, factories.feed_name())
     (tmp_path / "attempt").mkdir()
     with pytest.raises(StageError, match="ALREADY_EXISTS"):
         stage_messages(spark, sandbox, BARS, topic, {0: Span(0, 0)}, str(tmp_path / "attempt"))

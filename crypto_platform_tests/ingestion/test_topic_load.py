@@ -36,7 +36,7 @@ from crypto_platform.ingestion.staging_table import is_stale
 from crypto_platform.market import bars
 from crypto_platform.sandbox import supervise
 from crypto_platform.settings import Settings
-from crypto_platform_tests import made
+from crypto_platform_tests import factories
 from crypto_platform_tests.connectors.snowflake.relay import Cut, cutting_relay
 
 pytestmark = pytest.mark.sandbox
@@ -44,7 +44,7 @@ pytestmark = pytest.mark.sandbox
 # The connector cancels what took too long in a thread of its own, which finds the cut line too.
 cut_line = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 
-LATER = made.OBSERVED + timedelta(hours=1)
+LATER = factories.OBSERVED + timedelta(hours=1)
 
 
 @pytest.fixture(scope="module")
@@ -70,13 +70,13 @@ def load(sandbox: Settings, spark: Any) -> Callable[[str], topic_load.LoadReport
 
 def days() -> list[LakeDay]:
     """Two symbols, a correction of one bar, a repetition of another, and two messages that are rejected."""
-    first = [made.bar(m) for m in range(40)]
-    broken = made.bar(50, h=1, l=2)
+    first = [factories.bar(m) for m in range(40)]
+    broken = factories.bar(50, h=1, l=2)
     return [
-        made.day(
-            {"BTC/USD": [*first, broken, b"\x00poison\xff"], "ETH/USD": [made.bar(m, v=0, n=0) for m in range(30)]}
+        factories.day(
+            {"BTC/USD": [*first, broken, b"\x00poison\xff"], "ETH/USD": [factories.bar(m, v=0, n=0) for m in range(30)]}
         ),
-        made.day({"BTC/USD": [made.bar(3, c=100.7), made.bar(4)]}, LATER),
+        factories.day({"BTC/USD": [factories.bar(3, c=100.7), factories.bar(4)]}, LATER),
     ]
 
 
@@ -84,21 +84,21 @@ EXPECTED = {"messages": 74, "loaded": 71, "unchanged": 1, "rejected": 2}
 
 
 @pytest.fixture(scope="module")
-def undisturbed(sandbox: Settings, load: Callable[[str], topic_load.LoadReport]) -> list[made.Row]:
+def undisturbed(sandbox: Settings, load: Callable[[str], topic_load.LoadReport]) -> list[factories.Row]:
     """The ledger after the days above went through without any fault."""
-    feed = made.feed_name()
+    feed = factories.feed_name()
     publish(sandbox, feed, days(), "run")
     load(feed)
-    rows = made.ledger(sandbox, feed)
+    rows = factories.ledger(sandbox, feed)
     assert len(rows) == EXPECTED["loaded"]
     return rows
 
 
-def check_whole(settings: Settings, feed: str, undisturbed: list[made.Row]) -> None:
+def check_whole(settings: Settings, feed: str, undisturbed: list[factories.Row]) -> None:
     """The tables equal those of an undisturbed run, and every message of the topic is accounted for once."""
-    assert made.ledger(settings, feed) == undisturbed
-    assert [row[0] for row in made.rejects(settings, feed)] == ["high is below low", "unreadable"]
-    places = made.places(settings, feed)
+    assert factories.ledger(settings, feed) == undisturbed
+    assert [row[0] for row in factories.rejects(settings, feed)] == ["high is below low", "unreadable"]
+    places = factories.places(settings, feed)
     assert len(places) == len(set(places))
     with connect(settings) as connection:
         (totals,) = connection.cursor().execute(
@@ -136,8 +136,8 @@ def scratch_tables(settings: Settings) -> list[str]:
 def test_the_ledger_holds_the_lakes_lines_to_the_last_digit(
     sandbox: Settings, load: Callable[[str], topic_load.LoadReport]
 ) -> None:
-    feed = made.feed_name()
-    day = made.day({"BTC/USD": [made.bar(m) for m in range(100)], "ETH/USD": [made.bar(0)]})
+    feed = factories.feed_name()
+    day = factories.day({"BTC/USD": [factories.bar(m) for m in range(100)], "ETH/USD": [factories.bar(0)]})
     publish(sandbox, feed, [day], "run")
     report = load(feed)
     assert (report.messages, report.loaded, report.unchanged, report.rejected, report.offset_gaps) == (
@@ -147,14 +147,14 @@ def test_the_ledger_holds_the_lakes_lines_to_the_last_digit(
         0,
         0,
     )
-    assert report.by_day == {made.DAY: {"BTC/USD": (100, 0), "ETH/USD": (1, 0)}}
+    assert report.by_day == {factories.DAY: {"BTC/USD": (100, 0), "ETH/USD": (1, 0)}}
     expected = []
     for section in day.sections.values():
         for line in section.lines:
             sent = orjson.loads(line)
             sent["t"] = datetime.fromisoformat(sent["t"]).replace(tzinfo=None)
-            expected.append((*(sent[f.wire] for f in bars.FIELDS), "rest", made.OBSERVED.replace(tzinfo=None)))
-    assert made.ledger(sandbox, feed) == sorted(expected)
+            expected.append((*(sent[f.wire] for f in bars.FIELDS), "rest", factories.OBSERVED.replace(tzinfo=None)))
+    assert factories.ledger(sandbox, feed) == sorted(expected)
     assert report.load_id
     assert f"SCRATCH_{report.load_id.upper()}" not in scratch_tables(sandbox)
     assert not list(Path(sandbox.stage, feed).iterdir())
@@ -163,49 +163,49 @@ def test_the_ledger_holds_the_lakes_lines_to_the_last_digit(
 def test_loading_again_adds_nothing_and_needs_no_spark(
     sandbox: Settings, load: Callable[[str], topic_load.LoadReport]
 ) -> None:
-    feed = made.feed_name()
+    feed = factories.feed_name()
     publish(sandbox, feed, days(), "run")
     first = load(feed)
     assert {name: getattr(first, name) for name in EXPECTED} == EXPECTED
-    rows = made.ledger(sandbox, feed)
+    rows = factories.ledger(sandbox, feed)
     nowhere = sandbox.model_copy(update={"spark_remote": "sc://127.0.0.1:1"})
     nothing = topic_load.load(nowhere, feed, "run")
     assert (nothing.load_id, nothing.messages) == (None, 0)
     publish(sandbox, feed, days()[:1], "run")
     again = load(feed)
     assert (again.loaded, again.unchanged, again.rejected) == (0, 70, 2)
-    assert made.ledger(sandbox, feed) == rows
+    assert factories.ledger(sandbox, feed) == rows
     assert again.metadata()["unchanged"] == 70
 
 
 def test_corrections_become_versions_and_late_ones_history(
     sandbox: Settings, load: Callable[[str], topic_load.LoadReport]
 ) -> None:
-    feed = made.feed_name()
-    for observed_at, close in ((LATER, 100.5), (LATER + timedelta(hours=1), 101.5), (made.OBSERVED, 99.9)):
-        publish(sandbox, feed, [made.day({"BTC/USD": [made.bar(0, c=close)]}, observed_at)], "run")
+    feed = factories.feed_name()
+    for observed_at, close in ((LATER, 100.5), (LATER + timedelta(hours=1), 101.5), (factories.OBSERVED, 99.9)):
+        publish(sandbox, feed, [factories.day({"BTC/USD": [factories.bar(0, c=close)]}, observed_at)], "run")
         assert load(feed).loaded == 1
-    close, observed = made.DATA_COLUMNS.index("close"), made.DATA_COLUMNS.index("observed_at")
-    versions = sorted((row[observed], row[close]) for row in made.ledger(sandbox, feed))
+    close, observed = factories.DATA_COLUMNS.index("close"), factories.DATA_COLUMNS.index("observed_at")
+    versions = sorted((row[observed], row[close]) for row in factories.ledger(sandbox, feed))
     assert [c for _, c in versions] == [99.9, 100.5, 101.5]
 
 
 def test_rejected_messages_keep_their_bytes_and_stop_nothing(
     sandbox: Settings, load: Callable[[str], topic_load.LoadReport]
 ) -> None:
-    feed = made.feed_name()
-    poison = [b"\x00\xff", b"{}", made.line("BTC/USD", made.bar(1, o="NaN"))]
-    publish(sandbox, feed, [made.day({"BTC/USD": [made.bar(0), *poison, made.bar(2)]})], "run")
+    feed = factories.feed_name()
+    poison = [b"\x00\xff", b"{}", factories.line("BTC/USD", factories.bar(1, o="NaN"))]
+    publish(sandbox, feed, [factories.day({"BTC/USD": [factories.bar(0), *poison, factories.bar(2)]})], "run")
     report = load(feed)
     assert (report.loaded, report.rejected) == (2, 3)
     assert report.rejected_by_reason == {"unreadable": 2, "symbol is missing or unreadable": 1}
-    found = made.rejects(sandbox, feed)
+    found = factories.rejects(sandbox, feed)
     assert [(bytes(key), bytes(value)) for _, key, value in found] == [(b"BTC/USD", p) for p in poison]
 
 
 def test_a_load_of_nothing_but_poison_moves_on(sandbox: Settings, load: Callable[[str], topic_load.LoadReport]) -> None:
-    feed = made.feed_name()
-    publish(sandbox, feed, [made.day({"BTC/USD": [b"poison"]})], "run")
+    feed = factories.feed_name()
+    publish(sandbox, feed, [factories.day({"BTC/USD": [b"poison"]})], "run")
     report = load(feed)
     assert (report.loaded, report.rejected, report.time_range) == (0, 1, None)
     assert load(feed).load_id is None
@@ -222,9 +222,9 @@ def two_machines(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("two_machines")
 def test_of_two_loads_the_one_that_finds_the_offsets_moved_keeps_nothing(
-    sandbox: Settings, load: Callable[[str], topic_load.LoadReport], spark: Any, undisturbed: list[made.Row]
+    sandbox: Settings, load: Callable[[str], topic_load.LoadReport], spark: Any, undisturbed: list[factories.Row]
 ) -> None:
-    feed = made.feed_name()
+    feed = factories.feed_name()
     publish(sandbox, feed, days(), "run")
     connections = 0
 
@@ -245,9 +245,9 @@ def test_of_two_loads_the_one_that_finds_the_offsets_moved_keeps_nothing(
 
 @pytest.mark.usefixtures("two_machines")
 def test_of_two_loads_in_their_transactions_the_first_wins(
-    sandbox: Settings, spark: Any, undisturbed: list[made.Row], monkeypatch: pytest.MonkeyPatch
+    sandbox: Settings, spark: Any, undisturbed: list[factories.Row], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    feed = made.feed_name()
+    feed = factories.feed_name()
     publish(sandbox, feed, days(), "run")
     """The second waits for the lock of the first, and finds the offsets moved."""
     second_is_ready, first_is_inside, second_asks = threading.Event(), threading.Event(), threading.Event()
@@ -295,9 +295,9 @@ def test_of_two_loads_in_their_transactions_the_first_wins(
 
 
 def test_offsets_that_expired_stop_the_load_and_republishing_mends_it(
-    sandbox: Settings, load: Callable[[str], topic_load.LoadReport], undisturbed: list[made.Row]
+    sandbox: Settings, load: Callable[[str], topic_load.LoadReport], undisturbed: list[factories.Row]
 ) -> None:
-    feed = made.feed_name()
+    feed = factories.feed_name()
     publish(sandbox, feed, days()[:1], "run")
     state = topic_state(sandbox, feed)
     gone = {p: end // 2 for p, end in state.end.items() if end}
@@ -310,13 +310,13 @@ def test_offsets_that_expired_stop_the_load_and_republishing_mends_it(
     assert f"no longer holds {sum(gone.values())} messages" in text
     assert all(f"partition {p}: offsets 0 to {n - 1} ({n} messages)" in text for p, n in gone.items())
     assert f"crypto-platform republish --feed {feed}" in text
-    assert made.ledger(sandbox, feed) == []
+    assert factories.ledger(sandbox, feed) == []
 
     report = topic_load.accept_loss(sandbox, feed, "republish")
     assert report.skipped == sum(gone.values())
     publish(sandbox, feed, days(), "republish")
     load(feed)
-    assert made.ledger(sandbox, feed) == undisturbed
+    assert factories.ledger(sandbox, feed) == undisturbed
     assert topic_load.accept_loss(sandbox, feed, "republish").skipped == 0
     with connect(sandbox) as connection:
         notes = connection.cursor().execute("SELECT note FROM RAW.LOADS WHERE feed = %s AND note IS NOT NULL", (feed,))
@@ -324,15 +324,15 @@ def test_offsets_that_expired_stop_the_load_and_republishing_mends_it(
 
 
 def test_a_topic_that_was_created_anew_stops_the_load_and_republishing_mends_it(
-    sandbox: Settings, load: Callable[[str], topic_load.LoadReport], undisturbed: list[made.Row]
+    sandbox: Settings, load: Callable[[str], topic_load.LoadReport], undisturbed: list[factories.Row]
 ) -> None:
-    feed = made.feed_name()
+    feed = factories.feed_name()
     publish(sandbox, feed, days()[:1], "run")
     load(feed)
     before = topic_state(sandbox, feed)
     admin = AdminClient(client_config(sandbox))
     admin.delete_topics([before.topic])[before.topic].result()
-    made.await_another_topic(sandbox, feed, before.topic_id)
+    factories.await_another_topic(sandbox, feed, before.topic_id)
     publish(sandbox, feed, days()[1:], "run")
     with pytest.raises(
         topic_load.TopicRecreatedError, match=rf"created again.*{re.escape(before.topic_id)}.*republish --feed {feed}"
@@ -342,14 +342,14 @@ def test_a_topic_that_was_created_anew_stops_the_load_and_republishing_mends_it(
     assert report.skipped is None
     assert set(report.after.values()) == {0}
     load(feed)
-    assert made.ledger(sandbox, feed) == undisturbed
+    assert factories.ledger(sandbox, feed) == undisturbed
 
 
 def test_a_topic_that_the_brokers_lost_the_end_of_stops_the_load(
     sandbox: Settings, load: Callable[[str], topic_load.LoadReport]
 ) -> None:
-    feed = made.feed_name()
-    publish(sandbox, feed, [made.day({"BTC/USD": [made.bar(0)]})], "run")
+    feed = factories.feed_name()
+    publish(sandbox, feed, [factories.day({"BTC/USD": [factories.bar(0)]})], "run")
     load(feed)
     with connect(sandbox) as connection:
         connection.cursor().execute(
@@ -362,23 +362,26 @@ def test_a_topic_that_the_brokers_lost_the_end_of_stops_the_load(
 
 @pytest.mark.parametrize("statement", ["DROP TABLE {}", "DELETE FROM {} WHERE symbol = 'BTC/USD'"])
 def test_versions_that_are_gone_from_the_ledger_are_given_up_and_loaded_again(
-    sandbox: Settings, load: Callable[[str], topic_load.LoadReport], undisturbed: list[made.Row], statement: str
+    sandbox: Settings, load: Callable[[str], topic_load.LoadReport], undisturbed: list[factories.Row], statement: str
 ) -> None:
-    feed = made.feed_name()
+    feed = factories.feed_name()
     publish(sandbox, feed, days(), "run")
     load(feed)
-    asked = [RequestedPartition("BTC/USD", made.DAY, LATER, 40), RequestedPartition("ETH/USD", made.DAY, LATER, 30)]
+    asked = [
+        RequestedPartition("BTC/USD", factories.DAY, LATER, 40),
+        RequestedPartition("ETH/USD", factories.DAY, LATER, 30),
+    ]
     assert topic_load.accept_ledger_loss(sandbox, feed, "republish") == LedgerLoss(0, [])
     with connect(sandbox) as connection:
         record(connection, feed, "1Min", asked, "run")
         connection.cursor().execute(statement.format(bars.BARS.ledger(feed)))
     # What is on the topic was loaded once, and is not loaded again.
     assert load(feed).load_id is None
-    kept = made.ledger(sandbox, feed)
+    kept = factories.ledger(sandbox, feed)
     gone = len(undisturbed) - len(kept)
     assert gone > 0
 
-    assert topic_load.accept_ledger_loss(sandbox, feed, "republish") == LedgerLoss(gone, [made.DAY])
+    assert topic_load.accept_ledger_loss(sandbox, feed, "republish") == LedgerLoss(gone, [factories.DAY])
     assert topic_load.accept_ledger_loss(sandbox, feed, "republish") == LedgerLoss(0, [])
     with connect(sandbox) as connection:
         assert balance(connection, feed) == Balance(len(kept), len(kept))
@@ -390,13 +393,13 @@ def test_versions_that_are_gone_from_the_ledger_are_given_up_and_loaded_again(
     ((loaded, note),) = rows
     assert (loaded, "given up" in note) == (-gone, True)
     # That these days were answered is taken back where the ledger lacks bars of the answer, and there alone.
-    unanswered, answered = datetime.combine(made.DAY, time()), LATER.replace(tzinfo=None)
+    unanswered, answered = datetime.combine(factories.DAY, time()), LATER.replace(tzinfo=None)
     eth = answered if any(row[0] == "ETH/USD" for row in kept) else unanswered
     assert dict(until) == {"BTC/USD": unanswered, "ETH/USD": eth}
 
     publish(sandbox, feed, days(), "republish")
     load(feed)
-    assert made.ledger(sandbox, feed) == undisturbed
+    assert factories.ledger(sandbox, feed) == undisturbed
     with connect(sandbox) as connection:
         assert balance(connection, feed) == Balance(len(undisturbed), len(undisturbed))
 
@@ -410,9 +413,9 @@ def test_a_spark_server_killed_while_writing_loads_nothing_and_the_next_load_eve
 ) -> None:
     # On servers of its own: the sessions that other tests share end with theirs.
     with supervise.sandbox(fresh_settings, {"kafka", "spark", "snowflake"}) as settings:
-        feed = made.feed_name()
+        feed = factories.feed_name()
         # So many that there is a time between the first Parquet file and the last.
-        day = made.day({"BTC/USD": [made.bar(m % 1440) for m in range(100_000)]})
+        day = factories.day({"BTC/USD": [factories.bar(m % 1440) for m in range(100_000)]})
         published = publish(settings, feed, [day], "run").messages
         server = next(s.pid for s in supervise.status(settings) if s.name == "spark")
         killed = threading.Event()
@@ -437,7 +440,7 @@ def test_a_spark_server_killed_while_writing_loads_nothing_and_the_next_load_eve
             over.set()
             thread.join()
         assert killed.is_set()
-        assert made.ledger(settings, feed) == []
+        assert factories.ledger(settings, feed) == []
         # Its keeper has started the server again.
         report = topic_load.load(settings, feed, "run")
         assert report.messages == published
@@ -461,11 +464,11 @@ def test_a_line_cut_before_the_commit_keeps_nothing_and_the_next_load_heals_it(
     sandbox: Settings,
     load: Callable[[str], topic_load.LoadReport],
     spark: Any,
-    undisturbed: list[made.Row],
+    undisturbed: list[factories.Row],
     statement: str,
     cut: Cut,
 ) -> None:
-    feed = made.feed_name()
+    feed = factories.feed_name()
     publish(sandbox, feed, days(), "run")
     with cutting_relay(sandbox.sandbox_snowflake_port, statement, cut) as relay:
         through = sandbox.model_copy(
@@ -478,16 +481,16 @@ def test_a_line_cut_before_the_commit_keeps_nothing_and_the_next_load_heals_it(
         with pytest.raises(LoadNotCommittedError, match="nothing of it was kept"):
             topic_load.load(through, feed, "run", spark=lambda: spark)
         assert len(relay.fired) == 1
-    assert made.ledger(sandbox, feed) == []
+    assert factories.ledger(sandbox, feed) == []
     load(feed)
     check_whole(sandbox, feed, undisturbed)
 
 
 @cut_line
 def test_a_lost_reply_to_the_commit_is_a_success(
-    sandbox: Settings, load: Callable[[str], topic_load.LoadReport], spark: Any, undisturbed: list[made.Row]
+    sandbox: Settings, load: Callable[[str], topic_load.LoadReport], spark: Any, undisturbed: list[factories.Row]
 ) -> None:
-    feed = made.feed_name()
+    feed = factories.feed_name()
     publish(sandbox, feed, days(), "run")
     with cutting_relay(sandbox.sandbox_snowflake_port, "^COMMIT", "after") as relay:
         through = sandbox.model_copy(
@@ -529,25 +532,25 @@ def run_until(point: str, settings: Settings, feed: str, action: str) -> None:
 
 @pytest.mark.parametrize("point", [p for p in CRASH_POINTS if p.endswith("publish")])
 def test_a_publish_killed_at_any_point_is_made_whole_by_the_next(
-    sandbox: Settings, load: Callable[[str], topic_load.LoadReport], undisturbed: list[made.Row], point: str
+    sandbox: Settings, load: Callable[[str], topic_load.LoadReport], undisturbed: list[factories.Row], point: str
 ) -> None:
-    feed = made.feed_name()
+    feed = factories.feed_name()
     run_until(point, sandbox, feed, "publish")
     publish(sandbox, feed, days(), "run")
     load(feed)
-    rows = made.ledger(sandbox, feed)
+    rows = factories.ledger(sandbox, feed)
     assert rows == undisturbed
 
 
 @pytest.mark.parametrize("point", [p for p in CRASH_POINTS if not p.endswith("publish")])
 def test_a_load_killed_at_any_point_is_made_whole_by_the_next(
-    sandbox: Settings, load: Callable[[str], topic_load.LoadReport], undisturbed: list[made.Row], point: str
+    sandbox: Settings, load: Callable[[str], topic_load.LoadReport], undisturbed: list[factories.Row], point: str
 ) -> None:
-    feed = made.feed_name()
+    feed = factories.feed_name()
     publish(sandbox, feed, days(), "run")
     run_until(point, sandbox, feed, "load")
     committed = point in ("after_commit", "before_clean_up")
-    assert len(made.ledger(sandbox, feed)) == (EXPECTED["loaded"] if committed else 0)
+    assert len(factories.ledger(sandbox, feed)) == (EXPECTED["loaded"] if committed else 0)
     assert (load(feed).load_id is None) == committed
     check_whole(sandbox, feed, undisturbed)
 
@@ -555,7 +558,7 @@ def test_a_load_killed_at_any_point_is_made_whole_by_the_next(
 def test_leftovers_of_dead_loads_go_when_they_are_a_day_old(
     sandbox: Settings, load: Callable[[str], topic_load.LoadReport]
 ) -> None:
-    feed = made.feed_name()
+    feed = factories.feed_name()
     old = f"{datetime.now(UTC) - timedelta(days=2):%Y%m%dT%H%M%S}_0123456789ab"
     young = f"{datetime.now(UTC):%Y%m%dT%H%M%S}_0123456789ab"
     assert is_stale(old)
@@ -565,7 +568,7 @@ def test_leftovers_of_dead_loads_go_when_they_are_a_day_old(
         for load_id, folder in zip((old, young), folders, strict=True):
             folder.mkdir(parents=True)
             connection.cursor().execute(f"CREATE TABLE RAW.SCRATCH_{load_id.upper()} (n FLOAT)")
-        publish(sandbox, feed, [made.day({"BTC/USD": [made.bar(0)]})], "run")
+        publish(sandbox, feed, [factories.day({"BTC/USD": [factories.bar(0)]})], "run")
         load(feed)
         assert [folder.exists() for folder in folders] == [False, True]
         left = scratch_tables(sandbox)

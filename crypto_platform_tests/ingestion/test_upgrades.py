@@ -15,7 +15,7 @@ from crypto_platform.connectors.snowflake.statements import rows
 from crypto_platform.ingestion import dead_letters, topic_load
 from crypto_platform.market import bars, dataset
 from crypto_platform.settings import Settings
-from crypto_platform_tests import made
+from crypto_platform_tests import factories
 
 pytestmark = pytest.mark.sandbox
 
@@ -35,7 +35,7 @@ NEXT_BARS = replace(
 @pytest.fixture
 def settings(sandbox: Settings, tmp_path: Path) -> Settings:
     """A warehouse of its own: its tables have been migrated to the next release's, with columns that this one lacks."""
-    own = {"crypto_platform_home": tmp_path, "snowflake_database": made.feed_name().upper()}
+    own = {"crypto_platform_home": tmp_path, "snowflake_database": factories.feed_name().upper()}
     return sandbox.model_copy(update=own)
 
 
@@ -50,14 +50,14 @@ def migrate(settings: Settings, feed: str) -> None:
 def outgoing(minute: int, version: str = dataset.SCHEMA_VERSION) -> Outgoing:
     headers = [
         (name, version.encode() if name == dataset.HEADER_SCHEMA_VERSION else value)
-        for name, value in message_headers("rest", "run", made.OBSERVED)
+        for name, value in message_headers("rest", "run", factories.OBSERVED)
     ]
-    return Outgoing(b"BTC/USD", made.line("BTC/USD", made.bar(minute)), headers)
+    return Outgoing(b"BTC/USD", factories.line("BTC/USD", factories.bar(minute)), headers)
 
 
 @pytest.mark.slow
 def test_what_this_release_does_not_know_waits_for_the_next(settings: Settings) -> None:
-    feed = made.feed_name()
+    feed = factories.feed_name()
     migrate(settings, feed)
     send(settings, feed, [outgoing(0), outgoing(1, NEXT), outgoing(2)])
     first = topic_load.load(settings, feed, "this release")
@@ -80,19 +80,19 @@ def test_what_this_release_does_not_know_waits_for_the_next(settings: Settings) 
     assert dead_letters.find(settings, [feed]) == []
     with connect(settings) as connection:
         assert balance(connection, feed) == Balance(held=5, loaded=5)
-    assert len(made.ledger(settings, feed)) == 5
+    assert len(factories.ledger(settings, feed)) == 5
 
 
 def test_a_message_of_another_version_is_not_passed_for_one_of_this(settings: Settings) -> None:
     """The topic alone has its headers: without them a replay would make it a message of the version of whoever asks."""
-    feed = made.feed_name()
+    feed = factories.feed_name()
     send(settings, feed, [outgoing(0, NEXT)])
     topic_load.load(settings, feed, "this release")
     letters = dead_letters.find(settings, [feed])
     topic, before = bars.BARS.topic(feed), topic_state(settings, feed).topic_id
     admin = AdminClient(client_config(settings))
     admin.delete_topics([topic])[topic].result()
-    made.await_another_topic(settings, feed, before)
+    factories.await_another_topic(settings, feed, before)
     with pytest.raises(dead_letters.VersionNotKnownError, match=f"republish --feed {feed}"):
         dead_letters.replay(settings, letters)
     assert sum(topic_state(settings, feed).end.values()) == 0

@@ -24,7 +24,7 @@ from crypto_platform.market.trading_statuses import TRADING_STATUSES, encode
 from crypto_platform.settings import Settings
 from crypto_platform.streaming import loader as loading
 from crypto_platform.streaming.loader import Loader, Pace
-from crypto_platform_tests import made
+from crypto_platform_tests import factories
 from crypto_platform_tests.market.test_trading_statuses import EXAMPLE
 from crypto_platform_tests.streaming.conftest import wait_for
 
@@ -56,11 +56,11 @@ def following(
 
 
 def bars(first: int, count: int) -> Any:
-    return made.day({"BTC/USD": [made.bar(n) for n in range(first, first + count)]})
+    return factories.day({"BTC/USD": [factories.bar(n) for n in range(first, first + count)]})
 
 
 def test_what_is_published_is_loaded_without_being_asked_for(settings: Settings) -> None:
-    feed = made.feed_name()
+    feed = factories.feed_name()
     with following(settings, feed) as (loader, reports):
         wait_for(lambda: "does not exist" in (loader.health()[1]["feeds"][feed]["problem"] or ""))
         for number in range(3):
@@ -69,7 +69,7 @@ def test_what_is_published_is_loaded_without_being_asked_for(settings: Settings)
         assert loader.health()[0]
         assert is_followed(settings, BARS.topic(feed))
     assert not is_followed(settings, BARS.topic(feed))
-    assert len(made.ledger(settings, feed)) == 30
+    assert len(factories.ledger(settings, feed)) == 30
 
 
 def test_an_interval_has_one_load_of_each_topic() -> None:
@@ -86,7 +86,7 @@ def test_an_interval_has_one_load_of_each_topic() -> None:
 
 
 def test_what_comes_within_the_interval_is_loaded_with_the_next_one(settings: Settings) -> None:
-    feed = made.feed_name()
+    feed = factories.feed_name()
     paced = settings.model_copy(update={"loader_interval_seconds": 3.0})
     with following(paced, feed) as (_, reports):
         for number in range(3):
@@ -108,7 +108,7 @@ def tell(settings: Settings, feed: str, *changes: dict[str, Any]) -> None:
 
 
 def test_statuses_that_were_deleted_before_they_were_loaded_can_be_given_up(settings: Settings) -> None:
-    feed = made.feed_name()
+    feed = factories.feed_name()
     tell(settings, feed, {}, {"sc": "T", "t": "2021-02-22T19:20:00Z"})
     state = topic_state(settings, feed, TRADING_STATUSES)
     ends = [TopicPartition(state.topic, p, end) for p, end in state.end.items() if end]
@@ -124,7 +124,7 @@ def test_statuses_that_were_deleted_before_they_were_loaded_can_be_given_up(sett
 
 
 def test_statuses_are_loaded_beside_bars_each_once_and_the_bad_are_rejected(settings: Settings) -> None:
-    feed = made.feed_name()
+    feed = factories.feed_name()
     with following(settings, feed, [BARS, TRADING_STATUSES]) as (loader, reports):
         name = f"{feed} trading_statuses"
         wait_for(lambda: "does not exist" in (loader.health()[1]["feeds"][name]["problem"] or ""))
@@ -158,7 +158,7 @@ def test_statuses_are_loaded_beside_bars_each_once_and_the_bad_are_rejected(sett
 
 
 def test_loads_of_all_kinds_side_by_side_take_every_message_once(settings: Settings) -> None:
-    feed = made.feed_name()
+    feed = factories.feed_name()
     publish(settings, feed, [bars(0, 1)], "run")
     with following(settings, feed) as (_, reports), following(settings, feed) as (second, others):
         wait_for(lambda: reports or others, FIRST_JOB)
@@ -166,15 +166,15 @@ def test_loads_of_all_kinds_side_by_side_take_every_message_once(settings: Setti
             publish(settings, feed, [bars(number, 1)], "run")
             # As a step of a run does, in the same moment.
             topic_load.load(settings, feed, "run")
-        wait_for(lambda: len(made.ledger(settings, feed)) == 4)
+        wait_for(lambda: len(factories.ledger(settings, feed)) == 4)
         assert bool(reports) != bool(others), "one follows, the other waits"
         assert second.health()
-    places = made.places(settings, feed)
+    places = factories.places(settings, feed)
     assert len(places) == len(set(places)) == sum(topic_state(settings, feed).end.values())
 
 
 def test_what_waits_is_told_though_the_load_hangs(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    feed = made.feed_name()
+    feed = factories.feed_name()
     publish(settings, feed, [bars(0, 7)], "run")
     topic_load.load(settings, feed, "run")
     publish(settings, feed, [bars(7, 5)], "run")
@@ -199,7 +199,7 @@ def test_what_waits_is_told_though_the_load_hangs(settings: Settings, monkeypatc
 def test_a_missing_topic_is_no_trouble_and_a_missing_table_is(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    feed = made.feed_name()
+    feed = factories.feed_name()
     troubles: list[list[str]] = []
 
     class Heard:

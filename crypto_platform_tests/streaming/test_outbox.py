@@ -12,7 +12,7 @@ from crypto_platform.ingestion.spool import Message, Spool
 from crypto_platform.settings import Settings
 from crypto_platform.streaming import outbox as outboxes
 from crypto_platform.streaming.outbox import Outbox
-from crypto_platform_tests import made
+from crypto_platform_tests import factories
 from crypto_platform_tests.streaming.conftest import published, wait_for
 
 pytestmark = pytest.mark.sandbox
@@ -22,13 +22,13 @@ LIMIT = 10**8
 
 def messages(feed: str, count: int, **fields: object) -> list[Message]:
     return [
-        Message(feed, "BTC/USD", made.line("BTC/USD", made.bar(n, **fields)), "stream", datetime.now(UTC))
+        Message(feed, "BTC/USD", factories.line("BTC/USD", factories.bar(n, **fields)), "stream", datetime.now(UTC))
         for n in range(count)
     ]
 
 
 def test_bars_wait_on_disk_for_a_kafka_that_is_away(sandbox: Settings, tmp_path: Path) -> None:
-    feed = made.feed_name()
+    feed = factories.feed_name()
     path = tmp_path / "spool.sqlite"
     nowhere = sandbox.model_copy(
         update={"kafka_bootstrap_servers": "127.0.0.1:1", "kafka_request_timeout_seconds": 0.5}
@@ -45,11 +45,11 @@ def test_bars_wait_on_disk_for_a_kafka_that_is_away(sandbox: Settings, tmp_path:
     assert outbox.wait_until_empty(30)
     assert outbox.close(1)
     assert confirmed == put
-    assert [m.bar["t"] for m in published(sandbox, feed)] == [made.bar(n)["t"] for n in range(30)]
+    assert [m.bar["t"] for m in published(sandbox, feed)] == [factories.bar(n)["t"] for n in range(30)]
 
 
 def test_a_message_that_kafka_never_takes_is_put_aside_and_holds_nothing_up(sandbox: Settings, tmp_path: Path) -> None:
-    feed = made.feed_name()
+    feed = factories.feed_name()
     refused: list[str] = []
     spool = Spool(tmp_path / "spool.sqlite", LIMIT)
     outbox = Outbox(sandbox, spool, "run", refused=lambda message, reason: refused.append(reason))
@@ -62,7 +62,7 @@ def test_a_message_that_kafka_never_takes_is_put_aside_and_holds_nothing_up(sand
     assert aside.message == huge
     assert [aside.reason] == refused
     assert "MSG_SIZE_TOO_LARGE" in aside.reason
-    assert [m.bar["t"] for m in published(sandbox, feed)] == [made.bar(n)["t"] for n in range(5)]
+    assert [m.bar["t"] for m in published(sandbox, feed)] == [factories.bar(n)["t"] for n in range(5)]
 
 
 class Gone:
@@ -87,7 +87,7 @@ class Gone:
 def test_brokers_that_go_away_and_say_nothing_are_a_problem(
     sandbox: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    feed = made.feed_name()
+    feed = factories.feed_name()
     spool = Spool(tmp_path / "spool.sqlite", LIMIT)
     gone = Gone()
     monkeypatch.setattr(outboxes, "new_producer", lambda *_, **__: gone)
@@ -107,7 +107,7 @@ def test_brokers_that_go_away_and_say_nothing_are_a_problem(
 def test_whatever_goes_wrong_is_said_and_tried_again(
     sandbox: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
-    feed = made.feed_name()
+    feed = factories.feed_name()
     spool = Spool(tmp_path / "spool.sqlite", LIMIT)
     failures = iter([True, True])
 
@@ -138,4 +138,4 @@ def test_whatever_goes_wrong_is_said_and_tried_again(
     assert outbox.wait_until_empty(30)
     wait_for(lambda: outbox.problem is None)
     assert outbox.close(1)
-    assert {m.bar["t"] for m in published(sandbox, feed)} == {made.bar(n)["t"] for n in range(5)}
+    assert {m.bar["t"] for m in published(sandbox, feed)} == {factories.bar(n)["t"] for n in range(5)}

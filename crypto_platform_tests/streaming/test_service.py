@@ -19,7 +19,7 @@ from crypto_platform.sandbox import supervise
 from crypto_platform.sandbox.alpaca import running
 from crypto_platform.settings import Settings
 from crypto_platform.streaming.service import AlreadyRunningError
-from crypto_platform_tests import made
+from crypto_platform_tests import factories
 from crypto_platform_tests.connectors.alpaca.conftest import KEY, SECRET, Server
 from crypto_platform_tests.streaming.conftest import (
     START,
@@ -95,7 +95,7 @@ def whole(messages: list[Published], url: str, spec: Any) -> bool:
 
 
 def test_bars_updates_and_the_day_so_far_are_published_once(live: Callable[..., Settings], alpaca: Server) -> None:
-    settings, feed, stock_feed = live(), made.feed_name(), made.feed_name()
+    settings, feed, stock_feed = live(), factories.feed_name(), factories.feed_name()
     specs = {feed: crypto(), stock_feed: stocks()}
     with streaming(settings, specs) as stream:
         wait_for(lambda: stream.value("bars_total", feed=feed, source="stream_update") >= 3)
@@ -119,7 +119,7 @@ def test_bars_updates_and_the_day_so_far_are_published_once(live: Callable[..., 
 
 
 def test_a_second_start_goes_on_where_the_first_ended(live: Callable[..., Settings], alpaca: Server) -> None:
-    settings, feed = live(), made.feed_name()
+    settings, feed = live(), factories.feed_name()
     with streaming(settings, {feed: crypto()}) as stream:
         wait_for(lambda: stream.value("bars_total", feed=feed, source="stream") >= 6)
     first = len(published(settings, feed))
@@ -135,7 +135,7 @@ def test_a_second_start_goes_on_where_the_first_ended(live: Callable[..., Settin
 def test_a_cut_and_a_mute_connection_are_found_and_their_holes_filled(
     live: Callable[..., Settings], alpaca: Server
 ) -> None:
-    settings, feed = live(), made.feed_name()
+    settings, feed = live(), factories.feed_name()
     with streaming(settings, {feed: crypto()}) as stream:
         wait_for(lambda: stream.value("bars_total", feed=feed, source="stream") >= 2)
         alpaca.arm("mute")
@@ -156,7 +156,7 @@ def test_a_cut_and_a_mute_connection_are_found_and_their_holes_filled(
 def test_bars_that_were_dropped_doubled_or_out_of_order_come_out_right(
     live: Callable[..., Settings], alpaca: Server
 ) -> None:
-    settings, feed = live(stream_reconcile_interval_seconds=240), made.feed_name()
+    settings, feed = live(stream_reconcile_interval_seconds=240), factories.feed_name()
     with streaming(settings, {feed: crypto()}) as stream:
         wait_for(lambda: stream.value("bars_total", feed=feed, source="stream") >= 2)
         for skip, kind in enumerate(("drop", "duplicate", "reorder", "reorder", "drop")):
@@ -178,7 +178,7 @@ def test_bars_that_were_dropped_doubled_or_out_of_order_come_out_right(
 def test_a_refusal_is_said_plainly_while_rest_goes_on(
     live: Callable[..., Settings], alpaca: Server, kind: str, says: str
 ) -> None:
-    settings, feed = live(), made.feed_name()
+    settings, feed = live(), factories.feed_name()
     alpaca.arm(kind, times=5)
     with streaming(settings, {feed: crypto()}) as stream:
         problem = wait_for(lambda: stream.state(feed).get("problem"))
@@ -191,7 +191,7 @@ def test_a_refusal_is_said_plainly_while_rest_goes_on(
 
 
 def test_halts_of_all_symbols_are_told_once_and_are_no_silence(live: Callable[..., Settings], alpaca: Server) -> None:
-    settings, feed = live(), made.feed_name()
+    settings, feed = live(), factories.feed_name()
     spec = stocks()
     with streaming(settings, {feed: spec}) as stream:
         wait_for(lambda: stream.value("last_bar_start_seconds", feed=feed, symbol="SPY"))
@@ -220,7 +220,7 @@ def test_halts_of_all_symbols_are_told_once_and_are_no_silence(live: Callable[..
 
 
 def test_a_plan_that_refuses_statuses_gives_bars_without_them(live: Callable[..., Settings], alpaca: Server) -> None:
-    settings, feed = live(), made.feed_name()
+    settings, feed = live(), factories.feed_name()
     alpaca.arm("symbol_limit", times=1)
     with streaming(settings, {feed: stocks()}) as stream:
         wait_for(lambda: stream.value("bars_total", feed=feed, source="stream") >= 2)
@@ -230,7 +230,7 @@ def test_a_plan_that_refuses_statuses_gives_bars_without_them(live: Callable[...
 
 
 def test_one_service_a_home(live: Callable[..., Settings]) -> None:
-    settings, feed = live(), made.feed_name()
+    settings, feed = live(), factories.feed_name()
     with streaming(settings, {feed: crypto()}) as stream:
         wait_for(lambda: stream.state(feed).get("connected"))
         with pytest.raises(AlreadyRunningError, match="one connection a key"), streaming(settings, {feed: crypto()}):

@@ -16,7 +16,7 @@ from crypto_platform.connectors.lake import LakeDay
 from crypto_platform.market import bars, dataset
 from crypto_platform.sandbox import supervise
 from crypto_platform.settings import Settings
-from crypto_platform_tests import made
+from crypto_platform_tests import factories
 
 pytestmark = pytest.mark.sandbox
 
@@ -36,12 +36,14 @@ def messages(settings: Settings, feed: str) -> list:
 
 
 def test_messages_are_the_lakes_lines_with_key_and_headers(sandbox: Settings) -> None:
-    feed = made.feed_name()
-    day = made.day({"BTC/USD": [made.bar(m) for m in range(5)], "ETH/USD": [made.bar(m) for m in range(3)]})
+    feed = factories.feed_name()
+    day = factories.day(
+        {"BTC/USD": [factories.bar(m) for m in range(5)], "ETH/USD": [factories.bar(m) for m in range(3)]}
+    )
     before = datetime.now(UTC)
     report = publish(sandbox, feed, [day], "run-7")
     assert report.messages == 8
-    assert report.by_day == {made.DAY: {"BTC/USD": 5, "ETH/USD": 3}}
+    assert report.by_day == {factories.DAY: {"BTC/USD": 5, "ETH/USD": 3}}
     assert sum(last - first + 1 for first, last in report.offsets.values()) == 8
     found = messages(sandbox, feed)
     assert sorted(m.value() for m in found) == sorted(
@@ -62,31 +64,31 @@ def test_messages_are_the_lakes_lines_with_key_and_headers(sandbox: Settings) ->
 
 def test_progress_and_an_empty_day(sandbox: Settings) -> None:
     told: list[int] = []
-    day = made.day({"BTC/USD": [], "ETH/USD": [made.bar(0)]})
-    report = publish(sandbox, made.feed_name(), [day], "run", told.append)
-    assert report.by_day == {made.DAY: {"BTC/USD": 0, "ETH/USD": 1}}
+    day = factories.day({"BTC/USD": [], "ETH/USD": [factories.bar(0)]})
+    report = publish(sandbox, factories.feed_name(), [day], "run", told.append)
+    assert report.by_day == {factories.DAY: {"BTC/USD": 0, "ETH/USD": 1}}
     assert told == [0, 1]
 
 
 def test_an_oversized_message_is_named(sandbox: Settings) -> None:
-    huge = made.line("BTC/USD", made.bar(1) | {"x": "x" * 2_000_000})
+    huge = factories.line("BTC/USD", factories.bar(1) | {"x": "x" * 2_000_000})
     with pytest.raises(PublishError, match=r"BTC/USD 2026-01-02T00:01:00Z .*refused for its 2000\d\d\d bytes"):
-        publish(sandbox, made.feed_name(), [made.day({"BTC/USD": [made.bar(0), huge]})], "run")
+        publish(sandbox, factories.feed_name(), [factories.day({"BTC/USD": [factories.bar(0), huge]})], "run")
 
 
 def test_a_message_over_the_topics_own_limit_is_named(sandbox: Settings) -> None:
-    feed = made.feed_name()
+    feed = factories.feed_name()
     admin = AdminClient(client_config(sandbox))
     config = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": "2000"}
     admin.create_topics([NewTopic(bars.BARS.topic(feed), 1, 1, config=config)])[bars.BARS.topic(feed)].result()
     # Random enough not to be compressed below the limit.
-    large = made.line("BTC/USD", made.bar(1) | {"x": os.urandom(4000).hex()})
+    large = factories.line("BTC/USD", factories.bar(1) | {"x": os.urandom(4000).hex()})
     with pytest.raises(PublishError, match=r"BTC/USD 2026-01-02T00:01:00Z .*refused for its 8\d\d\d bytes"):
-        publish(sandbox, feed, [made.day({"BTC/USD": [large]})], "run")
+        publish(sandbox, feed, [factories.day({"BTC/USD": [large]})], "run")
 
 
 def test_a_topic_with_the_producers_time_is_refused_with_its_mend(sandbox: Settings) -> None:
-    feed = made.feed_name()
+    feed = factories.feed_name()
     topic = bars.BARS.topic(feed)
     admin = AdminClient(client_config(sandbox))
     admin.create_topics([NewTopic(topic, 1, 1)])[topic].result()
@@ -109,16 +111,16 @@ def test_no_broker_is_named(fresh_settings: Settings) -> None:
 
 def test_a_broker_killed_while_producing_loses_and_doubles_nothing(fresh_settings: Settings) -> None:
     with supervise.sandbox(fresh_settings, {"kafka"}) as settings:
-        feed = made.feed_name()
+        feed = factories.feed_name()
         broker = next(s.pid for s in supervise.status(settings) if s.name == "kafka")
-        lines = [made.line("BTC/USD", made.bar(m)) for m in range(20_000)]
+        lines = [factories.line("BTC/USD", factories.bar(m)) for m in range(20_000)]
 
         def days() -> Iterator[LakeDay]:
             for part in range(4):
                 if part == 2:
                     assert broker
                     os.kill(broker, signal.SIGKILL)
-                yield made.day({"BTC/USD": lines[part * 5000 : (part + 1) * 5000]})
+                yield factories.day({"BTC/USD": lines[part * 5000 : (part + 1) * 5000]})
 
         report = publish(settings, feed, days(), "run")
         assert report.messages == 20_000
@@ -129,17 +131,17 @@ def test_a_broker_killed_while_producing_loses_and_doubles_nothing(fresh_setting
 def test_a_broker_that_stays_away_is_an_error_that_says_what_is_unknown(fresh_settings: Settings) -> None:
     with supervise.sandbox(fresh_settings, {"kafka"}) as settings:
         impatient = settings.model_copy(update={"kafka_delivery_timeout_seconds": 2.0})
-        feed = made.feed_name()
+        feed = factories.feed_name()
         ensure_topic(impatient, feed)
         broker = next(s.pid for s in supervise.status(settings) if s.name == "kafka")
         stopped = threading.Event()
 
         def days() -> Iterator[LakeDay]:
-            yield made.day({"BTC/USD": [made.bar(0)]})
+            yield factories.day({"BTC/USD": [factories.bar(0)]})
             assert broker
             os.kill(broker, signal.SIGSTOP)
             stopped.set()
-            yield made.day({"BTC/USD": [made.bar(1)]})
+            yield factories.day({"BTC/USD": [factories.bar(1)]})
 
         try:
             with pytest.raises(PublishError, match="may or may not have been written"):

@@ -11,7 +11,7 @@ from crypto_platform.connectors.snowflake.connection import connect
 from crypto_platform.connectors.snowflake.offsets_table import offsets_ddl, offsets_table
 from crypto_platform.connectors.snowflake.statements import rows
 from crypto_platform.settings import Settings
-from crypto_platform_tests import made
+from crypto_platform_tests import factories
 
 pytestmark = pytest.mark.sandbox
 
@@ -55,7 +55,7 @@ LOADS = "SELECT start_offsets, end_offsets, message_count, offset_gaps FROM RAW.
 
 @pytest.fixture
 def old(snowflake: Settings) -> Iterator[Settings]:
-    settings = snowflake.model_copy(update={"snowflake_database": made.feed_name().upper()})
+    settings = snowflake.model_copy(update={"snowflake_database": factories.feed_name().upper()})
     with connect(settings) as connection:
         for statement in OLD:
             connection.cursor().execute(statement)

@@ -7,13 +7,13 @@ from crypto_platform.connectors.snowflake.connection import connect
 from crypto_platform.market.bars import BARS
 from crypto_platform.market.corporate_actions import CORPORATE_ACTIONS
 from crypto_platform.settings import Settings
-from crypto_platform_tests import made
+from crypto_platform_tests import factories
 
 pytestmark = pytest.mark.sandbox
 
 
 def test_a_schema_that_is_there_is_only_looked_at(snowflake: Settings, sent: list[str]) -> None:
-    settings = snowflake.model_copy(update={"snowflake_database": made.feed_name().upper()})
+    settings = snowflake.model_copy(update={"snowflake_database": factories.feed_name().upper()})
     with connect(settings) as connection:
         schema.ensure_schema(connection, "stocks", BARS, CORPORATE_ACTIONS)
         assert any(statement.startswith("CREATE") for statement in sent)
@@ -24,7 +24,7 @@ def test_a_schema_that_is_there_is_only_looked_at(snowflake: Settings, sent: lis
 
 
 def test_only_what_lacks_is_made(snowflake: Settings, sent: list[str]) -> None:
-    settings = snowflake.model_copy(update={"snowflake_database": made.feed_name().upper()})
+    settings = snowflake.model_copy(update={"snowflake_database": factories.feed_name().upper()})
     with connect(settings) as connection:
         schema.ensure_schema(connection, "stocks")
         connection.cursor().execute(f"DROP TABLE {schema.LOADS}")

@@ -18,7 +18,7 @@ from crypto_platform.connectors.snowflake.setup import Section, apply, script, s
 from crypto_platform.market.feed_spec import feeds
 from crypto_platform.settings import Settings
 from crypto_platform.transform.project import manifest
-from crypto_platform_tests import made
+from crypto_platform_tests import factories
 
 FEEDS = {name: spec.datasets for name, spec in feeds().items()}
 EVERYTHING = Account(
@@ -252,7 +252,7 @@ def test_it_stops_at_the_first_refusal_and_names_statement_and_role() -> None:
 
 @pytest.fixture
 def emulated(snowflake: Settings) -> Iterator[tuple[Account, Any]]:
-    account = replace(EVERYTHING, database=made.feed_name().upper())
+    account = replace(EVERYTHING, database=factories.feed_name().upper())
     with connect(snowflake) as connection:
         yield account, connection
 

@@ -6,7 +6,7 @@ from snowflake.connector.errors import Error
 from crypto_platform.connectors.snowflake.connection import connect
 from crypto_platform.connectors.snowflake.statements import rows, transaction
 from crypto_platform.settings import Settings
-from crypto_platform_tests import made
+from crypto_platform_tests import factories
 
 
 class StoppedError(Exception):
@@ -14,7 +14,7 @@ class StoppedError(Exception):
 
 
 def test_a_transaction_keeps_all_of_a_block_or_nothing(snowflake: Settings) -> None:
-    table = f"RAW.{made.feed_name().upper()}"
+    table = f"RAW.{factories.feed_name().upper()}"
     with connect(snowflake) as connection:
         cursor = connection.cursor()
         cursor.execute("CREATE SCHEMA IF NOT EXISTS RAW")

@@ -24,7 +24,7 @@ from crypto_platform.market.symbol_history import Periods
 from crypto_platform.orchestration.checks import stages
 from crypto_platform.orchestration.checks.stages import Subject
 from crypto_platform.settings import Settings
-from crypto_platform_tests import made
+from crypto_platform_tests import factories
 
 FIRST, LAST = date(2026, 3, 1), date(2026, 3, 20)
 KEY = dg.AssetKey(["raw", "made_bars"])
@@ -42,7 +42,7 @@ def connection(sandbox: Settings) -> Iterator[SnowflakeConnection]:
 @pytest.fixture
 def feed(connection: SnowflakeConnection) -> Iterator[str]:
     """A feed with twenty days of hourly bars that move by a per cent or so."""
-    name = made.feed_name()
+    name = factories.feed_name()
     ensure_schema(connection, name)
     with closing(connection.cursor()) as cursor:
         cursor.execute(
@@ -177,7 +177,7 @@ def test_a_split_that_is_known_is_no_outlier(connection: SnowflakeConnection, fe
 def test_what_the_lake_has_and_the_ledger_lacks_is_named(
     connection: SnowflakeConnection, feed: str, lake: Lake
 ) -> None:
-    lines = [made.line("BTC/USD", made.bar(n), "1Hour") for n in range(25)]
+    lines = [factories.line("BTC/USD", factories.bar(n), "1Hour") for n in range(25)]
     lake.write_day(feed, "1Hour", LAST, {"BTC/USD": Section(datetime(2026, 4, 1, tzinfo=UTC), lines)}, "run")
     results = of_load(connection, feed, lake)
     assert failed(results) == ["ledger_completeness"]

@@ -10,7 +10,7 @@ from crypto_platform.market.bars import BARS
 from crypto_platform.orchestration.feeds import drain
 from crypto_platform.orchestration.feeds.drain import drain_job, evaluate, offsets_sensor
 from crypto_platform.settings import Settings
-from crypto_platform_tests import made
+from crypto_platform_tests import factories
 
 
 @pytest.mark.parametrize(
@@ -39,11 +39,11 @@ def test_no_second_run_is_asked_for_while_one_is_not_over(
 
 @pytest.mark.sandbox
 def test_what_lies_on_a_topic_is_asked_for_until_it_is_drained(sandbox: Settings) -> None:
-    feed = made.feed_name()
+    feed = factories.feed_name()
     missing = evaluate(sandbox, feed, None)
     assert isinstance(missing, dg.SkipReason)
     assert "does not exist" in (missing.skip_message or "")
-    publish(sandbox, feed, [made.day({"BTC/USD": [made.bar(n) for n in range(5)]})], "run")
+    publish(sandbox, feed, [factories.day({"BTC/USD": [factories.bar(n) for n in range(5)]})], "run")
     asked = evaluate(sandbox, feed, None)
     assert isinstance(asked, dg.SensorResult)
     (request,) = asked.run_requests or []
