@@ -121,7 +121,7 @@ MINUTES ?= 30
 soak: setup ## The live path disturbed and killed for MINUTES=30, and a ledger that must not show it
 	@$(BIN)/python -m crypto_platform_tests.streaming.soak --minutes $(MINUTES)
 
-rehearsal: setup $(VENV)/.rehearsal ## The platform on real clusters, killed part by part, every table compared; MINUTES=5 of live path
+rehearsal: superset $(VENV)/.rehearsal ## The platform on real clusters, killed part by part, every table compared; MINUTES=5 of live path
 	@$(BIN)/python -m rehearsal $(if $(filter command line environment,$(origin MINUTES)),--minutes $(MINUTES))
 
 lock: setup ## Pin again what pyproject.toml, ivy.xml and the .in files ask for

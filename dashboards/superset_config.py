@@ -27,6 +27,8 @@ ready_for_threads()
 SECRET_KEY = os.environ["SUPERSET_SECRET_KEY"]
 if os.environ.get("SUPERSET_METADATA_URL"):
     SQLALCHEMY_DATABASE_URI = os.environ["SUPERSET_METADATA_URL"]
+    # Its server may have been restarted since the last page.
+    SQLALCHEMY_ENGINE_OPTIONS = {"pool_pre_ping": True}
 WAREHOUSE = json.loads(os.environ["SUPERSET_WAREHOUSE"])
 
 # --- The warehouse: the code names no address, this process is told it.

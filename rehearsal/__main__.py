@@ -23,8 +23,8 @@ from rehearsal.faults import Recovery
 from rehearsal.live import live
 from rehearsal.parts import Tell
 
-# The Snowflake emulator and the Alpaca sandbox, which the platform's own supervisor starts.
-_EMBEDDED = 2
+# The Snowflake emulator, the Alpaca sandbox and Superset, which the platform's own supervisor starts.
+_EMBEDDED = 3
 
 
 def main(
@@ -68,15 +68,20 @@ def _rehearse(installed: Settings, folder: Path, minutes: float, tell: Tell, con
     with running(installed, folder, tell) as clusters:
         rehearsed = backfill.rehearse(installed, folder / "platform", clusters, tell)
         found = differences(expected, rehearsed.tables)
-        wrong = [*map(str, found), *rehearsed.unaccounted]
-        tell(f"{len(expected)} tables compared with the undisturbed run: {'; '.join(wrong) or 'all alike'}")
+        wrong = [*map(str, found), *rehearsed.unaccounted, *rehearsed.shown.failed]
+        tell(f"{len(expected)} tables compared with the undisturbed run: {'; '.join(map(str, found)) or 'all alike'}")
+        for line in (*rehearsed.unaccounted, *rehearsed.shown.failed):
+            tell(line)
         streamed, killed = live(installed, folder / "live", clusters, minutes, tell) if minutes else (Outcome(), [])
         parts = len(clusters.parts.parts) + _EMBEDDED
         tell(f"memory of the clusters: {clusters.parts.memory() / 2**30:.1f} GiB")
     disturbed = [recovery for run in rehearsed.runs.values() for recovery in run.recoveries]
+    disturbed.append(rehearsed.shown.recovery)
     console.print(_table([*disturbed, *killed]))
     for feed, run in rehearsed.runs.items():
         console.print(f"{feed}: through after {run.attempts} runs", markup=False)
+    shown = rehearsed.shown
+    console.print(f"dashboards: {shown.answers - len(shown.failed)} of {shown.answers} queries of charts answered")
     for kind, count in sorted(streamed.faults.items()):
         console.print(f"live path, {kind}: {count}", markup=False)
     for line in streamed.wrong:

@@ -12,6 +12,7 @@ from crypto_platform.settings import Settings
 from rehearsal import kafka, postgres, s3, spark
 from rehearsal.clusters import STAGE, Clusters, in_force, own_environment, pointed
 from rehearsal.comparison import Contents, contents, unaccounted
+from rehearsal.dashboards import Shown, show
 from rehearsal.faults import RUN_SECONDS, CommandError, Disturbed, Fault, disturb
 from rehearsal.parts import Tell
 
@@ -38,11 +39,12 @@ RANGES = (CRYPTO, STOCKS)
 
 @dataclass(frozen=True)
 class Rehearsed:
-    """What the tables hold in the end, what became of the faults, and what does not add up."""
+    """What the tables hold in the end, what became of the faults, what does not add up, and the dashboards over it."""
 
     tables: dict[str, Contents]
     runs: dict[str, Disturbed]
     unaccounted: list[str]
+    shown: Shown
 
 
 def undisturbed(installed: Settings, home: Path, tell: Tell) -> dict[str, Contents]:
@@ -66,7 +68,7 @@ def undisturbed(installed: Settings, home: Path, tell: Tell) -> dict[str, Conten
 
 
 def rehearse(installed: Settings, home: Path, clusters: Clusters, tell: Tell) -> Rehearsed:
-    """Take RANGES through the clusters, each part killed in the middle of it; what every table holds then."""
+    """Take RANGES through the clusters, each part killed in the middle of it, and show them in the dashboards."""
     variables = pointed(installed, home, clusters.addresses)
     runs: dict[str, Disturbed] = {}
     with in_force(variables) as settings, supervise.sandbox(settings, {"alpaca", "snowflake"}) as effective:
@@ -74,7 +76,8 @@ def rehearse(installed: Settings, home: Path, clusters: Clusters, tell: Tell) ->
         for taken, faults in ((CRYPTO, _of_crypto(clusters)), (STOCKS, _of_stocks(clusters))):
             runs[taken.feed] = disturb(taken.command, variables, faults, clusters.parts, home, tell)
             tell(f"{taken.feed}: through, attempts {runs[taken.feed].attempts}")
-        return Rehearsed(contents(effective), runs, unaccounted(effective))
+        shown = show(effective, clusters.parts, tell)
+        return Rehearsed(contents(effective), runs, unaccounted(effective), shown)
 
 
 def create_stage(settings: Settings) -> None:

@@ -70,6 +70,7 @@ def running(settings: Settings, home: Path, tell: Tell) -> Iterator[Clusters]:
                 s3_secret=s3_secret,
                 dagster_database=postgres.url(postgres_port, database, "dagster"),
                 alerts_database=postgres.url(postgres_port, database, "alerts"),
+                superset_database=postgres.url(postgres_port, database, "superset"),
             ),
         )
 

@@ -23,6 +23,7 @@ class Addresses:
     s3_secret: str
     dagster_database: str
     alerts_database: str
+    superset_database: str
 
 
 # What stands in the documentation for one's own.
@@ -42,6 +43,7 @@ EXAMPLE = Addresses(
     s3_secret="…",  # noqa: S106
     dagster_database="postgresql+psycopg2://platform:…@postgres.example.com:5432/dagster",
     alerts_database="postgresql+psycopg2://platform:…@postgres.example.com:5432/alerts",
+    superset_database="postgresql+psycopg2://platform:…@postgres.example.com:5432/superset",
 )
 
 
@@ -81,6 +83,7 @@ def sections(to: Addresses) -> dict[str, dict[str, str]]:
         "Postgres, a database each.": {
             "DAGSTER_POSTGRES_URL": to.dagster_database,
             "ALERT_STORE_URL": to.alerts_database,
+            "SUPERSET_METADATA_URL": to.superset_database,
         },
     }
 

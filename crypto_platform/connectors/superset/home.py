@@ -5,6 +5,7 @@ import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
@@ -52,6 +53,14 @@ def python(settings: Settings) -> Path:
     if not installed(settings).exists():
         raise SupersetError(f"Superset is not installed in {settings.superset_venv}: {MEND}")
     return settings.superset_venv / "bin" / "python"
+
+
+def metadata(settings: Settings) -> str:
+    """The database of the metadata without its login; empty where they are in `folder`."""
+    if settings.superset_metadata_url is None:
+        return ""
+    parts = urlsplit(settings.superset_metadata_url.get_secret_value())
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[-1]}{parts.path}"
 
 
 def login(settings: Settings) -> Login:

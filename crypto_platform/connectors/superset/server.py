@@ -22,7 +22,7 @@ def prepare(settings: Settings) -> bool:
         ValueError: the settings of the login to Snowflake are incomplete.
     """
     python, mark = home.python(settings), home.folder(settings) / "prepared"
-    done = hashlib.sha256(home.installed(settings).read_bytes()).hexdigest()
+    done = hashlib.sha256(home.installed(settings).read_bytes() + home.metadata(settings).encode()).hexdigest()
     if mark.exists() and mark.read_text() == done:
         return False
     administrator, environment = home.login(settings), home.environment(settings)

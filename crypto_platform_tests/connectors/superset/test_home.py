@@ -64,3 +64,24 @@ def test_without_a_superset_that_answers_the_mend_is_named(fresh_settings: Setti
     settings = fresh_settings.model_copy(update={"superset_url": "http://127.0.0.1:9"})
     with pytest.raises(SupersetError, match="crypto-platform up --dashboard"), connect(settings):
         pass
+
+
+def test_another_database_of_the_metadata_is_set_up_anew(
+    fresh_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = fresh_settings.model_copy(update={"superset_venv": tmp_path})
+    home.installed(settings).write_text("lock")
+    monkeypatch.setattr(server, "run_set_up", lambda python, environment: None)
+
+    def at(url: str) -> Settings:
+        return settings.model_copy(update={"superset_metadata_url": SecretStr(url)})
+
+    one, other = (
+        "postgresql+psycopg2://superset:secret@db:5432/one",
+        "postgresql+psycopg2://superset:secret@db:5432/other",
+    )
+    assert server.prepare(settings)
+    assert not server.prepare(settings)
+    assert server.prepare(at(one))
+    assert not server.prepare(at(one.replace("secret", "rotated")))
+    assert server.prepare(at(other))
