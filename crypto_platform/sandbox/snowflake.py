@@ -101,6 +101,8 @@ def main() -> None:
     databases, stages, scratch = home / "databases", home / "stages", home / "scratch"
     for path in (databases, stages, scratch):
         path.mkdir(parents=True, exist_ok=True)
+    # Made as the module was imported, in the machine's folder of temporary files, and never removed.
+    Path(stage.LOCAL_BUCKET_PATH).rmdir()
     stage.LOCAL_BUCKET_PATH = str(stages)
     # By name: the package has a function `server` as well.
     server: Any = import_module("fakesnow.server")
