@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -17,8 +18,10 @@ from crypto_platform.cli.source_option import SourceOption
 from crypto_platform.connectors.lake import Lake
 from crypto_platform.connectors.snowflake.connection import connect
 from crypto_platform.ingestion.topic_load import accept_ledger_loss
+from crypto_platform.market.feed_spec import feeds
 from crypto_platform.orchestration.asset_keys import stage_key
 from crypto_platform.settings import PROJECT_ROOT, Settings, use
+from crypto_platform_tests.orchestration.feed_definitions import definitions
 
 RECORDINGS = PROJECT_ROOT / "recordings"
 CASES = PROJECT_ROOT / "crypto_platform_tests" / "fixtures" / "cases"
@@ -32,6 +35,11 @@ def rows(sandbox: Settings, statement: str) -> list[tuple]:
 
 def stage(run: Run, name: str) -> dict:
     return next(s.metadata for s in run.stages if s.name == name)
+
+
+def load(request: MaterializationRequest, stages: Sequence[str] | None = None) -> Run:
+    """Run the request up to the ledger."""
+    return materialize(request, stages, definitions=definitions(request.feed, feeds()[request.feed]))
 
 
 def daily_by_pandas(path: Path, start: str, end: str) -> list[tuple]:
@@ -103,7 +111,7 @@ def test_a_killed_run_does_not_keep_its_topic(platform: Settings) -> None:
         [sys.executable, "-c", script], env={**os.environ, "CRASH_AT": "after_copy"}, capture_output=True, check=False
     )
     assert crashed.returncode == -signal.SIGKILL, crashed.stderr
-    run = materialize(request)
+    run = load(request)
     assert run.ok, str(run.errors)
     assert stage(run, "raw")["loaded"] == 1440
     with dg.DagsterInstance.get() as instance:
@@ -148,7 +156,7 @@ def test_bars_that_cannot_be_are_rejected_and_the_others_are_facts(platform: Set
 
 
 def test_days_without_a_session_are_counted_zeros_with_the_reason(platform: Settings) -> None:
-    run = materialize(MaterializationRequest("us_equity", date(2025, 7, 3), date(2025, 7, 6)))
+    run = load(MaterializationRequest("us_equity", date(2025, 7, 3), date(2025, 7, 6)))
     assert run.ok, str(run.errors)
     with dg.DagsterInstance.get() as instance:
         found = {}
@@ -165,11 +173,11 @@ def test_days_without_a_session_are_counted_zeros_with_the_reason(platform: Sett
 def test_some_symbols_only(platform: Settings) -> None:
     lake = Lake(platform.lake)
     days = date(2025, 8, 5), date(2025, 8, 6)
-    one = materialize(MaterializationRequest("us_equity", *days, ("SPY",)))
+    one = load(MaterializationRequest("us_equity", *days, ("SPY",)))
     assert one.ok, str(one.errors)
     assert list(stage(one, "alpaca")["bars_by_symbol"]) == ["SPY"]
     assert list(lake.counts("us_equity", "15Min", days[0])) == ["SPY"]
-    rest = materialize(MaterializationRequest("us_equity", *days, ("AAPL", "NVDA")))
+    rest = load(MaterializationRequest("us_equity", *days, ("AAPL", "NVDA")))
     assert rest.ok, str(rest.errors)
     assert list(lake.counts("us_equity", "15Min", days[0])) == ["AAPL", "NVDA", "SPY"]
     assert stage(rest, "kafka")["messages"] == sum(stage(rest, "alpaca")["bars_by_symbol"].values())
@@ -206,7 +214,7 @@ def test_an_unknown_symbol_fails_the_run_by_name_and_nothing_is_published(platfo
 
 def test_a_load_that_lacks_published_bars_stops_before_dbt(platform: Settings) -> None:
     request = MaterializationRequest("crypto", date(2026, 3, 20), date(2026, 3, 21))
-    fetched = materialize(request)
+    fetched = load(request)
     assert fetched.ok, str(fetched.errors)
     with connect(platform) as connection:
         connection.cursor().execute("DELETE FROM RAW.CRYPTO_BARS WHERE bar_start = '2026-03-20 12:00:00'")
@@ -215,7 +223,7 @@ def test_a_load_that_lacks_published_bars_stops_before_dbt(platform: Settings) -
     assert any("ledger_completeness: 1 bars of the lake are not in" in error for error in run.errors)
     assert "dbt" not in [s.name for s in run.stages]
     assert accept_ledger_loss(platform, "crypto", "republish").versions == 1
-    mended = materialize(request, stages=("kafka", "raw"))
+    mended = load(request, stages=("kafka", "raw"))
     assert mended.ok, str(mended.errors)
     assert stage(mended, "raw")["loaded"] == 1
 

@@ -12,23 +12,13 @@ from crypto_platform.cli.source_option import SourceOption
 from crypto_platform.connectors.lake import Lake
 from crypto_platform.connectors.snowflake.connection import connect
 from crypto_platform.defs.dbt import models
-from crypto_platform.defs.resources import resources
 from crypto_platform.market.feed_spec import FeedSpec
-from crypto_platform.orchestration.checks.adjusted_prices import adjusted_price_reconciliation
-from crypto_platform.orchestration.checks.freshness import asset_checks
-from crypto_platform.orchestration.feeds import BarFeed
 from crypto_platform.settings import Settings, use
+from crypto_platform_tests.orchestration.feed_definitions import definitions
 
 FEED = "us_equity_daily"
 MONDAY = date(2019, 3, 4)
 WEDNESDAY, FRIDAY = MONDAY + timedelta(days=2), MONDAY + timedelta(days=4)
-
-
-def definitions(feed: str, spec: FeedSpec, *with_models: dg.AssetsDefinition) -> dg.Definitions:
-    """The project's feed with a universe in place of its symbols."""
-    of_feed = BarFeed(feed, spec).build_defs(dg.ComponentTree.for_test().load_context)
-    checks = dg.Definitions(asset_checks=[*asset_checks(), adjusted_price_reconciliation])
-    return dg.Definitions.merge(of_feed, dg.Definitions(assets=list(with_models)), checks, resources())
 
 
 def daily(file: Path) -> FeedSpec:
