@@ -69,15 +69,17 @@ pictures: superset browser ## Take the pictures of docs/images again, in ten min
 dbt-docs: setup ## dbt's site of the models, with lineage and columns, on loopback until Ctrl-C
 	@$(BIN)/crypto-platform dbt-docs
 
-# A worker a core: each has systems of its own, which more would only take the cores from; SEED=7 shuffles the tests.
-WORKERS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() or 1)')
-test: $(if $(SUPERSET_PYTHON),superset,setup) ## Every test, those on the real parts included, WORKERS=2 side by side
+# One more than cores, since tests of faults mostly wait, and each with 3 GB for its own systems. SEED=7 shuffles the tests.
+CORES = $(shell $(PYTHON) -c 'import os; print(os.cpu_count() or 1)')
+GIGABYTES = $(shell $(PYTHON) -c 'import os; print(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 30)')
+WORKERS ?= $(shell $(PYTHON) -c 'print(max(1, min($(CORES) + 1, $(GIGABYTES) // 3)))')
+test: $(if $(SUPERSET_PYTHON),superset,setup) ## Every test, those on the real parts included, WORKERS=3 side by side
 	@$(if $(SUPERSET_PYTHON),,echo "Superset needs Python 3.11 or 3.12: tests of the dashboards are skipped.")
 	@$(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadgroup --no-loadscope-reorder --durations=20 \
 	  $(if $(SEED),-p randomly --randomly-seed=$(SEED))
 
 test-unit: setup ## The tests that need nothing started
-	@$(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadgroup --no-loadscope-reorder -m "not sandbox and not slow"
+	@$(BIN)/pytest --numprocesses=$(CORES) --dist=loadgroup --no-loadscope-reorder -m "not sandbox and not slow"
 
 export-readers: setup $(READERS_VENV)/.installed ## The tools that exports are for, whose tests are skipped without them
 
