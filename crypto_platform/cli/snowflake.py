@@ -21,7 +21,11 @@ app = typer.Typer(
 @app.command()
 def setup(
     apply: Annotated[
-        bool, typer.Option("--apply", help="Run it with the settings' login, of a user who has ACCOUNTADMIN.")
+        bool,
+        typer.Option(
+            "--apply",
+            help="Run it with the settings' login, of a user who has ACCOUNTADMIN; on the emulator without an account.",
+        ),
     ] = False,
     prefix: Annotated[str, typer.Option(help="Begins the names of roles, users and warehouses: DEV_.")] = "",
     credit_quota: Annotated[
@@ -56,16 +60,17 @@ def setup(
 
     Example: crypto-platform snowflake setup --keys ~/keys --generate-keys --allow 203.0.113.0/24 > setup.sql
     """
+    from rich.console import Console
+
     from crypto_platform.connectors.snowflake import service_keys
     from crypto_platform.connectors.snowflake.setup import script, sections
     from crypto_platform.market.feed_spec import feeds
+    from crypto_platform.sandbox import display, supervise
     from crypto_platform.settings import settings
 
     chosen = settings()
     datasets = {name: spec.datasets for name, spec in feeds().items()}
     try:
-        if apply and chosen.embedded_snowflake:
-            raise SetupError("SNOWFLAKE_ACCOUNT is not set, and the emulator knows no roles to apply it to")
         if generate_keys and keys is None:
             raise SetupError("--generate-keys needs the folder, --keys")
         users = [service.user for service in Account(prefix=prefix).services]
@@ -88,7 +93,8 @@ def setup(
     for file in made:
         typer.echo(f"{file} is new: keep it where its service runs, and nowhere else.", err=True)
     if apply:
-        _apply(chosen, account, sections(account, datasets))
+        with supervise.sandbox(chosen, {"snowflake"}, display.starting(Console(stderr=True))) as effective:
+            _apply(effective, account, sections(account, datasets))
         return
     for line in script(account, datasets):
         typer.echo(line)

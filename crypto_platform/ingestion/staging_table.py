@@ -2,8 +2,8 @@
 
 DDL commits an open transaction in Snowflake, so nothing here runs inside one. The table and the stage are temporary:
 nobody else sees them, they go with the session that fills the table and reads it, and to create them takes no privilege
-(https://docs.snowflake.com/en/sql-reference/sql/create-table, and create-stage: access control requirements). The
-emulator's temporary tables have no schema: there the table is transient, and what a dead load left is dropped later.
+(https://docs.snowflake.com/en/sql-reference/sql/create-table, and create-stage: access control requirements). In the
+emulator a session that was killed does not end, so what a dead load left there is dropped later.
 """
 
 import re
@@ -66,7 +66,7 @@ def is_stale(load_id: str) -> bool:
 def fill(connection: "SnowflakeConnection", settings: Settings, dataset: Dataset, load_id: str, staged: Staged) -> str:
     """Create the load's scratch table and copy the staged files into it; returns its name.
 
-    On Snowflake the table is there for this connection alone.
+    The table is there for this connection alone.
 
     Raises:
         ScratchError: Snowflake loaded other files, or other numbers of rows, than Spark committed.
@@ -74,8 +74,7 @@ def fill(connection: "SnowflakeConnection", settings: Settings, dataset: Dataset
     cursor = connection.cursor()
     table = table_name(load_id)
     definition = ", ".join(f"{c.name} {c.snowflake}" for c in columns(dataset))
-    kind = "TRANSIENT" if settings.embedded_snowflake else "TEMPORARY"
-    cursor.execute(f"CREATE {kind} TABLE IF NOT EXISTS {table} ({definition})")
+    cursor.execute(f"CREATE TEMPORARY TABLE IF NOT EXISTS {table} ({definition})")
     if not staged.files:
         return table
     sources = _sources(connection, settings, load_id, staged)

@@ -1,9 +1,10 @@
 """The embedded Snowflake: fakesnow's HTTP server over DuckDB files, on loopback.
 
-``python -m crypto_platform.sandbox.snowflake`` becomes the server. It takes any login. An external stage over STAGE_URL
-is read by fsspec.
+``python -m crypto_platform.sandbox.snowflake`` becomes the server. It takes any password; who names no role is
+ACCOUNTADMIN. An external stage over STAGE_URL is read by fsspec.
 """
 
+import gzip
 import http.client
 import json
 import signal
@@ -11,8 +12,15 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from crypto_platform.sandbox.fakesnow_patches import large_results, statement_cache, transactions, transforms
+from crypto_platform.sandbox.fakesnow_patches import (
+    large_results,
+    privileges,
+    statement_cache,
+    transactions,
+    transforms,
+)
 from crypto_platform.sandbox.fakesnow_patches.idempotent_requests import Once
+from crypto_platform.sandbox.fakesnow_patches.roles import Account
 from crypto_platform.sandbox.parent_death import end_with_parent
 from crypto_platform.settings import LOOPBACK, Settings
 
@@ -33,20 +41,32 @@ def ready(settings: Settings) -> bool:
         connection.close()
 
 
-def _app(server: Any) -> Any:
+def _app(server: Any, control: privileges.AccessControl) -> Any:
     """fakesnow's app, in which a statement that is sent again does not run again, and large results come in chunks.
 
-    Its login also hands out a master token: without one the connector closes no session, and the emulator would keep
-    each, with its transaction, for as long as it runs.
+    Its login takes on the role and the warehouse that it names. It also hands out a master token: without one the
+    connector closes no session, and the emulator would keep each, with its transaction, for as long as it runs.
     """
+    from snowflake.connector.errors import DatabaseError
     from starlette.applications import Starlette
+    from starlette.concurrency import run_in_threadpool
     from starlette.requests import Request
     from starlette.responses import JSONResponse, Response
     from starlette.routing import Route
 
     async def login(request: Request) -> JSONResponse:
         answer = json.loads((await server.login_request(request)).body)
-        answer["data"]["masterToken"] = answer["data"]["token"]
+        token = answer["data"]["masterToken"] = answer["data"]["token"]
+        body = await request.body()
+        if request.headers.get("Content-Encoding") == "gzip":
+            body = gzip.decompress(body)
+        user, named = json.loads(body)["data"].get("LOGIN_NAME") or "", request.query_params
+        try:
+            session = control.login(server.sessions[token], user, named.get("roleName"), named.get("warehouse"))
+        except DatabaseError as error:
+            del server.sessions[token]
+            return JSONResponse({"data": {}, "code": str(error.errno), "message": error.msg, "success": False})
+        answer["data"]["sessionInfo"] |= {"roleName": session.role, "warehouseName": session.warehouse}
         return JSONResponse(answer)
 
     chunked = large_results.Chunked(server.query_request, server)
@@ -56,9 +76,12 @@ def _app(server: Any) -> Any:
         return await query(request)
 
     async def session(request: Request) -> Response:
+        ended = request.headers.get("Authorization", "")
+        leaving = server.sessions.get(ended[17:-1]) if request.query_params.get("delete") else None
         answer: Response = await server.session(request)
         if request.query_params.get("delete"):
-            ended = request.headers.get("Authorization", "")
+            if leaving is not None:
+                await run_in_threadpool(control.end, leaving)
             query.forget(ended)
             chunked.forget(ended)
         return answer
@@ -115,15 +138,16 @@ def main() -> None:
     server.shared_fs = instance
     _tell_null_timestamps(arrow)
     large_results.install(cursor, instance, scratch)
-    statement_cache.install(server, cursor)
+    parser = statement_cache.install(server, cursor)
     transforms.install(cursor, fakesnow.transforms)
     transactions.install(
         settings.sandbox_snowflake_idle_transaction_seconds, settings.sandbox_snowflake_lock_timeout_seconds
     )
+    control = privileges.install(cursor.FakeSnowflakeCursor, parser, Account(home / "account.json"))
     # uvicorn stops at SIGTERM and then raises it again for the handler it found; the default one ends here.
     signal.signal(signal.SIGTERM, lambda number, frame: None)
     uvicorn.run(
-        _app(server),
+        _app(server, control),
         host=LOOPBACK,
         port=settings.sandbox_snowflake_port,
         access_log=False,

@@ -52,7 +52,6 @@ def test_generated_private_keys_are_in_files_and_nowhere_else(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        (["--apply"], "SNOWFLAKE_ACCOUNT is not set"),
         (["--generate-keys"], "needs the folder, --keys"),
         (["--allow", "everywhere"], "no range of addresses"),
         (["--storage-url", "s3://my-bars"], "needs the role"),

@@ -22,7 +22,7 @@ from crypto_platform.market.bars import BARS, Timeframe
 from crypto_platform.settings import Settings
 from crypto_platform_tests import factories
 
-# Of a load's own: temporary on Snowflake, which takes no privilege; transient in the emulator, where it is dropped.
+# Of a load's own: temporary, which takes no privilege.
 SCRATCH = r"RAW\.(SCRATCH|STAGE)_\d{8}T\d{6}_[0-9A-F]{12}"
 
 

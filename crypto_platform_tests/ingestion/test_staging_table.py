@@ -1,4 +1,4 @@
-"""What a load sends to an account, where the emulator's tables are of another kind; no account was at hand."""
+"""What a load sends to make its scratch table; no account was at hand."""
 
 import re
 from dataclasses import replace
@@ -8,6 +8,8 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
+from crypto_platform.connectors.snowflake.account import Account, Storage
+from crypto_platform.connectors.snowflake.setup import sections
 from crypto_platform.ingestion.stage import Staged
 from crypto_platform.ingestion.staging_table import fill
 from crypto_platform.market.bars import BARS
@@ -70,7 +72,23 @@ def test_a_statement_names_no_more_files_than_snowflake_takes() -> None:
     assert [statement.count(".parquet") for statement in copies] == [1_000, 1_000, 1]
 
 
-def test_in_the_emulator_the_table_is_transient() -> None:
+@pytest.mark.parametrize("url", ["s3://my-bars/platform", "s3://my-bars/platform/"])
+def test_a_last_slash_of_the_stage_s_url_does_not_matter(url: str) -> None:
+    """Where Spark writes, where COPY reads, and what the set-up makes the stage over are one folder.
+
+    https://docs.snowflake.com/en/sql-reference/sql/create-stage#external-stage-parameters-externalstageparams
+    """
+    settings = Settings(snowflake_account="org-account", stage_url=url, snowflake_external_stage="MARKET.RAW.LANDING")
+    written = f"{settings.stage}/crypto/{LOAD}"
+    assert written == f"s3://my-bars/platform/crypto/{LOAD}"
     connection: Any = Cursor()
-    fill(connection, Settings(), BARS, LOAD, STAGED)
-    assert connection.sent[0].startswith(f"CREATE TRANSIENT TABLE IF NOT EXISTS RAW.SCRATCH_{LOAD.upper()} (")
+    fill(connection, settings, BARS, LOAD, replace(STAGED, path=written))
+    assert f" FROM @MARKET.RAW.LANDING/crypto/{LOAD}/ FILES = " in connection.sent[-1]
+    account = Account(storage=Storage(url, "arn:aws:iam::123456789012:role/snowflake"))
+    made = [statement for part in sections(account, {}) for statement in part.statements]
+    stages = [statement for statement in made if "MARKET.RAW.LANDING URL" in statement.replace("SET ", "")]
+    assert len(stages) == 2
+    for statement in stages:
+        assert "URL = 's3://my-bars/platform/' STORAGE_INTEGRATION = LANDING" in statement
+    (integration,) = (statement for statement in made if statement.startswith("CREATE STORAGE INTEGRATION"))
+    assert "STORAGE_ALLOWED_LOCATIONS = ('s3://my-bars/platform/')" in integration

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
 
 
+# JWT token is invalid: https://docs.snowflake.com/en/user-guide/key-pair-auth-troubleshooting
+_KEY_REFUSED = 390144
+
+
 class LoginError(ValueError):
     """The settings of the login are incomplete or wrong; the message names the setting, and no secret."""
 
@@ -35,6 +39,8 @@ def connection_args(settings: Settings, component: str = "platform") -> dict[str
         # Whatever the account's default is: a transaction here begins with BEGIN.
         "autocommit": True,
     }
+    named = {"role": settings.snowflake_role, "warehouse": settings.snowflake_warehouse}
+    arguments |= {name: value for name, value in named.items() if value}
     if settings.embedded_snowflake:
         return arguments | {
             "account": "embedded",
@@ -53,14 +59,10 @@ def connection_args(settings: Settings, component: str = "platform") -> dict[str
             "SNOWFLAKE_ACCOUNT is set and SNOWFLAKE_PRIVATE_KEY_FILE is not: give the file with the private key "
             f"of {settings.snowflake_user} (key-pair login, PKCS #8)"
         )
-    optional = {
-        "role": settings.snowflake_role,
-        "warehouse": settings.snowflake_warehouse,
-        "private_key_file_pwd": _passphrase(settings),
-    }
+    passphrase = _passphrase(settings)
     return (
         arguments
-        | {name: value for name, value in optional.items() if value}
+        | ({"private_key_file_pwd": passphrase} if passphrase else {})
         | {
             "account": settings.snowflake_account,
             "authenticator": "SNOWFLAKE_JWT",
@@ -121,7 +123,16 @@ def connect(settings: Settings, component: str = "platform") -> Iterator["Snowfl
     ready_for_threads()
     if not settings.embedded_snowflake:
         check_key(settings)
-    connection = snowflake.connector.connect(**connection_args(settings, component))
+    try:
+        connection = snowflake.connector.connect(**connection_args(settings, component))
+    except snowflake.connector.errors.DatabaseError as error:
+        if error.errno == _KEY_REFUSED:
+            error.msg = (
+                f"{error.msg} Snowflake refuses the key of {settings.snowflake_user}: it is not that of "
+                "SNOWFLAKE_PRIVATE_KEY_FILE, or this machine's clock is off by a minute or more: "
+                "`timedatectl set-ntp true`"
+            )
+        raise
     tag_statements(connection, component)
     try:
         yield connection

@@ -44,6 +44,8 @@ class Handler:
 
 
 def test_sent_again_while_it_runs_it_runs_once_also_when_the_first_asker_left() -> None:
+    """https://docs.snowflake.com/en/developer-guide/sql-api/submitting-requests#resubmitting-a-request-to-execute-sql-statements"""
+
     async def check() -> None:
         handler = Handler()
         once = Once(handler)
@@ -61,6 +63,8 @@ def test_sent_again_while_it_runs_it_runs_once_also_when_the_first_asker_left() 
 
 
 def test_an_error_is_run_again_and_old_answers_go() -> None:
+    """https://docs.snowflake.com/en/developer-guide/sql-api/submitting-requests#resubmitting-a-request-to-execute-sql-statements"""
+
     async def check() -> None:
         handler = Handler(failures=1)
         handler.go_on.set()
@@ -80,6 +84,7 @@ def test_an_error_is_run_again_and_old_answers_go() -> None:
 
 
 def test_an_insert_whose_answer_was_lost_inserts_once(sandbox: Settings) -> None:
+    """https://docs.snowflake.com/en/developer-guide/sql-api/submitting-requests#resubmitting-a-request-to-execute-sql-statements"""
     with connect(sandbox) as connection:
         connection.cursor().execute("create schema if not exists resent_test")
         connection.cursor().execute("create or replace table resent_test.t (n integer)")
@@ -95,6 +100,7 @@ def test_an_insert_whose_answer_was_lost_inserts_once(sandbox: Settings) -> None
 
 @pytest.mark.parametrize("type_", ["timestamp_ntz", "timestamp_tz"])
 def test_a_timestamp_that_is_null_is_none(sandbox: Settings, type_: str) -> None:
+    """https://docs.snowflake.com/en/developer-guide/python-connector/python-connector-api#data-type-mappings"""
     with connect(sandbox) as connection:
         rows = connection.cursor().execute(
             f"select cast(v as {type_}) as t from values ('2026-03-01 12:00:00.5'), (null), ('1970-01-01') as x (v)"

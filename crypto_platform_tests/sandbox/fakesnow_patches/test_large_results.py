@@ -39,6 +39,7 @@ def expected(rows: int) -> pd.DataFrame:
 
 @pytest.mark.parametrize("rows", [INLINE_ROWS + CHUNK_ROWS, INLINE_ROWS + CHUNK_ROWS + 1, ROWS])
 def test_chunks_together_are_the_result(snowflake: Settings, rows: int) -> None:
+    """https://docs.snowflake.com/en/developer-guide/python-connector/python-connector-distributed-fetch"""
     with connect(snowflake) as connection, connection.cursor() as session:
         session.execute(NUMBERS.format(rows))
         batches = session.get_result_batches() or []
@@ -55,6 +56,7 @@ def test_rows_are_read_one_by_one_as_well(snowflake: Settings) -> None:
 
 
 def test_with_its_session_a_result_is_gone(snowflake: Settings) -> None:
+    """https://docs.snowflake.com/en/developer-guide/python-connector/python-connector-distributed-fetch"""
     with connect(snowflake) as connection, connection.cursor() as session:
         session.execute(NUMBERS.format(ROWS))
         url = session.get_result_batches()[1]._remote_chunk_info.url

@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
+import duckdb
 import pytest
 import snowflake.connector
+from fakesnow.instance import FakeSnow
 from snowflake.connector import SnowflakeConnection
 from snowflake.connector.errors import ProgrammingError
 
@@ -46,6 +48,7 @@ def emulator(impatient: Settings) -> Settings:
 
 @pytest.mark.parametrize("begins", [["BEGIN"], []], ids=["in a transaction", "by itself"])
 def test_a_statement_waits_for_a_lock_and_sees_what_its_holder_wrote(emulator: Settings, begins: list[str]) -> None:
+    """https://docs.snowflake.com/en/sql-reference/transactions#resource-locking, #read-committed-isolation"""
     with connect(emulator) as first, connect(emulator) as second, ThreadPoolExecutor() as pool:
         first.cursor().execute("BEGIN")
         for statement in begins:
@@ -61,6 +64,7 @@ def test_a_statement_waits_for_a_lock_and_sees_what_its_holder_wrote(emulator: S
 
 
 def test_a_lock_is_waited_for_until_its_time_is_out(emulator: Settings) -> None:
+    """LOCK_TIMEOUT: https://docs.snowflake.com/en/sql-reference/parameters#lock-timeout"""
     with connect(emulator) as first, connect(emulator) as second:
         first.cursor().execute("BEGIN")
         first.cursor().execute("UPDATE RAW.OFFSETS SET n = 1")
@@ -71,6 +75,7 @@ def test_a_lock_is_waited_for_until_its_time_is_out(emulator: Settings) -> None:
 
 
 def test_a_transaction_that_has_done_something_is_refused_at_once(emulator: Settings) -> None:
+    """Not Snowflake's: https://docs.snowflake.com/en/sql-reference/transactions#resource-locking has it wait."""
     with connect(emulator) as first, connect(emulator) as second:
         second.cursor().execute("BEGIN")
         second.cursor().execute("INSERT INTO RAW.OFFSETS VALUES (9)")
@@ -84,6 +89,7 @@ def test_a_transaction_that_has_done_something_is_refused_at_once(emulator: Sett
 
 
 def test_a_change_of_a_definition_commits_what_is_open(emulator: Settings) -> None:
+    """https://docs.snowflake.com/en/sql-reference/transactions#ddl-statements"""
     with connect(emulator) as session, connect(emulator) as other:
         session.cursor().execute("BEGIN")
         session.cursor().execute("DELETE FROM RAW.OFFSETS")
@@ -94,6 +100,7 @@ def test_a_change_of_a_definition_commits_what_is_open(emulator: Settings) -> No
 
 
 def test_an_abandoned_transaction_is_aborted_once_it_is_in_the_way(emulator: Settings) -> None:
+    """https://docs.snowflake.com/en/sql-reference/transactions#aborting-transactions"""
     with ExitStack() as stack:
         abandoned = snowflake.connector.connect(**connection_args(emulator))
         stack.callback(abandoned.close, retry=False)
@@ -126,9 +133,28 @@ def used(session: SnowflakeConnection) -> Iterator[None]:
 
 
 def test_closing_a_session_rolls_its_transaction_back(emulator: Settings) -> None:
+    """https://docs.snowflake.com/en/sql-reference/transactions#aborting-transactions"""
     with connect(emulator) as first:
         first.cursor().execute("BEGIN")
         first.cursor().execute("UPDATE RAW.OFFSETS SET n = 1")
     with connect(emulator) as second:
         second.cursor().execute("UPDATE RAW.OFFSETS SET n = n + 2")
         assert second.cursor().execute("SELECT n FROM RAW.OFFSETS").fetchall() == [(2,)]
+
+
+def test_plain_fakesnow_does_otherwise() -> None:
+    """It does not wait for a lock, and takes a definition back."""
+    instance = FakeSnow()
+    first, second = (instance.connect("MARKET", "RAW").cursor() for _ in range(2))
+    first.execute("CREATE TABLE OFFSETS (n NUMBER(38, 0))")
+    first.execute("INSERT INTO OFFSETS VALUES (0)")
+    for session in (first, second):
+        session.execute("BEGIN")
+    first.execute("UPDATE OFFSETS SET n = 1")
+    with pytest.raises(duckdb.TransactionException):
+        second.execute("UPDATE OFFSETS SET n = 2")
+    first.execute("CREATE TABLE LATER (n NUMBER(38, 0))")
+    first.execute("ROLLBACK")
+    with pytest.raises(ProgrammingError):
+        first.execute("SELECT * FROM LATER")
+    assert first.execute("SELECT n FROM OFFSETS").fetchall() == [(0,)]
