@@ -12,6 +12,8 @@ import hashlib
 import io
 import re
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
@@ -36,6 +38,10 @@ class LakeDayMissingError(LookupError):
 
 class LakeDayDamagedError(RuntimeError):
     """A file of the lake is cut short, altered or not the lake's."""
+
+
+class LakeUnavailableError(OSError):
+    """The object store at LAKE_URL refused or did not answer; what is in it is as it was."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,8 @@ class Lake:
 
     A day is replaced as a whole: readers see the old file or the new one. Of two writers of one day at once
     the later would put back the sections it read before the earlier wrote: a feed has one writer at a time.
+
+    Every method raises LakeUnavailableError where an object store, after the retries of its client, does not answer.
     """
 
     def __init__(self, url: str) -> None:
@@ -93,10 +101,7 @@ class Lake:
 
     def days(self, feed: str, timeframe: str) -> list[date]:
         """The days that have a file, ascending."""
-        folder = self._folder(feed, timeframe)
-        if not self._fs.exists(folder):
-            return []
-        names = (name.rpartition("/")[2] for name in self._fs.ls(folder, detail=False, refresh=True))
+        names = self._names(self._folder(feed, timeframe))
         found = (re.fullmatch(r"(\d{4}-\d\d-\d\d)" + re.escape(SUFFIX), name) for name in names)
         return sorted(date.fromisoformat(match[1]) for match in found if match)
 
@@ -109,7 +114,8 @@ class Lake:
         """
         path = self.path(feed, timeframe, day)
         try:
-            packed = self._fs.cat_file(path)
+            with self._reaching(path):
+                packed = self._fs.cat_file(path)
         except FileNotFoundError:
             raise _missing(path, feed, day) from None
         try:
@@ -141,7 +147,11 @@ class Lake:
     def _symbols(self, feed: str, timeframe: str, day: date) -> dict[str, dict[str, Any]]:
         path = self.path(feed, timeframe, day)
         try:
-            with self._fs.open(path) as packed, pa.CompressedInputStream(pa.PythonFile(packed, "r"), "zstd") as stream:
+            with (
+                self._reaching(path),
+                self._fs.open(path) as packed,
+                pa.CompressedInputStream(pa.PythonFile(packed, "r"), "zstd") as stream,
+            ):
                 header = orjson.loads(next(io.TextIOWrapper(stream, "utf-8")))
         except FileNotFoundError:
             raise _missing(path, feed, day) from None
@@ -176,7 +186,8 @@ class Lake:
         """
         path = self._universe_path(feed, day)
         try:
-            packed = self._fs.cat_file(path)
+            with self._reaching(path):
+                packed = self._fs.cat_file(path)
         except FileNotFoundError:
             raise _missing(path, feed, day) from None
         try:
@@ -193,10 +204,7 @@ class Lake:
 
     def universe_days(self, feed: str) -> list[date]:
         """The days whose members are recorded, ascending."""
-        folder = self._universe_path(feed, date.min).rpartition("/")[0]
-        if not self._fs.exists(folder):
-            return []
-        names = (name.rpartition("/")[2] for name in self._fs.ls(folder, detail=False, refresh=True))
+        names = self._names(self._universe_path(feed, date.min).rpartition("/")[0])
         return sorted(date.fromisoformat(name[:10]) for name in names if re.fullmatch(r"\d{4}-\d\d-\d\d\.json", name))
 
     def record_universe_day(self, found: UniverseDay) -> None:
@@ -218,10 +226,38 @@ class Lake:
         name = timeframe if timeframe == CORPORATE_ACTIONS.name else Timeframe.parse(timeframe).name
         return f"{self._root}/{check_feed(feed)}/{name}"
 
+    def _names(self, folder: str) -> list[str]:
+        """The names of the files in a folder, without it; none where it is not there."""
+        with self._reaching(folder):
+            if not self._fs.exists(folder):
+                return []
+            return [name.rpartition("/")[2] for name in self._fs.ls(folder, detail=False, refresh=True)]
+
+    @contextmanager
+    def _reaching(self, path: str) -> Iterator[None]:
+        """Say what to do where an object store fails: its clients raise what they like, and name no setting."""
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except Exception as error:
+            if isinstance(self._fs, LocalFileSystem):
+                raise
+            said = (str(error).splitlines() or [type(error).__name__])[0][:200].rstrip(". ")
+            # https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html: RequestTimeTooSkewed, from 15 minutes
+            # on. The answer to a HEAD has no code.
+            remedy = "see that it answers and has room"
+            if isinstance(error, PermissionError):
+                remedy = "see the rights of its key, and set this machine's clock: `timedatectl set-ntp true`"
+            raise LakeUnavailableError(
+                f"LAKE_URL {self.url} fails for {path} ({said}): nothing there was changed; {remedy}, and run it again"
+            ) from error
+
     def _put(self, path: str, packed: bytes) -> None:
         if not isinstance(self._fs, LocalFileSystem):
             # One put is one object: object stores show it whole or not at all.
-            self._fs.pipe_file(path, packed)
+            with self._reaching(path):
+                self._fs.pipe_file(path, packed)
             return
         folder, _, name = path.rpartition("/")
         unfinished = f"{folder}/.{name}.{uuid.uuid4().hex}.tmp"

@@ -38,6 +38,11 @@ def test_without_a_role_none_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> No
     assert credentials.user == Settings.model_fields["snowflake_user"].default
 
 
+def test_a_node_has_a_session_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a kept one a failed node's DELETE is committed: https://github.com/dbt-labs/dbt-core/issues/12330"""
+    assert login(monkeypatch, **ACCOUNT).reuse_connections is False
+
+
 @pytest.mark.parametrize("own", [{}, OWN], ids=["the platform's", "its own"])
 def test_dbt_logs_in_as_the_settings_say(own: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     loader = {"SNOWFLAKE_USER": "SVC_LOADER", "SNOWFLAKE_ROLE": "LOADER", "SNOWFLAKE_PRIVATE_KEY_FILE_PWD": "s3cret"}

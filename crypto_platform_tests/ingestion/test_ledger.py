@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from snowflake.connector.errors import OperationalError
 
 from crypto_platform.connectors.snowflake import schema
 from crypto_platform.ingestion import staging_table
-from crypto_platform.ingestion.ledger import Load, insert_versions
+from crypto_platform.ingestion.ledger import Load, LoadNotCommittedError, commit, insert_versions
+from crypto_platform.ingestion.offsets import ConcurrentLoadError
 from crypto_platform.ingestion.stage import columns
 from crypto_platform.market import bars, dataset
 
@@ -172,3 +174,42 @@ def test_a_feed_that_is_no_name_never_reaches_sql(feed: str) -> None:
 def test_a_load_id_that_is_none_never_reaches_sql(load_id: str) -> None:
     with pytest.raises(ValueError, match="not a load's id"):
         staging_table.table_name(load_id)
+
+
+class Locked:
+    """A session in which every change waits for a lock in vain, and nothing is found; `errno` says who gave up."""
+
+    def __init__(self, errno: int) -> None:
+        self.errno = errno
+
+    def __enter__(self) -> "Locked":
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def cursor(self) -> "Locked":
+        return self
+
+    def execute(self, statement: str, *_: object, **__: object) -> "Locked":
+        if not statement.startswith(("BEGIN", "ROLLBACK", "SELECT")):
+            raise OperationalError(f"{statement} gave up", errno=self.errno)
+        return self
+
+    def fetchall(self) -> list[tuple[object, ...]]:
+        return []
+
+    def __iter__(self) -> Iterator[tuple[object, ...]]:
+        return iter(())
+
+
+@pytest.mark.parametrize(
+    ("errno", "expected"), [(625, ConcurrentLoadError), (604, ConcurrentLoadError), (250003, LoadNotCommittedError)]
+)
+def test_a_lock_that_is_not_had_is_another_load_s(errno: int, expected: type[Exception]) -> None:
+    """625 by Snowflake, 604 by the client: https://docs.snowflake.com/en/sql-reference/transactions#resource-locking"""
+    session: Any = Locked(errno)
+    # Offsets are found where this load found them: nobody has moved them.
+    load = Load("20260101T000000_0123456789ab", "made", "t", "id", "run", "o", datetime(2026, 1, 1), bars.BARS, {}, 9)  # noqa: DTZ001
+    scratch = staging_table.Scratch("RAW.SCRATCH", 0, 0, 0, None)
+    with pytest.raises(expected):
+        commit(session, lambda: session, load, scratch)
