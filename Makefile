@@ -1,7 +1,7 @@
 # Everything a fresh clone needs is Python 3.11, 3.12 or 3.13 and make; `make help` lists what there is.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup parts superset prerequisites browser demo up dashboard dashboard-check docs pictures dbt-docs test test-unit check manifests \
+.PHONY: help setup parts superset prerequisites browser demo up dashboard dashboard-check docs pictures dbt-docs test test-unit test-snowflake check manifests \
 	changed format lock bench drill soak rehearsal clean export-readers
 
 CRYPTO_PLATFORM_HOME ?= .crypto_platform
@@ -80,6 +80,9 @@ test: $(if $(SUPERSET_PYTHON),superset,setup) ## Every test, those on the real p
 
 test-unit: setup ## The tests that need nothing started
 	@$(BIN)/pytest --numprocesses=$(CORES) --dist=loadgroup --no-loadscope-reorder -m "not sandbox and not slow"
+
+test-snowflake: setup ## Seven experiments on the account of the environment's SNOWFLAKE_…, in a database of their own
+	@$(BIN)/pytest -m account crypto_platform_tests/account
 
 export-readers: setup $(READERS_VENV)/.installed ## The tools that exports are for, whose tests are skipped without them
 

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 # What setup installed and fetched; all else is at its default, whatever this machine's `.env` and environment say: no
 # test may reach a system of theirs.
-SHARED = Settings().installed
+here = Settings()
+SHARED = here.installed
+# What the tests marked `account` log in with, and nothing else.
+ACCOUNT = {name: value for name, value in here if name.startswith("snowflake_") or name == "stage_url"}
 # Tests start many a Java and keep none for long: half of a Spark's first minute is its second compiler's.
 SHARED["sandbox_java_options"] = "-XX:TieredStopAtLevel=1"
 os.environ[ENV_FILE_VARIABLE] = os.devnull
