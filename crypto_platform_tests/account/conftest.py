@@ -12,7 +12,7 @@ from crypto_platform.connectors.snowflake.connection import connect
 from crypto_platform.connectors.snowflake.setup import sections
 from crypto_platform.market.bars import BARS
 from crypto_platform.settings import Settings
-from crypto_platform_tests import made
+from crypto_platform_tests import factories
 from crypto_platform_tests.conftest import ACCOUNT
 
 NO_ACCOUNT = (
@@ -50,7 +50,7 @@ def target(request: pytest.FixtureRequest) -> Iterator[Settings]:
 @pytest.fixture
 def feed(target: Settings) -> str:
     """A feed whose tables are there, as the set-up makes them."""
-    name = made.feed_name()
+    name = factories.feed_name()
     known = re.compile(r"CREATE (SCHEMA|TABLE) |USE DATABASE ")
     with connect(target) as connection:
         for part in sections(Account(database=target.snowflake_database), {name: (BARS,)}):

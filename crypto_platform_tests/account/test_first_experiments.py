@@ -29,7 +29,7 @@ from crypto_platform.ingestion.offsets import ConcurrentLoadError
 from crypto_platform.market.bars import BARS
 from crypto_platform.settings import Settings
 from crypto_platform.streaming.loader import Loader
-from crypto_platform_tests import made
+from crypto_platform_tests import factories
 from crypto_platform_tests.dbt_project.warehouse import Warehouse, recording
 
 pytestmark = pytest.mark.slow
@@ -84,16 +84,21 @@ def test_2_a_load_keeps_microseconds_nulls_and_bytes(target: Settings, feed: str
 
     https://docs.snowflake.com/en/sql-reference/sql/copy-into-table, USE_LOGICAL_TYPE and BINARY_AS_TEXT
     """
-    observed = made.OBSERVED + timedelta(microseconds=123_457)
+    observed = factories.OBSERVED + timedelta(microseconds=123_457)
     poison = b"\x00\xff\xfe"
-    publish(target, feed, [made.day({"BTC/USD": [made.bar(0), made.bar(1, vw=None), poison]}, observed)], "run")
+    publish(
+        target,
+        feed,
+        [factories.day({"BTC/USD": [factories.bar(0), factories.bar(1, vw=None), poison]}, observed)],
+        "run",
+    )
     report = topic_load.load(target, feed, "run")
     assert (report.loaded, report.rejected) == (2, 1)
-    vwap, at = made.DATA_COLUMNS.index("vwap"), made.DATA_COLUMNS.index("observed_at")
-    rows = made.ledger(target, feed)
-    assert [row[vwap] for row in rows] == [made.bar(0)["vw"], None]
+    vwap, at = factories.DATA_COLUMNS.index("vwap"), factories.DATA_COLUMNS.index("observed_at")
+    rows = factories.ledger(target, feed)
+    assert [row[vwap] for row in rows] == [factories.bar(0)["vw"], None]
     assert {row[at] for row in rows} == {observed.replace(tzinfo=None)}
-    ((_, _, value),) = made.rejects(target, feed)
+    ((_, _, value),) = factories.rejects(target, feed)
     assert bytes(value) == poison
 
 
@@ -141,7 +146,7 @@ def test_4_a_killed_load_gives_its_locks_back(target: Settings, feed: str, tell:
 
     After five minutes: https://docs.snowflake.com/en/sql-reference/transactions#aborting-transactions
     """
-    publish(target, feed, [made.day({"BTC/USD": [made.bar(0)]})], "run")
+    publish(target, feed, [factories.day({"BTC/USD": [factories.bar(0)]})], "run")
     environment = {**os.environ, **target.environment(), "CRASH_AT": "after_offsets"}
     killed = subprocess.run([sys.executable, "-c", LOAD, feed], env=environment, capture_output=True, timeout=300)
     assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
@@ -154,7 +159,7 @@ def test_4_a_killed_load_gives_its_locks_back(target: Settings, feed: str, tell:
             time.sleep(1)
     tell(seconds_until_it_loads_again=round(time.monotonic() - began, 1), loads_refused=refused)
     assert loaded == 1
-    assert len(made.ledger(target, feed)) == 1
+    assert len(factories.ledger(target, feed)) == 1
 
 
 def test_5_the_live_view_scans_few_partitions(
@@ -191,7 +196,7 @@ def test_6_statements_and_seconds_of_a_load(
 ) -> None:
     """A steady load: 12 statements with an external stage, 14 without, and on the emulator two more."""
     for minute in (0, 1):
-        publish(target, feed, [made.day({"BTC/USD": [made.bar(minute)]})], "run")
+        publish(target, feed, [factories.day({"BTC/USD": [factories.bar(minute)]})], "run")
         sent.clear()
         began = time.monotonic()
         assert topic_load.load(target, feed, "run").loaded == 1
@@ -213,7 +218,7 @@ def test_7_an_hour_of_the_loader(target: Settings, feed: str, tell: Tell, on_acc
     thread.start()
     try:
         for minute in range(bars):
-            publish(target, feed, [made.day({"BTC/USD": [made.bar(minute)]})], "run")
+            publish(target, feed, [factories.day({"BTC/USD": [factories.bar(minute)]})], "run")
             time.sleep(pause)
         until = time.monotonic() + 2 * target.loader_interval + 120
         while sum(report.loaded for report in loads) < bars and time.monotonic() < until:
@@ -222,7 +227,7 @@ def test_7_an_hour_of_the_loader(target: Settings, feed: str, tell: Tell, on_acc
         stop.set()
         thread.join()
     tell(bars=bars, loads=len(loads))
-    assert len(made.ledger(target, feed)) == bars
+    assert len(factories.ledger(target, feed)) == bars
     if on_account:
         with connect(target) as connection:
             credits = connection.cursor().execute(

@@ -20,7 +20,7 @@ from crypto_platform.connectors.snowflake.connection import connection_args
 from crypto_platform.sandbox.fakesnow_patches import without_grammar
 from crypto_platform.settings import Settings
 from crypto_platform.transform.project import manifest
-from crypto_platform_tests import made
+from crypto_platform_tests import factories
 from crypto_platform_tests.dbt_project.warehouse import Warehouse, recording
 
 pytestmark = [pytest.mark.slow, pytest.mark.sandbox]
@@ -50,7 +50,7 @@ class Production(Warehouse):
 @pytest.fixture(scope="module")
 def production(snowflake: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Production, list[str]]]:
     """The warehouse after two builds, the second of an increment, and what dbt sent."""
-    settings = snowflake.model_copy(update={"snowflake_database": made.feed_name().upper()})
+    settings = snowflake.model_copy(update={"snowflake_database": factories.feed_name().upper()})
     warehouse = Production(settings, tmp_path_factory.mktemp("production"))
     warehouse.create()
     sent: list[str] = []

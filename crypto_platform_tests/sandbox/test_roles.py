@@ -76,7 +76,7 @@ def test_each_service_does_its_work_in_its_role_and_nothing_else(roles: Roles, t
     report = topic_load.load(loader, roles.feed, "run")
     assert (report.loaded, report.rejected) == (2, 1)
     with connect(loader) as connection:
-        columns = ", ".join(made.DATA_COLUMNS)
+        columns = ", ".join(factories.DATA_COLUMNS)
         more = "kafka_topic, kafka_partition, kafka_offset, load_id, loaded_at"
         connection.cursor().execute(
             f"INSERT INTO RAW.CRYPTO_BARS ({columns}, {more}) SELECT {columns}, {more} FROM {BARS.ledger(roles.feed)}"
