@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from crypto_platform.connectors.snowflake.query_history import EMULATOR_PATH
 from crypto_platform.sandbox.fakesnow_patches import (
     large_results,
     privileges,
@@ -21,6 +22,7 @@ from crypto_platform.sandbox.fakesnow_patches import (
 )
 from crypto_platform.sandbox.fakesnow_patches.idempotent_requests import Once
 from crypto_platform.sandbox.fakesnow_patches.roles import Account
+from crypto_platform.sandbox.fakesnow_patches.statement_counts import Counted
 from crypto_platform.sandbox.parent_death import end_with_parent
 from crypto_platform.settings import LOOPBACK, Settings
 
@@ -44,8 +46,9 @@ def ready(settings: Settings) -> bool:
 def _app(server: Any, control: privileges.AccessControl) -> Any:
     """fakesnow's app, in which a statement that is sent again does not run again, and large results come in chunks.
 
-    Its login takes on the role and the warehouse that it names. It also hands out a master token: without one the
-    connector closes no session, and the emulator would keep each, with its transaction, for as long as it runs.
+    It counts its statements. Its login takes on the role and the warehouse that it names, and also hands out a master
+    token: without one the connector closes no session, and the emulator would keep each, with its transaction, for as
+    long as it runs.
     """
     from snowflake.connector.errors import DatabaseError
     from starlette.applications import Starlette
@@ -70,10 +73,14 @@ def _app(server: Any, control: privileges.AccessControl) -> Any:
         return JSONResponse(answer)
 
     chunked = large_results.Chunked(server.query_request, server)
-    query = Once(chunked)
+    counted = Counted(chunked)
+    query = Once(counted)
 
     async def statement(request: Request) -> Response:
         return await query(request)
+
+    async def counts(request: Request) -> JSONResponse:
+        return JSONResponse(counted.counts)
 
     async def session(request: Request) -> Response:
         ended = request.headers.get("Authorization", "")
@@ -92,6 +99,7 @@ def _app(server: Any, control: privileges.AccessControl) -> Any:
         for route in server.routes
     ]
     routes.append(Route("/result-chunks/{result}/{number:int}", chunked.chunk, methods=["GET"]))
+    routes.append(Route(EMULATOR_PATH, counts, methods=["GET"]))
     return Starlette(routes=routes)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from crypto_platform.connectors.snowflake.account import DBT_SCHEMAS, Account, Service, SetupError, Storage
+from crypto_platform.connectors.snowflake.credits import AUTO_SUSPEND_SECONDS
 from crypto_platform.connectors.snowflake.grants import NEEDED, Place
 from crypto_platform.connectors.snowflake.schema import SCHEMA, tables
 from crypto_platform.market.dataset import Dataset
@@ -135,7 +136,7 @@ def _warehouses(account: Account) -> Iterator[str]:
         )
         # Its size stays as somebody may have set it since.
         yield (
-            f"ALTER WAREHOUSE {service.warehouse} SET AUTO_SUSPEND = 60 AUTO_RESUME = TRUE "
+            f"ALTER WAREHOUSE {service.warehouse} SET AUTO_SUSPEND = {AUTO_SUSPEND_SECONDS} AUTO_RESUME = TRUE "
             f"STATEMENT_TIMEOUT_IN_SECONDS = {service.statement_timeout} "
             f"STATEMENT_QUEUED_TIMEOUT_IN_SECONDS = {service.queued_timeout}"
         )
