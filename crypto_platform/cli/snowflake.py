@@ -1,4 +1,4 @@
-"""`crypto-platform snowflake`: the set-up of an account, and what it costs."""
+"""`crypto-platform snowflake`: the set-up of an account, what it costs, and its ledgers beside the lake."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,13 +8,26 @@ import typer
 from crypto_platform.connectors.snowflake.account import Account, SetupError, Storage
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from crypto_platform.connectors.snowflake.setup import Section
+    from crypto_platform.ingestion.lake_reconciliation import Fingerprints
     from crypto_platform.settings import Settings
 
 FAILURE, USAGE = 1, 2
+DIFFERENCES_SHOWN = 20
+
+Feeds = Annotated[
+    list[str] | None, typer.Option("--feed", help="One feed only; may be given several times. Left out: all.")
+]
+Backup = Annotated[
+    Path | None, typer.Option("--backup", help="Compare with what this backup says of the ledgers, not with the lake.")
+]
 
 app = typer.Typer(
-    name="snowflake", no_args_is_help=True, help="The platform on an account: its objects and roles, its costs."
+    name="snowflake",
+    no_args_is_help=True,
+    help="The platform on an account: its objects, roles and costs. The ledgers beside the lake.",
 )
 
 
@@ -131,6 +144,139 @@ def show_costs(
     except (BuildError, QueryError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(FAILURE) from None
+
+
+@app.command()
+def reconcile(feed: Feeds = None, backup: Backup = None) -> None:
+    """Compare the ledgers' current versions with the lake, or with a backup: counts and a digest of every partition.
+
+    Says which partitions differ. What the ledgers alone have, as the stream's bars that REST has not answered yet, a
+    rebuild from the lake would not bring back. Exit code 1: they differ, or a ledger is not the sum of its loads.
+
+    Example: crypto-platform snowflake reconcile --feed crypto
+    """
+    from crypto_platform.cli.pipeline import systems
+    from crypto_platform.cli.source_option import SourceOption
+
+    chosen, expected = _chosen(feed), _ledgers(backup)
+    with systems(SourceOption(), _progress(), {"snowflake"}) as effective:
+        _reconcile(effective, chosen, backup, expected)
+
+
+@app.command()
+def rebuild(
+    feed: Feeds = None,
+    backup: Backup = None,
+    build: Annotated[bool, typer.Option(help="Build dbt's models, all of their history.")] = True,
+) -> None:
+    """Fill the ledgers from the lake, in an empty warehouse or one that lost rows, and prove that they are equal.
+
+    Publishes every day of the lake again and loads it: nothing is requested from Alpaca, what is there stays, and run
+    again it adds nothing. The current versions come back; older ones are in Snowflake's Time Travel. Ends with
+    `reconcile`, and its exit code.
+
+    Example: crypto-platform snowflake rebuild --backup crypto-platform-20261130T040000Z.tar.zst
+    """
+    from crypto_platform.cli.pipeline import systems
+    from crypto_platform.cli.source_option import SourceOption
+    from crypto_platform.connectors.kafka.admin import TopicError
+    from crypto_platform.connectors.kafka.producer import PublishError
+    from crypto_platform.connectors.lake import LakeDayDamagedError
+    from crypto_platform.connectors.snowflake.connection import connect
+    from crypto_platform.connectors.snowflake.schema import ensure_schema
+    from crypto_platform.ingestion import republish
+    from crypto_platform.market.feed_spec import feeds
+    from crypto_platform.transform.build import BuildError
+    from crypto_platform.transform.history import build_all
+
+    chosen, expected = _chosen(feed), _ledgers(backup)
+    console = _progress()
+    with systems(SourceOption(), console, {"kafka", "spark", "snowflake"}) as effective:
+        try:
+            with connect(effective, "load") as connection:
+                # The models join all feeds, also those that were never loaded.
+                for name, spec in feeds().items():
+                    ensure_schema(connection, name, *spec.datasets)
+            for name in chosen:
+                republish.rebuild(effective, name, feeds()[name], lambda line: console.print(line, markup=False))
+            if build:
+                console.print("Building dbt's models …")
+                build_all(effective)
+        except (PublishError, TopicError, LakeDayDamagedError, BuildError) as error:
+            typer.echo(str(error), err=True)
+            raise typer.Exit(FAILURE) from None
+        _reconcile(effective, chosen, backup, expected)
+
+
+def _chosen(feed: list[str] | None) -> list[str]:
+    """The feeds that are asked for, all where none is."""
+    from crypto_platform.cli.pipeline import usage
+    from crypto_platform.cli.runs import feed_named
+    from crypto_platform.market.feed_spec import feeds
+
+    with usage():
+        return [name for name in feed or feeds() if feed_named(name)]
+
+
+def _progress() -> "Console":
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+def _ledgers(backup: Path | None) -> "dict[str, Fingerprints]":
+    """What a backup says of the ledgers; nothing without one."""
+    from crypto_platform.backup.archive import BackupError, verify
+    from crypto_platform.ingestion.lake_reconciliation import parsed
+
+    if backup is None:
+        return {}
+    try:
+        found = parsed(verify(backup).about["ledgers"])
+    except BackupError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(USAGE) from None
+    if not found:
+        typer.echo(f"{backup} says nothing of the ledgers: it was made with --no-ledgers", err=True)
+        raise typer.Exit(USAGE)
+    return found
+
+
+def _reconcile(
+    effective: "Settings", chosen: list[str], backup: Path | None, expected: "dict[str, Fingerprints]"
+) -> None:
+    from rich.table import Table
+
+    from crypto_platform.cli.console import stdout
+    from crypto_platform.connectors.lake import Lake, LakeDayDamagedError
+    from crypto_platform.connectors.snowflake.connection import connect
+    from crypto_platform.ingestion.lake_reconciliation import reconcile as compare
+    from crypto_platform.market.feed_spec import feeds
+
+    beside = "the backup" if backup else "the lake"
+    table = Table(title=f"Ledgers beside {beside}", title_justify="left")
+    for column in ("ledger", "partitions", "current versions", "versions", "loaded", "differ"):
+        table.add_column(column, justify="left" if column == "ledger" else "right")
+    lines, agree = [], True
+    try:
+        with connect(effective, "checks") as connection:
+            for name in chosen:
+                for one in compare(Lake(effective.lake), connection, name, feeds()[name], expected):
+                    counts = (len(one.found), one.records, one.balance.held, one.balance.loaded, len(one.differences))
+                    table.add_row(one.table, *(f"{count:,}" for count in counts))
+                    lines += [f"{one.table} {difference.line(beside)}" for difference in one.differences]
+                    agree = agree and one.agrees
+    except LakeDayDamagedError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(FAILURE) from None
+    stdout().print(table)
+    for line in lines[:DIFFERENCES_SHOWN]:
+        typer.echo(line)
+    if len(lines) > DIFFERENCES_SHOWN:
+        typer.echo(f"and {len(lines) - DIFFERENCES_SHOWN:,} more")
+    typer.echo("Equal." if agree else "Not equal.")
+    if not agree:
+        raise typer.Exit(FAILURE)
 
 
 def _apply(chosen: "Settings", account: Account, parts: "tuple[Section, ...]") -> None:

@@ -1,5 +1,6 @@
 """Questions to the ledger that prove a load: which bars are in, and whether they are what they should be."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -132,6 +133,35 @@ def balance(connection: "SnowflakeConnection", feed: str, dataset: Dataset = BAR
     )
     ((held, loaded),) = cursor.fetchall()
     return Balance(int(held), int(loaded))
+
+
+def current_records(
+    connection: "SnowflakeConnection", feed: str, dataset: Dataset, timeframe: str
+) -> Iterator[tuple[Any, ...]]:
+    """The values of the dataset's fields in every current version, in no order; of bars those of one timeframe."""
+    columns = ", ".join(field.column for field in dataset.fields)
+    bars, values = (" WHERE timeframe = %s", (timeframe,)) if dataset is BARS else ("", None)
+    cursor = connection.cursor()
+    cursor.execute(f"SELECT {columns} FROM {_current(feed, dataset)}{bars}", values)
+    yield from cursor
+
+
+def rejected_values(connection: "SnowflakeConnection", feed: str, dataset: Dataset) -> set[bytes]:
+    """The messages of a feed that loads rejected."""
+    statement = f"SELECT DISTINCT raw_value FROM {dataset.rejects} WHERE feed = %s AND raw_value IS NOT NULL"
+    return {bytes(value) for (value,) in rows(connection.cursor(), statement, (feed,))}
+
+
+def bars_by_day(connection: "SnowflakeConnection", feed: str, timeframe: str) -> dict[date, dict[str, int]]:
+    """How many bars the ledger holds of each UTC day and symbol."""
+    statement = (
+        f"SELECT bar_start::date, symbol, count(DISTINCT bar_start) FROM {BARS.ledger(feed)} WHERE timeframe = %s "
+        "GROUP BY 1, 2"
+    )
+    held: dict[date, dict[str, int]] = {}
+    for day, symbol, count in rows(connection.cursor(), statement, (timeframe,)):
+        held.setdefault(day, {})[symbol] = int(count)
+    return held
 
 
 def actions_by_day(connection: "SnowflakeConnection", feed: str, start: date, end: date) -> dict[date, dict[str, int]]:
