@@ -68,6 +68,7 @@ LONGEST = (
     "dbt_project/test_quality.py",
     "dbt_project/test_live.py",
     "cli/test_runs.py",
+    "cli/test_first_day.py",
     "orchestration/automation/test_republish.py",
     "sandbox/test_supervise.py",
     "dagster_instance/test_run_launcher.py",

@@ -11,13 +11,14 @@ import typer
 from typer.core import TyperGroup
 
 from crypto_platform.cli import alerts as alerts
-from crypto_platform.cli import dead_letters, snowflake
+from crypto_platform.cli import backup, dead_letters, snowflake
 from crypto_platform.cli import pipeline as runs
 from crypto_platform.cli import stream as live
 from crypto_platform.cli.chart import chart
 from crypto_platform.cli.dashboards import app as dashboards
 from crypto_platform.cli.dbt_docs import docs
 from crypto_platform.cli.export import export
+from crypto_platform.cli.first_day import first_day
 from crypto_platform.cli.importing import import_
 from crypto_platform.gc_tuning import collect_rarely
 
@@ -276,7 +277,7 @@ def sql(
         stdout().print(result_table(result))
 
 
-for command in (chart, export, runs.materialize, runs.backfill, runs.republish):
+for command in (chart, export, first_day, runs.materialize, runs.backfill, runs.republish):
     app.command()(command)
 app.command("import")(import_)
 
@@ -320,6 +321,7 @@ app.command()(live.load)
 app.add_typer(dead_letters.app)
 app.command("dbt-docs")(docs)
 app.add_typer(snowflake.app)
+app.add_typer(backup.app)
 
 
 app.add_typer(dashboards)

@@ -29,9 +29,6 @@ WIDTH_OF_A_FILE = 160
 
 RANGES_SHOWN = 10
 
-# What each stage counts as its bars, first match.
-_COUNTS = ("bars", "actions", "messages")
-
 
 def stdout() -> Console:
     """This process's output as it is now, wide enough for tables where no terminal sets a width."""
@@ -96,8 +93,7 @@ def run_table(run: Run) -> Table:
         table.add_column(column, justify="right")
     days = (request.end - request.start).days
     for stage in run.stages:
-        found = stage.metadata
-        bars = next((found[name] for name in _COUNTS if name in found), None)
+        found, bars = stage.metadata, stage.records
         own = [_number(found.get(name)) for name in ("loaded", "unchanged", "rejected")]
         rate = bars / stage.seconds if bars and stage.seconds else None
         table.add_row(stage.name, f"{days:,}", _number(bars), *own, f"{stage.seconds:.1f}", _number(rate))

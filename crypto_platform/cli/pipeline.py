@@ -47,7 +47,7 @@ def materialize(
     from crypto_platform.cli.source_option import SourceOption
 
     with usage():
-        request = MaterializationRequest(feed, start.date(), end.date(), _names(symbols))
+        request = MaterializationRequest(feed, start.date(), end.date(), names(symbols))
         source = SourceOption(recordings, simulated, live)
     console = stdout()
     with systems(source, console):
@@ -82,7 +82,7 @@ def backfill(
     from crypto_platform.settings import settings
 
     with usage():
-        chosen = _names(symbols)
+        chosen = names(symbols)
         request, spec = MaterializationRequest(feed, start.date(), end.date(), chosen), feed_named(feed)
         requested = union(request.chosen(Lake(settings().lake)))
         days, busy = (
@@ -178,7 +178,7 @@ def republish(
             show(run(request, SourceOption(), console, stages=("kafka", "raw")), console)
 
 
-def _names(symbols: str) -> tuple[str, ...]:
+def names(symbols: str) -> tuple[str, ...]:
     return tuple(symbol.strip() for symbol in symbols.split(",") if symbol.strip())
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from crypto_platform.connectors.lake import Lake
     from crypto_platform.ingestion.universe import Members
 
+DBT = "dbt"
+
 
 def feed_named(name: str) -> FeedSpec:
     """The feed of that name.
@@ -83,16 +85,22 @@ class Stage:
     seconds: float
     metadata: dict[str, Any]
 
+    @property
+    def records(self) -> int | None:
+        """The bars, actions or messages that it counts; None of dbt."""
+        return next((self.metadata[name] for name in ("bars", "actions", "messages") if name in self.metadata), None)
+
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run; `errors` in the order they happened, empty when it succeeded."""
+    """A finished run; `errors` in the order they happened, empty when it succeeded; the stage that failed first."""
 
     run_id: str
     request: MaterializationRequest
     stages: list[Stage]
     errors: list[str]
     seconds: float
+    failed_stage: str | None = None
 
     @property
     def ok(self) -> bool:
@@ -157,6 +165,7 @@ def materialize(
         stages=_stages(told, request.feed),
         errors=told.errors + told.failed_checks or interrupted,
         seconds=(datetime.now(UTC) - started).total_seconds(),
+        failed_stage=told.failed_step and _stage_names(request.feed).get(told.failed_step, DBT),
     )
 
 
@@ -168,6 +177,7 @@ class _Told:
     """
 
     succeeded: bool = False
+    failed_step: str | None = None
     metadata: dict[str, dict[str, Any]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
@@ -186,6 +196,8 @@ class _Told:
             self.metadata[step] = {name: value.value for name, value in found.items()}
         elif event.event_type_value == "ASSET_CHECK_EVALUATION":
             self._take_check(event.asset_check_evaluation_data)
+        if event.is_step_failure and self.failed_step is None:
+            self.failed_step = step
         self.succeeded |= event.is_job_success
         if event.is_failure:
             self.errors.append(_error(event))
@@ -205,10 +217,15 @@ def _error(event: "DagsterEvent") -> str:
 
 
 def _stages(told: _Told, feed: str) -> list[Stage]:
+    names = _stage_names(feed)
+    return [
+        Stage(names.get(step, DBT), told.seconds.get(step, 0.0), metadata) for step, metadata in told.metadata.items()
+    ]
+
+
+def _stage_names(feed: str) -> dict[str, str]:
+    """What the steps of a feed's stages are called; every other is dbt's."""
     from crypto_platform.orchestration.asset_keys import STAGES, action_key, stage_key
 
     names = {stage_key(feed, stage).to_python_identifier(): stage for stage in STAGES}
-    names |= {action_key(feed, stage).to_python_identifier(): f"{stage} (corporate actions)" for stage in STAGES}
-    return [
-        Stage(names.get(step, "dbt"), told.seconds.get(step, 0.0), metadata) for step, metadata in told.metadata.items()
-    ]
+    return names | {action_key(feed, stage).to_python_identifier(): f"{stage} (corporate actions)" for stage in STAGES}

@@ -1,6 +1,6 @@
 """Topics: created as the platform needs them, and what is in them now."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -148,6 +148,35 @@ def ensure_topic(settings: Settings, feed: str, dataset: Dataset = BARS) -> str:
             raise _unreachable(settings, admin, f"topic {topic} could not be created", error) from error
         _check_config(settings, admin, topic)
     return topic
+
+
+def present(settings: Settings, topics: Iterable[str]) -> set[str]:
+    """Those of `topics` that are there; a broker hears a moment later of one that was just made or deleted.
+
+    Raises:
+        TopicError: Kafka does not answer.
+    """
+    admin = Admin(settings)
+    try:
+        found = ask(settings, lambda timeout: admin.list_topics(timeout=timeout)).topics
+    except KafkaException as error:
+        raise _unreachable(settings, admin, "the topics could not be listed", error) from error
+    return {topic for topic in topics if topic in found}
+
+
+def delete(settings: Settings, topics: Iterable[str]) -> None:
+    """Delete those of `topics` that are there, with all that is in them.
+
+    Raises:
+        TopicError: one was not deleted.
+    """
+    admin = Admin(settings)
+    for topic in topics:
+        try:
+            ask(settings, lambda timeout, one=topic: admin.delete_topics([one], request_timeout=timeout)[one].result())  # type: ignore[misc]
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise _unreachable(settings, admin, f"topic {topic} could not be deleted", error) from error
 
 
 def topic_state(settings: Settings, feed: str, dataset: Dataset = BARS) -> TopicState:
