@@ -6,7 +6,6 @@ from collections.abc import Callable
 from statistics import median
 from typing import Any
 
-from bench.long_range import FIRST_DAY, long_range
 from bench.systems import BenchError
 from crypto_platform.connectors.superset import browser, charts, code, server
 from crypto_platform.connectors.superset.client import connect
@@ -18,9 +17,7 @@ PAGE = "market"
 
 
 def dashboards(settings: Settings, symbols: int, days: int, runs: int, tell: Callable[[str], None]) -> dict[str, Any]:
-    """Medians over the runs, after one that warms Superset and the browser up."""
-    tell(f"dashboards: {symbols} symbols x {days} days")
-    long_range(settings, symbols, days, FIRST_DAY)
+    """Over the year's bars, medians of the runs after one that warms Superset and the browser up."""
     tell("dashboards: setting up Superset")
     server.prepare(settings)
     files = code.read()

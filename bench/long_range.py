@@ -16,7 +16,7 @@ from crypto_platform.settings import Settings
 
 FIRST_DAY = date(2025, 1, 1)
 WARM_UP_DAY = date(2026, 6, 1)
-TARGET_TO_RAW, TARGET_WITH_DBT = 100_000, 80_000
+TARGET_TO_RAW, TARGET_WITH_DBT, TARGET_SPARK = 100_000, 80_000, 250_000
 TARGET_RSS = 2**30
 TARGET_RATIO = 11.0
 SHORT, LONG, SYMBOLS = 36, 360, 4
@@ -95,6 +95,7 @@ def measured_run(settings: Settings, command: list[str], expected: int) -> dict[
         "bars_per_second_with_dbt": run.bars / sum(run.steps.values()),
         "target_to_raw": TARGET_TO_RAW,
         "target_with_dbt": TARGET_WITH_DBT,
+        "target_spark": TARGET_SPARK,
         "target_rss": TARGET_RSS,
         "run": asdict(run),
         "hops": {name: {"seconds": taken, "bars_per_second": run.bars / taken} for name, taken in run.hops.items()},

@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from bench.long_range import TARGET_RSS
 from bench.runs import Recorded, last_run
 from bench.systems import finish, processes, script, start
 from bench.usage import watching
@@ -19,11 +20,11 @@ TARGET_SECONDS, TARGET_OWN_SECONDS = 9.0, 3.0
 
 @dataclass(frozen=True)
 class Measured:
-    """Seconds of the whole command, CPU seconds of it and of dbt, and what the run recorded."""
+    """Seconds of the whole command, CPU seconds and memory at most (bytes) by program, and what the run recorded."""
 
     seconds: float
-    cpu_run: float
-    cpu_dbt: float
+    cpu: dict[str, float]
+    peak_rss: dict[str, int]
     run: Recorded
 
 
@@ -44,6 +45,7 @@ def one_day(settings: Settings, runs: int, tell: Callable[[str], None]) -> dict[
         "runs": runs,
         "target_seconds": TARGET_SECONDS,
         "target_own_seconds": TARGET_OWN_SECONDS,
+        "target_rss": TARGET_RSS,
         "first": _summary(first),
         "again": _summary(again),
         "again_to_first": median(m.seconds for m in again) / median(m.seconds for m in first),
@@ -58,8 +60,12 @@ def _materialize(settings: Settings, day: date) -> Measured:
     with watching(processes(settings), {"run": process.pid}) as usage:
         finish(process, output)
         seconds = time.monotonic() - began
-    cpu = {name: usage[name].cpu_seconds if name in usage else 0.0 for name in ("run", "dbt")}
-    return Measured(seconds, cpu["run"], cpu["dbt"], last_run(settings))
+    return Measured(
+        seconds,
+        {name: used.cpu_seconds for name, used in sorted(usage.items())},
+        {name: used.peak_rss for name, used in sorted(usage.items())},
+        last_run(settings),
+    )
 
 
 def _summary(measured: list[Measured]) -> dict[str, Any]:
@@ -67,8 +73,13 @@ def _summary(measured: list[Measured]) -> dict[str, Any]:
     middle = {
         "seconds": median(m.seconds for m in measured),
         "own_seconds": median(m.run.own_seconds for m in measured),
-        "cpu_seconds_run": median(m.cpu_run for m in measured),
-        "cpu_seconds_dbt": median(m.cpu_dbt for m in measured),
+        "processes": {
+            name: {
+                "peak_rss": max(m.peak_rss.get(name, 0) for m in measured),
+                "cpu_seconds": median(m.cpu.get(name, 0.0) for m in measured),
+            }
+            for name in measured[0].cpu
+        },
         "bars": median(m.run.bars for m in measured),
         "rows_added": sum(m.run.loaded for m in measured),
     }

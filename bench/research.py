@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench.long_range import FIRST_DAY, long_range
+from bench.long_range import FIRST_DAY
 from bench.systems import BenchError
 from crypto_platform.research import MarketData
 from crypto_platform.settings import Settings
@@ -22,14 +22,12 @@ OURS, OURS_UNSORTED, KNOWN = "MarketData", "MarketData, unsorted", "MarketData, 
 DUCKDB, DUCKDB_UNSORTED, ARCTIC = "DuckDB", "DuckDB, unsorted", "ArcticDB"
 
 
-def research(settings: Settings, symbols: int, days: int, runs: int, tell: Callable[[str], None]) -> dict[str, Any]:
-    """Seconds of each reader, medians of as many runs, each run all of them in turn, after one that warms up.
+def research(settings: Settings, days: int, runs: int, tell: Callable[[str], None]) -> dict[str, Any]:
+    """Seconds of each reader of the year's bars, medians of the runs, each all of them in turn, after a warm-up.
 
     Raises:
         BenchError: two of them did not read the same.
     """
-    tell(f"research: loading {symbols} symbols x {days} days")
-    long_range(settings, symbols, days, FIRST_DAY)
     folder = Path(settings.crypto_platform_home) / "research"
     folder.mkdir()
     seconds: dict[str, list[float]] = defaultdict(list)

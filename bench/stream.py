@@ -25,8 +25,12 @@ from crypto_platform.settings import Settings, settings
 from crypto_platform.streaming.loader import Loader
 from crypto_platform.transform.live import ensure_live_views
 
+# In the midst of a session: whoever joins has each minute of six hours to make up for, as the simulation's stocks trade
+# in all of the extended hours; of 11,000 real ones a third as many bars would be there by noon.
 START = "2026-03-02T15:00:00Z"
-TARGET_BURST, TARGET_RSS = 5.0, 2**30
+# No load has brought any of the minutes before for so long: those are all.
+SETTLED_SECONDS = 20.0
+TARGET_BURST, TARGET_JOIN, TARGET_RSS = 5.0, 60.0, 2**30
 WARM_UP = 2
 
 Tell = Callable[[str], None]
@@ -36,14 +40,19 @@ def spec(feed: str, symbols: int) -> FeedSpec:
     """The crypto feed as it is shipped, or minute bars of so many stocks."""
     if feed == "crypto":
         return FeedSpec(asset_class="crypto", symbols=("BTC/USD",), start_date=date(2025, 1, 1))
-    tickers = itertools.islice(itertools.product(string.ascii_uppercase, repeat=4), symbols)
     return FeedSpec(
         asset_class="us_equity",
-        symbols=tuple("".join(letters) for letters in tickers),
+        symbols=tuple(tickers(symbols)),
         start_date=date(2025, 1, 1),
         alpaca_feed="sip",
         stream_idle_timeout_seconds=600,
     )
+
+
+def tickers(count: int) -> list[str]:
+    """So many made-up stocks."""
+    letters = itertools.islice(itertools.product(string.ascii_uppercase, repeat=4), count)
+    return ["".join(four) for four in letters]
 
 
 def trickle(base: Settings, bars: int, tell: Tell) -> dict[str, Any]:
@@ -67,20 +76,46 @@ def trickle(base: Settings, bars: int, tell: Tell) -> dict[str, Any]:
 
 
 def burst(base: Settings, symbols: int, minutes: int, tell: Tell) -> dict[str, Any]:
-    """Minute bars of so many symbols in one frame: seconds until the last of a minute's is in RAW, and memory."""
-    tell(f"stream: {symbols:,} bars in one second, {minutes} minutes")
+    """So many stocks from the midst of a session on.
+
+    Seconds until all minutes before the start are in RAW, by REST; then, of minutes that come in one frame each, until
+    the last of a minute's bars is; and the service's memory.
+    """
+    tell(f"stream: {symbols:,} symbols join in the midst of the session")
+    began = time.time()
     with _live(base, "us_equity", symbols, speed=1) as (own, loads), watching({"stream": loads.pid}, {}) as used:
-        _wait(lambda: _full_minutes(own, symbols) >= minutes + 1, 300 + 90 * minutes)
+        joining = datetime.fromisoformat(START)
+        joined, missed = _join(own, joining)
+        tell(f"stream: {symbols:,} bars in one second, {minutes} minutes")
+        after = _full_minutes(own, symbols, joining)
+        _wait(lambda: _full_minutes(own, symbols, joining) >= after + minutes + 1, 300 + 90 * minutes)
         found = _latencies(own, "us_equity", loads.seen, "source = 'stream'", by_minute=True)
-    # The first minute meets the day's first look by REST.
     return {
         "symbols": symbols,
-        "minutes": len(found[1:]),
-        "seconds": max(found[1:]),
+        "minutes": minutes,
+        "joined": joined - began,
+        "missed": missed,
+        # The first of them may have been on its way while the join was loaded.
+        "seconds": max(found[-minutes:]),
         "peak_rss": used["stream"].peak_rss,
         "target_seconds": TARGET_BURST,
+        "target_join": TARGET_JOIN,
         "target_rss": TARGET_RSS,
     }
+
+
+def _join(settings: Settings, joining: datetime) -> tuple[float, int]:
+    """When (epoch seconds) the last of the bars before `joining` was seen in RAW, and how many there are."""
+    bars, grown = 0, time.time()
+
+    def is_settled() -> bool:
+        nonlocal bars, grown
+        if (now := _bars_before(settings, joining)) > bars:
+            bars, grown = now, time.time()
+        return bool(bars) and time.time() - grown > SETTLED_SECONDS
+
+    _wait(is_settled, 900)
+    return grown, bars
 
 
 class _Loads:
@@ -160,14 +195,21 @@ def _latencies(
     return [slowest[minute] for minute in sorted(slowest)]
 
 
-def _full_minutes(settings: Settings, symbols: int) -> int:
+def _bars_before(settings: Settings, moment: datetime) -> int:
+    return _number(settings, "SELECT count(*) FROM {} WHERE bar_start < %s", moment)
+
+
+def _full_minutes(settings: Settings, symbols: int, since: datetime) -> int:
+    """How many minutes from `since` on the stream gave of all symbols."""
+    minutes = "SELECT bar_start FROM {} WHERE source = 'stream' AND bar_start >= %s GROUP BY 1"
+    return _number(settings, f"SELECT count(*) FROM ({minutes} HAVING count(DISTINCT symbol) = {symbols})", since)
+
+
+def _number(settings: Settings, question: str, moment: datetime) -> int:
     with connect(settings) as connection:
-        rows = connection.cursor().execute(
-            f"SELECT count(*) FROM (SELECT bar_start FROM {BARS.ledger('us_equity')} WHERE source = 'stream' "
-            "GROUP BY 1 HAVING count(DISTINCT symbol) = %s)",
-            (symbols,),
-        )
-        return int(rows.fetchall()[0][0])
+        values = (moment.replace(tzinfo=None).isoformat(),)
+        answer = connection.cursor().execute(question.format(BARS.ledger("us_equity")), values).fetchall()
+        return int(answer[0][0])
 
 
 def _quantiles(name: str, seconds: list[float]) -> dict[str, float]:

@@ -19,13 +19,18 @@ class BenchError(RuntimeError):
 
 
 @contextmanager
-def systems(tell: Callable[[str], None], simulated: bool) -> Iterator[Settings]:
-    """The sandbox, up, with simulated or recorded bars; the settings with its addresses.
+def systems(
+    tell: Callable[[str], None], simulated: bool, record: Callable[[Path], None] | None = None
+) -> Iterator[Settings]:
+    """The sandbox, up, with simulated or recorded bars, those that `record` writes; the settings with its addresses.
 
     It and its data are gone afterwards.
     """
     project = Settings()
     with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as home:
+        recordings = Path(home) / "recordings"
+        if record:
+            record(recordings)
         own = Settings(
             crypto_platform_home=Path(home),
             jvm_jars=project.jars,
@@ -34,6 +39,7 @@ def systems(tell: Callable[[str], None], simulated: bool) -> Iterator[Settings]:
             superset_port=0,
             sandbox_snowflake_memory=project.sandbox_snowflake_memory,
             sandbox_simulated=simulated,
+            sandbox_recordings=recordings if record else project.sandbox_recordings,
             **{f"sandbox_{name}_port": 0 for name in PORTS},
         )
         with supervise.sandbox(own, progress=lambda name, event: tell(f"{name}: {event}")) as effective:
