@@ -75,11 +75,11 @@ def record(
 ) -> None:
     """Add a row for each; what was known before stays."""
     recorded_at = naive(datetime.now(UTC))
-    rows = [
+    rows = (
         (feed, p.symbol, timeframe, p.day.isoformat(), naive(p.until), p.record_count, run_id, recorded_at)
         for p in requested
-    ]
-    insert(connection.cursor(), REQUESTED_PARTITIONS, _COLUMNS, rows)
+    )
+    insert(connection, REQUESTED_PARTITIONS, _COLUMNS, rows)
 
 
 def naive(moment: datetime) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from crypto_platform.connectors.lake import Lake, LakeDayMissingError, UniverseDay
 from crypto_platform.connectors.snowflake.schema import MEMBERS
-from crypto_platform.connectors.snowflake.statements import insert, rows, transaction
+from crypto_platform.connectors.snowflake.statements import insert, rows
 from crypto_platform.ingestion.requested_partitions import naive
 from crypto_platform.market.feed_spec import FeedSpec, check_selection
 from crypto_platform.market.universe import read_universe
@@ -146,11 +146,16 @@ def load_members(connection: "SnowflakeConnection", universe: Universe, days: Se
     cursor = connection.cursor()
     statement = f"SELECT DISTINCT day FROM {MEMBERS} WHERE feed = %s AND day >= %s AND day <= %s"  # noqa: S608 - ours
     there = {day for (day,) in rows(cursor, statement, (universe.feed, str(min(days)), str(max(days))))}
-    found = [universe.lake.universe_day(universe.feed, day) for day in days if day not in there]
-    members = [
-        (universe.feed, str(known.day), symbol, known.source, naive(known.observed_at))
-        for known in found
-        for symbol in known.symbols
-    ]
-    with transaction(cursor):
-        insert(cursor, MEMBERS, _COLUMNS, members)
+    insert(
+        connection,
+        MEMBERS,
+        _COLUMNS,
+        (
+            (universe.feed, str(day), symbol, known.source, observed_at)
+            for day in days
+            if day not in there
+            for known in (universe.lake.universe_day(universe.feed, day),)
+            for observed_at in (naive(known.observed_at),)
+            for symbol in known.symbols
+        ),
+    )

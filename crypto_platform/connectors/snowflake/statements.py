@@ -1,15 +1,28 @@
 """A statement and its rows, in one call; several statements, in one transaction."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import tempfile
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from snowflake.connector import SnowflakeConnection
     from snowflake.connector.cursor import SnowflakeCursor
 
 # Rows of one INSERT: a statement of Snowflake may have a megabyte.
 _ROWS = 2_000
+# Rows of a file that are in memory at once.
+_BATCH = 100_000
+# A column's type in Parquet: pyarrow's function that makes it, and what it is given.
+_ARROW = {
+    "VARCHAR": ("string",),
+    "DATE": ("date32",),
+    "TIMESTAMP_NTZ": ("timestamp", "us"),
+    "NUMBER(38, 0)": ("int64",),
+}
 # The error number of a table that was not made yet.
 DOES_NOT_EXIST = 2003
 
@@ -26,19 +39,49 @@ def rows(
 
 
 def insert(
-    cursor: "SnowflakeCursor", table: str, columns: Mapping[str, str], values: Sequence[Sequence[str | int]]
+    connection: "SnowflakeConnection", table: str, columns: Mapping[str, str], values: Iterable[Sequence[str | int]]
 ) -> None:
-    """Add `values`, rows of the `columns` {name: type}, a statement for every so many.
+    """Add `values`, rows of the `columns` {name: type, one of `_ARROW`}, in one statement: all of them or none.
 
-    They are bound as one JSON text: an INSERT of a value a placeholder costs the emulator a millisecond a row.
+    A few are bound as one JSON text: an INSERT of a value a placeholder costs the emulator a millisecond a row. More,
+    of which no more than a batch is in memory, are copied from a Parquet file, at a tenth of JSON's time.
     """
-    cells = ", ".join(f"row_values.value[{place}]::{kind}" for place, kind in enumerate(columns.values()))
-    statement = (
-        f"INSERT INTO {table} ({', '.join(columns)}) "
-        f"SELECT {cells} FROM TABLE(FLATTEN(input => PARSE_JSON(%s))) AS row_values"
+    remaining = iter(values)
+    first = list(islice(remaining, _ROWS))
+    following = list(islice(remaining, 1))
+    if following:
+        _copy(connection, table, columns, chain(first, following, remaining))
+    elif first:
+        cells = ", ".join(f"row_values.value[{place}]::{kind}" for place, kind in enumerate(columns.values()))
+        connection.cursor().execute(
+            f"INSERT INTO {table} ({', '.join(columns)}) "
+            f"SELECT {cells} FROM TABLE(FLATTEN(input => PARSE_JSON(%s))) AS row_values",
+            (json.dumps(first),),
+        )
+
+
+def _copy(
+    connection: "SnowflakeConnection", table: str, columns: Mapping[str, str], values: Iterator[Sequence[str | int]]
+) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema([(name, getattr(pa, _ARROW[kind][0])(*_ARROW[kind][1:])) for name, kind in columns.items()])
+    stage = f"{table}_{uuid.uuid4().hex}"
+    with tempfile.TemporaryDirectory() as folder:
+        file = f"{folder}/rows.parquet"
+        with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+            while batch := list(islice(values, _BATCH)):
+                cells = (pa.array(column) for column in zip(*batch, strict=True))
+                typed = [column.cast(field.type) for column, field in zip(cells, schema, strict=True)]
+                writer.write_batch(pa.record_batch(typed, schema))
+        cursor = connection.cursor()
+        cursor.execute(f"CREATE TEMPORARY STAGE {stage}")
+        cursor.execute(f"PUT 'file://{file}' @{stage} AUTO_COMPRESS = FALSE")
+    cursor.execute(
+        f"COPY INTO {table} FROM @{stage} FILE_FORMAT = (TYPE = PARQUET USE_LOGICAL_TYPE = TRUE) "
+        "MATCH_BY_COLUMN_NAME = CASE_INSENSITIVE PURGE = TRUE"
     )
-    for first in range(0, len(values), _ROWS):
-        cursor.execute(statement, (json.dumps(values[first : first + _ROWS]),))
 
 
 @contextmanager
