@@ -90,9 +90,11 @@ def test_days_out_of_order_repeats_and_corrections(new_warehouse: Callable[[str]
     warehouse.dbt("build", "--exclude-resource-type", "unit_test")
     assert warehouse.table("MARTS.FCT_BARS_1D").empty
 
+    # Each feed by a run of its own.
     warehouse.load("crypto", days(bitcoin, "2026-03-05", "2026-03-07"), OBSERVED)
-    warehouse.load("us_equity", days(spy, "2025-04-01", "2025-04-02"), OBSERVED)
     warehouse.dbt("run")
+    warehouse.load("us_equity", days(spy, "2025-04-01", "2025-04-02"), OBSERVED)
+    warehouse.dbt("run", "--vars", "{start: 2025-04-01, end: 2025-04-02}")
     # An old day, half of it, beside a window that has nothing new; the evening that ends a New York day.
     warehouse.load("crypto", days(bitcoin, "2026-03-02", "2026-03-02 12:00"), OBSERVED)
     warehouse.load("us_equity", days(spy, "2025-04-02", "2025-04-04"), OBSERVED)
