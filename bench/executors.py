@@ -73,7 +73,8 @@ def _cluster(settings: Settings, count: int) -> Iterator[tuple[str, str, int]]:
     command[-1:-1] = [part for name, value in options.items() for part in ("--conf", f"{name}={value}")]
     environment = {
         **os.environ,
-        "SPARK_HOME": str(spark.spark_home()),
+        # Executors run and leave their logs in it.
+        "SPARK_HOME": str(_spark_home(folder)),
         "SPARK_LOCAL_IP": LOOPBACK,
         # `spark-class` sets it; without it no executor is started.
         "SPARK_SCALA_VERSION": "2.13",
@@ -91,6 +92,14 @@ def _cluster(settings: Settings, count: int) -> Iterator[tuple[str, str, int]]:
     finally:
         server.terminate()
         server.wait()
+
+
+def _spark_home(folder: Path) -> Path:
+    home = folder / "spark"
+    if not home.exists():
+        home.mkdir(parents=True)
+        (home / "jars").symlink_to(spark.spark_home() / "jars")
+    return home
 
 
 def _java_home(settings: Settings, folder: Path) -> Path:

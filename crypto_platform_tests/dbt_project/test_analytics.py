@@ -70,7 +70,7 @@ def test_correlations_of_every_pair_of_a_few_symbols(recorded: Warehouse) -> Non
 
 
 def test_correlations_pair_the_largest_and_one_of_two_feeds_once(
-    new_warehouse: Callable[[str], Warehouse], capfd: pytest.CaptureFixture[str]
+    new_warehouse: Callable[[str], Warehouse],
 ) -> None:
     warehouse = new_warehouse("CORRELATED")
     dollars = {}
@@ -100,9 +100,10 @@ def test_correlations_pair_the_largest_and_one_of_two_feeds_once(
     assert pairs() == [(feed, "AAPL", feed, "NVDA"), (feed, "AAPL", feed, "SPY"), (feed, "NVDA", feed, "SPY")]
     largest = sorted(sorted(dollars, key=lambda symbol: -dollars[symbol])[:2])
     assert pairs("{correlated_symbols_count: 2}") == [(feed, largest[0], feed, largest[1])]
-    # One without bars is left out, and named.
+    # One without bars is left out, with a warning.
     assert pairs("{correlated_symbols: [SPY, AAPL, XYZ]}") == [(feed, "AAPL", feed, "SPY")]
-    assert "correlated_symbols: no bar of XYZ" in capfd.readouterr().out
+    with pytest.raises(AssertionError, match="correlated_symbols: no bar of XYZ"):
+        pairs("{correlated_symbols: [SPY, AAPL, XYZ]}", "--warn-error")
     with pytest.raises(AssertionError, match="are at most 50"):
         pairs("{correlated_symbols_count: 51}")
 
