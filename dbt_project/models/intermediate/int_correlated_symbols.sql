@@ -4,13 +4,7 @@
     {{ exceptions.raise_compiler_error("correlated_symbols and correlated_symbols_count: the correlated symbols are at most 50") }}
 {% endif %}
 {% set chosen = "symbol in ('" ~ named | join("', '") ~ "')" if named else "dollar_volume > 0" %}
-{% if execute and named %}
-    {% set known = run_query("select distinct symbol from " ~ ref('fct_bars_1d')).columns[0].values() %}
-    {% set unknown = named | reject('in', known) | list %}
-    {% if unknown %}
-        {{ exceptions.warn("correlated_symbols: no bar of " ~ unknown | join(", ") ~ ": left out; correct it or load them") }}
-    {% endif %}
-{% endif %}
+{% do warn_of_symbols_without_bars(named) %}
 with
 
 newest as (
