@@ -6,6 +6,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
+from crypto_platform.market.corporate_actions import CORPORATE_ACTIONS
 from crypto_platform.settings import Settings
 from crypto_platform.transform.project import run_folder
 
@@ -37,7 +38,9 @@ def last_run(settings: Settings) -> Recorded:
         ).records:
             found = record.event_log_entry.asset_materialization
             assert found
-            if found.asset_key.path[0] not in metadata:
+            # Of bars alone, which the steps of corporate actions may come before.
+            is_of_bars = CORPORATE_ACTIONS.name not in found.asset_key.path[-1]
+            if is_of_bars and found.asset_key.path[0] not in metadata:
                 metadata[found.asset_key.path[0]] = {k: v.value for k, v in found.metadata.items()}
         steps = {s.step_key: (s.end_time or 0) - (s.start_time or 0) for s in instance.get_run_step_stats(run_id)}
     load = metadata["raw"]
