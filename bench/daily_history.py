@@ -30,7 +30,7 @@ FEED = "us_equity_daily"
 SYMBOLS, ALL_SYMBOLS = 2_000, 11_000
 SESSIONS_A_YEAR = 252
 LAST = date(2026, 6, 1)
-TARGET_SECONDS, TARGET_DAY_SECONDS = 240.0, 45.0
+TARGET_YEARS, TARGET_SECONDS, TARGET_DAY_SECONDS = 10, 240.0, 45.0
 
 
 def record(folder: Path, years: float) -> None:
@@ -67,6 +67,7 @@ def daily_history(own: Settings, years: float, tell: Callable[[str], None]) -> d
     return {
         "symbols": [SYMBOLS, ALL_SYMBOLS],
         "sessions": len(days),
+        "is_full": years >= TARGET_YEARS,
         "history": history,
         "day": day,
         "target_seconds": TARGET_SECONDS,

@@ -127,11 +127,13 @@ def _daily_history(rows: Table, results: dict[str, Any]) -> None:
     history, day = found["history"], found["day"]
     symbols, more = found["symbols"]
     rows.add_row(f"[bold]{symbols:,} daily stocks x {found['sessions']:,} sessions[/bold], {history['bars']:,} bars")
-    _at_most(rows, "API to marts in one run", history["seconds"], found["target_seconds"], "s")
+    # The targets are those of ten years.
+    seconds = _at_most if found["is_full"] else (lambda rows, what, taken, *_: rows.add_row(what, f"{taken:.3g} s"))
+    seconds(rows, "API to marts in one run", history["seconds"], found["target_seconds"], "s")
     _steps(rows, history)
     _processes(rows, history["processes"], found["target_rss"])
     rows.add_row(f"[bold]A day of {more:,} daily stocks[/bold] on that history")
-    _at_most(rows, "from launch to the end of dbt", day["seconds"], found["target_day_seconds"], "s")
+    seconds(rows, "from launch to the end of dbt", day["seconds"], found["target_day_seconds"], "s")
     _steps(rows, day)
     _processes(rows, day["processes"], found["target_rss"])
 
