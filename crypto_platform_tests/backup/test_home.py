@@ -16,7 +16,7 @@ from crypto_platform.backup.archive import BackupError
 from crypto_platform.connectors.lake import Lake, Section
 from crypto_platform.ingestion.spool import Message, Spool
 from crypto_platform.settings import Settings
-from crypto_platform_tests import made
+from crypto_platform_tests import factories
 
 DAY = date(2026, 1, 2)
 MESSAGE = Message("crypto", "BTC/USD", b"{}", "stream", datetime(2026, 1, 2, tzinfo=UTC))
@@ -26,7 +26,11 @@ MESSAGE = Message("crypto", "BTC/USD", b"{}", "stream", datetime(2026, 1, 2, tzi
 def filled(fresh_settings: Settings) -> Settings:
     """A home with something of every part."""
     Lake(fresh_settings.lake).write_day(
-        "crypto", "1Min", DAY, {"BTC/USD": Section(made.OBSERVED, [made.line("BTC/USD", made.bar(0))])}, "run"
+        "crypto",
+        "1Min",
+        DAY,
+        {"BTC/USD": Section(factories.OBSERVED, [factories.line("BTC/USD", factories.bar(0))])},
+        "run",
     )
     (Path(fresh_settings.lake) / "crypto" / "1Min" / ".2026-01-03.jsonl.zst.1.tmp").write_bytes(b"half")
     with store.engine(fresh_settings).begin() as connection:

@@ -23,11 +23,11 @@ from crypto_platform.market.bars import BARS
 from crypto_platform.market.corporate_actions import CORPORATE_ACTIONS
 from crypto_platform.market.feed_spec import FeedSpec
 from crypto_platform.settings import Settings
-from crypto_platform_tests import made
+from crypto_platform_tests import factories
 
 SPEC = FeedSpec(asset_class="us_equity", symbols=("AAPL", "SPY"), timeframe="1Min", start_date=date(2026, 1, 1))
-NEXT_DAY = made.DAY + timedelta(days=1)
-LATER = made.OBSERVED + timedelta(hours=1)
+NEXT_DAY = factories.DAY + timedelta(days=1)
+LATER = factories.OBSERVED + timedelta(hours=1)
 KEYS = {BARS: "symbol, timeframe, bar_start", CORPORATE_ACTIONS: "action_id"}
 
 
@@ -39,8 +39,8 @@ def split(action_id: str, process_date: date, new_rate: float) -> bytes:
 
 
 def next_day(minute: int, **fields: Any) -> dict[str, Any]:
-    bar = made.bar(minute, **fields)
-    return bar | {"t": bar["t"].replace(str(made.DAY), str(NEXT_DAY))}
+    bar = factories.bar(minute, **fields)
+    return bar | {"t": bar["t"].replace(str(factories.DAY), str(NEXT_DAY))}
 
 
 def known(settings: Settings, feed: str) -> dict[str, list[tuple[Any, ...]]]:
@@ -66,7 +66,7 @@ def loaded(sandbox: Settings, tmp_path: Path) -> tuple[Settings, str]:
     """Two days, one of them corrected, with a bar that was rejected and an amended split."""
     own = {"crypto_platform_home": tmp_path / "home", "dagster_home": None, "snowflake_database": "BACKED_UP"}
     settings = sandbox.model_copy(update=own)
-    feed, lake = made.feed_name(), Lake(settings.lake)
+    feed, lake = factories.feed_name(), Lake(settings.lake)
 
     def take(day: date, dataset: Any, observed_at: datetime, sections: dict[str, list[bytes]]) -> None:
         folder = "1Min" if dataset is BARS else dataset.name
@@ -75,12 +75,22 @@ def loaded(sandbox: Settings, tmp_path: Path) -> tuple[Settings, str]:
         # As a run does that asked for these alone.
         publish(settings, feed, [replace(whole, sections=own)], "run", dataset=dataset)
 
-    aapl = [made.line("AAPL", made.bar(minute)) for minute in range(3)]
-    take(made.DAY, BARS, made.OBSERVED, {"AAPL": aapl, "SPY": [made.line("SPY", made.bar(0, vw=None, n=None))]})
-    take(made.DAY, BARS, LATER, {"AAPL": [aapl[0], made.line("AAPL", made.bar(1, c=100.5)), aapl[2]]})
-    take(NEXT_DAY, BARS, made.OBSERVED, {"AAPL": [made.line("AAPL", next_day(0)), made.line("AAPL", next_day(1, h=1))]})
-    take(made.DAY, CORPORATE_ACTIONS, made.OBSERVED, {"AAPL": [split("one", made.DAY, 2)]})
-    take(made.DAY, CORPORATE_ACTIONS, LATER, {"AAPL": [split("one", made.DAY, 4)]})
+    aapl = [factories.line("AAPL", factories.bar(minute)) for minute in range(3)]
+    take(
+        factories.DAY,
+        BARS,
+        factories.OBSERVED,
+        {"AAPL": aapl, "SPY": [factories.line("SPY", factories.bar(0, vw=None, n=None))]},
+    )
+    take(factories.DAY, BARS, LATER, {"AAPL": [aapl[0], factories.line("AAPL", factories.bar(1, c=100.5)), aapl[2]]})
+    take(
+        NEXT_DAY,
+        BARS,
+        factories.OBSERVED,
+        {"AAPL": [factories.line("AAPL", next_day(0)), factories.line("AAPL", next_day(1, h=1))]},
+    )
+    take(factories.DAY, CORPORATE_ACTIONS, factories.OBSERVED, {"AAPL": [split("one", factories.DAY, 2)]})
+    take(factories.DAY, CORPORATE_ACTIONS, LATER, {"AAPL": [split("one", factories.DAY, 4)]})
     for dataset in KEYS:
         topic_load.load(settings, feed, "run", dataset=dataset)
     return settings, feed
@@ -131,11 +141,11 @@ def test_a_lost_warehouse_is_rebuilt_from_a_restored_home(loaded: tuple[Settings
             (feed,),
         )
         assert answered.fetchall() == [
-            ("1Min", "AAPL", made.DAY, LATER.replace(tzinfo=None)),
+            ("1Min", "AAPL", factories.DAY, LATER.replace(tzinfo=None)),
             # The ledger lacks what was rejected: a gap of ours.
             ("1Min", "AAPL", NEXT_DAY, datetime.combine(NEXT_DAY, datetime.min.time())),
-            ("1Min", "SPY", made.DAY, made.OBSERVED.replace(tzinfo=None)),
-            ("corporate_actions", "AAPL", made.DAY, LATER.replace(tzinfo=None)),
+            ("1Min", "SPY", factories.DAY, factories.OBSERVED.replace(tzinfo=None)),
+            ("corporate_actions", "AAPL", factories.DAY, LATER.replace(tzinfo=None)),
         ]
 
     rebuild(restored, feed, SPEC, told.append)
@@ -180,8 +190,10 @@ def made_fingerprints(tmp_path: Path) -> Callable[[list[int]], Any]:
 
     def fingerprints(minutes: list[int]) -> Any:
         lake = Lake(str(tmp_path / "lake"))
-        section = Section(datetime(2026, 1, 5, tzinfo=UTC), [made.line("AAPL", made.bar(minute)) for minute in minutes])
-        lake.write_day("made", "1Min", made.DAY, {"AAPL": section}, "run")
+        section = Section(
+            datetime(2026, 1, 5, tzinfo=UTC), [factories.line("AAPL", factories.bar(minute)) for minute in minutes]
+        )
+        lake.write_day("made", "1Min", factories.DAY, {"AAPL": section}, "run")
         return _fingerprints(_of_lake(lake, "made", "1Min", BARS, set()))
 
     return fingerprints

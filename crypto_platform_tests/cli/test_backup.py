@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 from crypto_platform.cli.app import app
 from crypto_platform.connectors.lake import Lake, Section
 from crypto_platform.settings import Settings
-from crypto_platform_tests import made
+from crypto_platform_tests import factories
 
 
 def run(*arguments: object) -> Result:
@@ -19,8 +19,8 @@ def run(*arguments: object) -> Result:
 def lake_of(settings: Settings) -> Lake:
     """The lake, with one bar."""
     lake = Lake(settings.lake)
-    section = Section(made.OBSERVED, [made.line("BTC/USD", made.bar(0))])
-    lake.write_day("crypto", "1Min", made.DAY, {"BTC/USD": section}, "run")
+    section = Section(factories.OBSERVED, [factories.line("BTC/USD", factories.bar(0))])
+    lake.write_day("crypto", "1Min", factories.DAY, {"BTC/USD": section}, "run")
     return lake
 
 
@@ -42,7 +42,7 @@ def test_a_home_is_backed_up_verified_and_restored(
     restored = using(chosen.model_copy(update={"crypto_platform_home": tmp_path / "restored"}))
     answer = run("backup", "restore", archive)
     assert answer.exit_code == 0, answer.output
-    assert Lake(restored.lake).days("crypto", "1Min") == [made.DAY]
+    assert Lake(restored.lake).days("crypto", "1Min") == [factories.DAY]
     # Without the ledgers it is nothing to compare them with.
     answer = run("snowflake", "reconcile", "--backup", archive)
     assert (answer.exit_code, "--no-ledgers" in answer.output) == (2, True)

@@ -4,11 +4,11 @@ import pytest
 
 from crypto_platform.connectors.kafka.admin import TopicError, delete, ensure_topic, present
 from crypto_platform.settings import Settings
-from crypto_platform_tests import made
+from crypto_platform_tests import factories
 
 
 def test_a_topic_is_there_until_it_is_deleted(sandbox: Settings) -> None:
-    one, other = (ensure_topic(sandbox, made.feed_name()) for _ in range(2))
+    one, other = (ensure_topic(sandbox, factories.feed_name()) for _ in range(2))
     asked = [one, other, "market.nowhere.bars"]
     # A broker hears of them a moment later.
     while (found := present(sandbox, asked)) != {one, other}:

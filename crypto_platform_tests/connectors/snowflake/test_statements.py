@@ -48,7 +48,7 @@ COLUMNS = {"name": "VARCHAR", "day": "DATE", "moment": "TIMESTAMP_NTZ", "number"
 
 @pytest.mark.parametrize("count", [0, 1, 2_000, 2_001])
 def test_rows_are_added_as_they_are_however_many(snowflake: Settings, count: int) -> None:
-    table = f"RAW.{made.feed_name().upper()}"
+    table = f"RAW.{factories.feed_name().upper()}"
     first = datetime.fromisoformat("2026-03-01T23:59:59.123456")
     expected = [
         (f"it's {n}, ü", (first + timedelta(days=n)).date(), first + timedelta(days=n), n) for n in range(count)
@@ -61,7 +61,7 @@ def test_rows_are_added_as_they_are_however_many(snowflake: Settings, count: int
 
 @pytest.mark.parametrize("count", [1, 3_000])
 def test_rows_that_cannot_be_read_to_their_end_are_not_added(snowflake: Settings, count: int) -> None:
-    table = f"RAW.{made.feed_name().upper()}"
+    table = f"RAW.{factories.feed_name().upper()}"
 
     def some() -> Iterator[tuple[str | int, ...]]:
         yield from [("a", str(date(2026, 3, 1)), "2026-03-01T00:00:00", n) for n in range(count)]
