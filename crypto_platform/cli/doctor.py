@@ -225,12 +225,13 @@ def _kafka(settings: Settings) -> str:
         admin = Admin(settings)
     except TopicError as error:
         raise CheckFailedError(str(error), "give the brokers' authority, a PEM file") from None
-    try:
-        cluster = admin.list_topics(timeout=CONNECT_SECONDS)
-    except KafkaException as error:
-        raise CheckFailedError(
-            admin.reason(error), "see KAFKA_BOOTSTRAP_SERVERS and the KAFKA_SASL_… settings"
-        ) from None
+    with admin:
+        try:
+            cluster = admin.list_topics(timeout=CONNECT_SECONDS)
+        except KafkaException as error:
+            raise CheckFailedError(
+                admin.reason(error), "see KAFKA_BOOTSTRAP_SERVERS and the KAFKA_SASL_… settings"
+            ) from None
     return f"{settings.kafka_servers} answers, {len(cluster.brokers)} brokers"
 
 

@@ -73,7 +73,11 @@ class TopicState:
 
 
 class Admin(AdminClient):
-    """librdkafka's client, which keeps what the brokers refused: its requests say that they timed out, no more."""
+    """librdkafka's client, which keeps what the brokers refused: its requests say that they timed out, no more.
+
+    To be used in a `with` block: until it is closed its threads look for brokers, also where nothing refers to it any
+    more, as it is referred to by its own callback.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -130,7 +134,6 @@ def ensure_topic(settings: Settings, feed: str, dataset: Dataset = BARS) -> str:
             a backfill within minutes), or Kafka does not answer.
     """
     topic = dataset.topic(feed)
-    admin = Admin(settings)
     wanted = NewTopic(
         topic,
         num_partitions=settings.kafka_topic_partitions,
@@ -141,12 +144,13 @@ def ensure_topic(settings: Settings, feed: str, dataset: Dataset = BARS) -> str:
             "cleanup.policy": "delete",
         },
     )
-    try:
-        ask(settings, lambda timeout: admin.create_topics([wanted], request_timeout=timeout)[topic].result())
-    except KafkaException as error:
-        if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-            raise _unreachable(settings, admin, f"topic {topic} could not be created", error) from error
-        _check_config(settings, admin, topic)
+    with Admin(settings) as admin:
+        try:
+            ask(settings, lambda timeout: admin.create_topics([wanted], request_timeout=timeout)[topic].result())
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise _unreachable(settings, admin, f"topic {topic} could not be created", error) from error
+            _check_config(settings, admin, topic)
     return topic
 
 
@@ -156,11 +160,11 @@ def present(settings: Settings, topics: Iterable[str]) -> set[str]:
     Raises:
         TopicError: Kafka does not answer.
     """
-    admin = Admin(settings)
-    try:
-        found = ask(settings, lambda timeout: admin.list_topics(timeout=timeout)).topics
-    except KafkaException as error:
-        raise _unreachable(settings, admin, "the topics could not be listed", error) from error
+    with Admin(settings) as admin:
+        try:
+            found = ask(settings, lambda timeout: admin.list_topics(timeout=timeout)).topics
+        except KafkaException as error:
+            raise _unreachable(settings, admin, "the topics could not be listed", error) from error
     return {topic for topic in topics if topic in found}
 
 
@@ -170,13 +174,16 @@ def delete(settings: Settings, topics: Iterable[str]) -> None:
     Raises:
         TopicError: one was not deleted.
     """
-    admin = Admin(settings)
-    for topic in topics:
-        try:
-            ask(settings, lambda timeout, one=topic: admin.delete_topics([one], request_timeout=timeout)[one].result())  # type: ignore[misc]
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-                raise _unreachable(settings, admin, f"topic {topic} could not be deleted", error) from error
+    with Admin(settings) as admin:
+        for topic in topics:
+            try:
+                ask(
+                    settings,
+                    lambda timeout, one=topic: admin.delete_topics([one], request_timeout=timeout)[one].result(),  # type: ignore[misc]
+                )
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    raise _unreachable(settings, admin, f"topic {topic} could not be deleted", error) from error
 
 
 def topic_state(settings: Settings, feed: str, dataset: Dataset = BARS) -> TopicState:
@@ -187,22 +194,22 @@ def topic_state(settings: Settings, feed: str, dataset: Dataset = BARS) -> Topic
         TopicError: Kafka does not answer.
     """
     topic = dataset.topic(feed)
-    admin = Admin(settings)
-    try:
-        wanted = TopicCollection([topic])
-        described = ask(
-            settings, lambda timeout: admin.describe_topics(wanted, request_timeout=timeout)[topic].result()
-        )
-        partitions = [TopicPartition(topic, p.id) for p in described.partitions]
-        earliest = _ask_offsets(settings, admin, partitions, OffsetSpec.earliest())
-        end = _ask_offsets(settings, admin, partitions, OffsetSpec.latest())
-    except KafkaException as error:
-        if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-            raise TopicMissingError(
-                f"topic {topic} does not exist on {settings.kafka_servers}: materialize "
-                f"kafka/{feed}_{dataset.name}_topic first"
-            ) from error
-        raise _unreachable(settings, admin, f"topic {topic} could not be read", error) from error
+    wanted = TopicCollection([topic])
+    with Admin(settings) as admin:
+        try:
+            described = ask(
+                settings, lambda timeout: admin.describe_topics(wanted, request_timeout=timeout)[topic].result()
+            )
+            partitions = [TopicPartition(topic, p.id) for p in described.partitions]
+            earliest = _ask_offsets(settings, admin, partitions, OffsetSpec.earliest())
+            end = _ask_offsets(settings, admin, partitions, OffsetSpec.latest())
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise TopicMissingError(
+                    f"topic {topic} does not exist on {settings.kafka_servers}: materialize "
+                    f"kafka/{feed}_{dataset.name}_topic first"
+                ) from error
+            raise _unreachable(settings, admin, f"topic {topic} could not be read", error) from error
     return TopicState(topic, str(described.topic_id), earliest, end)
 
 
@@ -231,7 +238,8 @@ class EndOffsets:
             # Not asked again here: a client that has outlived its broker may ask by a leader that is no more, for ever.
             asked, self._admin = self._admin, Admin(self._settings)
             self._partitions.pop(topic)
-            raise _unreachable(self._settings, asked, f"topic {topic} could not be read", error) from error
+            with asked:
+                raise _unreachable(self._settings, asked, f"topic {topic} could not be read", error) from error
 
 
 def ask(settings: Settings, request: Callable[[float], Answer]) -> Answer:
@@ -259,7 +267,14 @@ def _ask_offsets(
 ) -> dict[int, int]:
     """As `ask` does, each new try by a new client: one may go on asking by a leader that is no more."""
     first = iter([admin])
-    return ask(settings, lambda timeout: _offsets(next(first, None) or Admin(settings), partitions, spec, timeout))
+
+    def offsets(timeout: float) -> dict[int, int]:
+        if known := next(first, None):
+            return _offsets(known, partitions, spec, timeout)
+        with Admin(settings) as another:
+            return _offsets(another, partitions, spec, timeout)
+
+    return ask(settings, offsets)
 
 
 def _offsets(admin: AdminClient, partitions: list[TopicPartition], spec: OffsetSpec, timeout: float) -> dict[int, int]:

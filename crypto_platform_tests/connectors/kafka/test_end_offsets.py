@@ -1,20 +1,38 @@
 """The kept connection that tells where topics end."""
 
-from types import SimpleNamespace
+import gc
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
+import psutil
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from crypto_platform.connectors.kafka import admin
-from crypto_platform.connectors.kafka.admin import EndOffsets, TopicError, TopicState
+from crypto_platform.connectors.kafka.admin import EndOffsets, TopicError, TopicState, present, topic_state
 from crypto_platform.settings import Settings
+
+
+class Client:
+    """In place of an `Admin`."""
+
+    is_closed = False
+
+    def reason(self, error: KafkaException) -> str:
+        return str(error)
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.is_closed = True
 
 
 def test_a_client_that_has_outlived_its_broker_is_replaced(
     fresh_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stale, new = (SimpleNamespace(reason=str) for _ in range(2))
+    stale, new = Client(), Client()
     clients = iter([stale, new])
 
     def offsets(client: Any, *_: Any) -> dict[int, int]:
@@ -29,3 +47,23 @@ def test_a_client_that_has_outlived_its_broker_is_replaced(
     with pytest.raises(TopicError, match="could not be read"):
         ends.of("crypto")
     assert ends.of("crypto") == {0: 7}
+    assert (stale.is_closed, new.is_closed) == (True, False)
+
+
+def test_requests_that_nobody_answers_leave_no_clients_behind(fresh_settings: Settings) -> None:
+    """A client is five threads and more, which go on looking for brokers: an outage of a minute would make hundreds."""
+    away = fresh_settings.model_copy(
+        update={"kafka_bootstrap_servers": "127.0.0.1:1", "kafka_request_timeout_seconds": 0.2}
+    )
+    process, ends = psutil.Process(), EndOffsets(away)
+    ends._partitions["market.crypto.bars"] = [TopicPartition("market.crypto.bars", 0)]
+    before = process.num_threads()
+    requests = (partial(topic_state, away, "crypto"), partial(present, away, ["any"]), partial(ends.of, "crypto"))
+    gc.disable()
+    try:
+        for request in requests * 3:
+            with suppress(TopicError):
+                request()
+        assert process.num_threads() <= before
+    finally:
+        gc.enable()

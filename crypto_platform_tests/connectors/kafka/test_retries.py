@@ -61,7 +61,14 @@ def test_offsets_of_a_leader_that_is_no_more_are_asked_for_by_another_client(
         def __init__(self, settings: Settings) -> None:
             self.topic = SimpleNamespace(topic_id="id", partitions=[SimpleNamespace(id=0)])
             self.offset = 7 if made else elected
+            self.is_closed = False
             made.append(self)
+
+        def __enter__(self) -> "Client":
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            self.is_closed = True
 
         def describe_topics(self, wanted: TopicCollection, request_timeout: float) -> dict[str, Future[Any]]:
             return {"market.crypto.bars": done(self.topic)}
@@ -80,3 +87,4 @@ def test_offsets_of_a_leader_that_is_no_more_are_asked_for_by_another_client(
     monkeypatch.setattr(admin, "Admin", Client)
     state = admin.topic_state(PATIENT, "crypto")
     assert (state.earliest, state.end) == ({0: 7}, {0: 7})
+    assert all(client.is_closed for client in made)
