@@ -39,7 +39,7 @@ def built(new_warehouse: Callable[[str], Warehouse], members: pd.DataFrame) -> W
         for row in members.itertuples()
     ]
     with connection.connect(warehouse.settings) as session:
-        insert(session.cursor(), MEMBERS, COLUMNS, rows)
+        insert(session, MEMBERS, COLUMNS, rows)
     warehouse.dbt("build", "--exclude-resource-type", "unit_test")
     return warehouse
 
