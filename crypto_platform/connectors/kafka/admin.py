@@ -1,12 +1,14 @@
 """Topics: created as the platform needs them, and what is in them now."""
 
+import time
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec, ResourceType
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 from tenacity import Retrying, retry_if_exception, stop_after_delay
 
 from crypto_platform.connectors.backoff import backoff
@@ -34,7 +36,10 @@ RETRIABLE = {
     KafkaError.OFFSET_NOT_AVAILABLE,
     KafkaError.THROTTLING_QUOTA_EXCEEDED,
     KafkaError._TRANSPORT,
+    KafkaError._TIMED_OUT,
 }
+# How long a client may look for a partition's leader, before another one looks that has never known the last.
+_LEADER_SECONDS = 10.0
 
 
 # What a client hears from the brokers while a request of its only times out, and the settings it is about.
@@ -201,8 +206,7 @@ def topic_state(settings: Settings, feed: str, dataset: Dataset = BARS) -> Topic
                 settings, lambda timeout: admin.describe_topics(wanted, request_timeout=timeout)[topic].result()
             )
             partitions = [TopicPartition(topic, p.id) for p in described.partitions]
-            earliest = _ask_offsets(settings, admin, partitions, OffsetSpec.earliest())
-            end = _ask_offsets(settings, admin, partitions, OffsetSpec.latest())
+            found = ask(settings, lambda timeout: _ask_once(settings, partitions, timeout))
         except KafkaException as error:
             if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise TopicMissingError(
@@ -210,6 +214,7 @@ def topic_state(settings: Settings, feed: str, dataset: Dataset = BARS) -> Topic
                     f"kafka/{feed}_{dataset.name}_topic first"
                 ) from error
             raise _unreachable(settings, admin, f"topic {topic} could not be read", error) from error
+    earliest, end = ({p: offsets[place] for p, offsets in found.items()} for place in (0, 1))
     return TopicState(topic, str(described.topic_id), earliest, end)
 
 
@@ -218,7 +223,7 @@ class EndOffsets:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._admin = Admin(settings)
+        self._consumer = _consumer(settings)
         self._partitions: dict[str, list[TopicPartition]] = {}
 
     def of(self, feed: str, dataset: Dataset = BARS) -> dict[int, int]:
@@ -232,14 +237,17 @@ class EndOffsets:
         if topic not in self._partitions:
             self._partitions[topic] = [TopicPartition(topic, p) for p in topic_state(self._settings, feed, dataset).end]
         try:
-            timeout = self._settings.kafka_request_timeout_seconds
-            return _offsets(self._admin, self._partitions[topic], OffsetSpec.latest(), timeout)
+            timeout = min(self._settings.kafka_request_timeout_seconds, _LEADER_SECONDS)
+            found = _watermarks(self._consumer, self._partitions[topic], timeout)
         except KafkaException as error:
-            # Not asked again here: a client that has outlived its broker may ask by a leader that is no more, for ever.
-            asked, self._admin = self._admin, Admin(self._settings)
+            # Not asked again here: the next one to ask does by a client that has never known the last leader.
+            self._consumer.close()
+            self._consumer = _consumer(self._settings)
             self._partitions.pop(topic)
-            with asked:
-                raise _unreachable(self._settings, asked, f"topic {topic} could not be read", error) from error
+            raise TopicError(
+                f"topic {topic} could not be read on {self._settings.kafka_servers}: {error.args[0].str()}"
+            ) from error
+        return {partition: end for partition, (_, end) in found.items()}
 
 
 def ask(settings: Settings, request: Callable[[float], Answer]) -> Answer:
@@ -262,29 +270,32 @@ def _is_retriable(error: BaseException) -> bool:
     return isinstance(error, KafkaException) and error.args[0].code() in RETRIABLE
 
 
-def _ask_offsets(
-    settings: Settings, admin: Admin, partitions: list[TopicPartition], spec: OffsetSpec
-) -> dict[int, int]:
-    """As `ask` does, each new try by a new client: one may go on asking by a leader that is no more."""
-    first = iter([admin])
-
-    def offsets(timeout: float) -> dict[int, int]:
-        if known := next(first, None):
-            return _offsets(known, partitions, spec, timeout)
-        with Admin(settings) as another:
-            return _offsets(another, partitions, spec, timeout)
-
-    return ask(settings, offsets)
+def _consumer(settings: Settings) -> Consumer:
+    """What is asked for offsets. The admin client's request for them keeps a core busy while a leader is away."""
+    return Consumer(client_config(settings) | {"group.id": "offsets", "log_level": 0})
 
 
-def _offsets(admin: AdminClient, partitions: list[TopicPartition], spec: OffsetSpec, timeout: float) -> dict[int, int]:
-    futures = admin.list_offsets(dict.fromkeys(partitions, spec), request_timeout=timeout)
-    found = {partition.partition: future.result().offset for partition, future in futures.items()}
-    # While a partition gets a new leader some answers hold no offset and no error either.
-    if unknown := [partition for partition, offset in found.items() if offset < 0]:
-        raise KafkaException(
-            KafkaError(KafkaError.OFFSET_NOT_AVAILABLE, f"the offsets of partitions {unknown} are not known yet")
-        )
+def _ask_once(settings: Settings, partitions: list[TopicPartition], timeout: float) -> dict[int, tuple[int, int]]:
+    with closing(_consumer(settings)) as consumer:
+        return _watermarks(consumer, partitions, min(timeout, _LEADER_SECONDS))
+
+
+def _watermarks(consumer: Consumer, partitions: list[TopicPartition], timeout: float) -> dict[int, tuple[int, int]]:
+    """The first offset kept and the next to be written, per partition, within so many seconds for all.
+
+    Raises:
+        KafkaException: a leader does not answer.
+    """
+    deadline = time.monotonic() + timeout
+    found: dict[int, tuple[int, int]] = {}
+    for partition in partitions:
+        offsets = consumer.get_watermark_offsets(partition, timeout=max(0.1, deadline - time.monotonic()))
+        # While a partition gets a new leader some answers hold no offset and no error either.
+        if offsets is None or min(offsets) < 0:
+            raise KafkaException(
+                KafkaError(KafkaError.OFFSET_NOT_AVAILABLE, f"the offsets of {partition.partition} are not known yet")
+            )
+        found[partition.partition] = offsets
     return found
 
 

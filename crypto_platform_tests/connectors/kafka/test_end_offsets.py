@@ -15,17 +15,12 @@ from crypto_platform.settings import Settings
 
 
 class Client:
-    """In place of an `Admin`."""
+    """In place of a consumer."""
 
-    is_closed = False
+    def __init__(self) -> None:
+        self.is_closed = False
 
-    def reason(self, error: KafkaException) -> str:
-        return str(error)
-
-    def __enter__(self) -> "Client":
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         self.is_closed = True
 
 
@@ -35,14 +30,14 @@ def test_a_client_that_has_outlived_its_broker_is_replaced(
     stale, new = Client(), Client()
     clients = iter([stale, new])
 
-    def offsets(client: Any, *_: Any) -> dict[int, int]:
+    def watermarks(client: Any, *_: Any) -> dict[int, tuple[int, int]]:
         if client is stale:
             raise KafkaException(KafkaError(KafkaError.FENCED_LEADER_EPOCH))
-        return {0: 7}
+        return {0: (0, 7)}
 
-    monkeypatch.setattr(admin, "Admin", lambda _settings: next(clients))
+    monkeypatch.setattr(admin, "_consumer", lambda _settings: next(clients))
     monkeypatch.setattr(admin, "topic_state", lambda _settings, feed, _dataset: TopicState(feed, "id", {0: 0}, {0: 5}))
-    monkeypatch.setattr(admin, "_offsets", offsets)
+    monkeypatch.setattr(admin, "_watermarks", watermarks)
     ends = EndOffsets(fresh_settings)
     with pytest.raises(TopicError, match="could not be read"):
         ends.of("crypto")

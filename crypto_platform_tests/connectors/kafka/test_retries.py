@@ -51,40 +51,45 @@ def test_it_is_asked_for_no_longer_than_a_request_may_take() -> None:
 
 
 # Brokers that elect a leader answer with an offset of -1 and no error; a topic that ended there would be cut short.
-@pytest.mark.parametrize("elected", [-1, KafkaException(KafkaError(KafkaError.FENCED_LEADER_EPOCH))])
+@pytest.mark.parametrize(
+    "elected", [(-1, -1), (0, -1), None, KafkaException(KafkaError(KafkaError.FENCED_LEADER_EPOCH))]
+)
 def test_offsets_of_a_leader_that_is_no_more_are_asked_for_by_another_client(
     elected: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[Any] = []
 
-    class Client:
+    class Admin:
         def __init__(self, settings: Settings) -> None:
             self.topic = SimpleNamespace(topic_id="id", partitions=[SimpleNamespace(id=0)])
-            self.offset = 7 if made else elected
-            self.is_closed = False
-            made.append(self)
 
-        def __enter__(self) -> "Client":
+        def __enter__(self) -> "Admin":
             return self
 
         def __exit__(self, *_: object) -> None:
-            self.is_closed = True
+            """Was never open."""
 
         def describe_topics(self, wanted: TopicCollection, request_timeout: float) -> dict[str, Future[Any]]:
-            return {"market.crypto.bars": done(self.topic)}
+            answer: Future[Any] = Future()
+            answer.set_result(self.topic)
+            return {"market.crypto.bars": answer}
 
-        def list_offsets(self, asked: dict[TopicPartition, Any], request_timeout: float) -> dict[Any, Future[Any]]:
-            return {partition: done(self.offset) for partition in asked}
+    class Consumer:
+        def __init__(self, settings: Settings) -> None:
+            self.offsets = (3, 7) if made else elected
+            self.is_closed = False
+            made.append(self)
 
-    def done(value: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        if isinstance(value, Exception):
-            future.set_exception(value)
-        else:
-            future.set_result(SimpleNamespace(offset=value) if isinstance(value, int) else value)
-        return future
+        def get_watermark_offsets(self, partition: TopicPartition, timeout: float) -> Any:
+            if isinstance(self.offsets, Exception):
+                raise self.offsets
+            return self.offsets
 
-    monkeypatch.setattr(admin, "Admin", Client)
+        def close(self) -> None:
+            self.is_closed = True
+
+    monkeypatch.setattr(admin, "Admin", Admin)
+    monkeypatch.setattr(admin, "_consumer", Consumer)
     state = admin.topic_state(PATIENT, "crypto")
-    assert (state.earliest, state.end) == ({0: 7}, {0: 7})
-    assert all(client.is_closed for client in made)
+    assert (state.earliest, state.end) == ({0: 3}, {0: 7})
+    assert [consumer.is_closed for consumer in made] == [True, True]
