@@ -9,6 +9,7 @@ import asyncio
 import os
 import random
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -573,7 +574,12 @@ def main(minutes: float = 30, seed: int = 0) -> None:
         print(f"{time.monotonic() - began:7.1f} s  {what}", flush=True)
 
     with tempfile.TemporaryDirectory(prefix="soak-", ignore_cleanup_errors=True) as home:
-        outcome = soak(minutes, Path(home), tell, seed)
+        try:
+            outcome = soak(minutes, Path(home), tell, seed)
+        # Of what did not become true in time; of a sandbox that does not answer, on a machine that is too busy.
+        except (TimeoutError, AssertionError, requests.RequestException) as error:
+            print(f"The soak ended early: {error}", file=sys.stderr)
+            raise typer.Exit(1) from None
     for kind, count in sorted(outcome.faults.items()):
         print(f"{kind:<28}{count:>6}")
     for problem in outcome.wrong:
