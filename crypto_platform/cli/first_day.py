@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from crypto_platform.cli.pipeline import FAILURE, Symbols, usage
+from crypto_platform.cli.pipeline import FAILURE, Live, Recordings, Simulated, Symbols, usage
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -64,11 +64,9 @@ def first_day(
     keep: Annotated[
         bool, typer.Option("--keep", help="Keep what was made, to look at it; the report says how.")
     ] = False,
-    recordings: Annotated[
-        Path | None, typer.Option(help="Take the bars from this folder of CSV, CSV.gz or Parquet files.")
-    ] = None,
-    simulated: Annotated[bool, typer.Option("--simulated", help="Take simulated bars.")] = False,
-    live: Annotated[bool, typer.Option("--live", help="Ask Alpaca itself; crypto needs no key.")] = False,
+    recordings: Recordings = None,
+    simulated: Simulated = False,
+    live: Live = False,
 ) -> None:
     """Try the systems of the settings with one day of a few symbols, and write a report that can be sent on.
 
@@ -147,19 +145,10 @@ def _started(
     from crypto_platform.cli.runs import MaterializationRequest, feed_named
     from crypto_platform.connectors.lake import Lake
     from crypto_platform.ingestion.universe import union
-    from crypto_platform.market.data_source import origin
     from crypto_platform.market.day_ranges import ONE_DAY
 
     spec = feed_named(feed)
-    kind = (
-        "simulated"
-        if source.simulated
-        else "recorded"
-        if source.recordings
-        else "market"
-        if source.live
-        else origin(chosen)
-    )
+    kind = source.origin(chosen)
     wanted = day or _newest_day(chosen, source, feed, spec, kind)
     named = names(symbols)
     members = union(MaterializationRequest(feed, wanted, wanted + ONE_DAY, named).chosen(Lake(trial.lake)))

@@ -20,6 +20,14 @@ FAILURE, USAGE = 1, 2
 Feed = Annotated[str, typer.Option("--feed", help="The feed: a folder under crypto_platform/defs.")]
 Symbols = Annotated[str, typer.Option("--symbols", help="Some of the feed's symbols only, separated by commas.")]
 
+# Where the bars come from: at most one of them, see `SourceOption`.
+Recordings = Annotated[
+    Path | None,
+    typer.Option("--recordings", help="Take the bars from this folder of CSV, CSV.gz or Parquet files."),
+]
+Simulated = Annotated[bool, typer.Option("--simulated", help="Take simulated bars.")]
+Live = Annotated[bool, typer.Option("--live", help="Ask Alpaca itself; crypto needs no key.")]
+
 
 def _day(name: str, help: str) -> Any:
     return typer.Option(name, formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help=help)
@@ -30,11 +38,9 @@ def materialize(
     start: Annotated[datetime, _day("--from", "First UTC day.")],
     end: Annotated[datetime, _day("--to", "The UTC day after the last.")],
     symbols: Symbols = "",
-    recordings: Annotated[
-        Path | None, typer.Option(help="Take the bars from this folder of CSV, CSV.gz or Parquet files.")
-    ] = None,
-    simulated: Annotated[bool, typer.Option("--simulated", help="Take simulated bars.")] = False,
-    live: Annotated[bool, typer.Option("--live", help="Ask Alpaca itself; crypto needs no key.")] = False,
+    recordings: Recordings = None,
+    simulated: Simulated = False,
+    live: Live = False,
 ) -> None:
     """Take a feed's days through every stage in one Dagster run, recorded where the UI shows it.
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from crypto_platform.settings import ALPACA_DATA_URL, Settings
+from crypto_platform.market import data_source
+from crypto_platform.settings import ALPACA_DATA_URL, Origin, Settings
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,14 @@ class SourceOption:
             return f"recorded ({self.recordings})"
         return "simulated" if self.simulated else "Alpaca" if self.live else "as set"
 
+    def origin(self, settings: Settings) -> Origin:
+        """What the bars are; of no choice, those of the settings."""
+        if self.live:
+            return "market"
+        if self.recordings is not None:
+            return "recorded"
+        return "simulated" if self.simulated else data_source.origin(settings)
+
     @contextmanager
     def address(self, settings: Settings) -> Iterator[Settings]:
         """`settings` with the source's address; a sandbox server of its own runs for as long as the block.
@@ -50,11 +59,10 @@ class SourceOption:
             with running(recordings=self.recordings, simulated=self.simulated) as url:
                 # The server's stock bars ask for a key, as Alpaca's do; it is never one's own.
                 key = SecretStr("sandbox")
-                origin = "simulated" if self.simulated else "recorded"
                 yield settings.model_copy(
                     update={
                         "apca_api_data_url": url,
-                        "data_origin": origin,
+                        "data_origin": self.origin(settings),
                         "apca_api_key_id": key,
                         "apca_api_secret_key": key,
                     }
