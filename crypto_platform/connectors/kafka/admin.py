@@ -237,7 +237,7 @@ class EndOffsets:
         if topic not in self._partitions:
             self._partitions[topic] = [TopicPartition(topic, p) for p in topic_state(self._settings, feed, dataset).end]
         try:
-            timeout = min(self._settings.kafka_request_timeout_seconds, _LEADER_SECONDS)
+            timeout = self._settings.kafka_request_timeout_seconds
             found = _watermarks(self._consumer, self._partitions[topic], timeout)
         except KafkaException as error:
             # Not asked again here: the next one to ask does by a client that has never known the last leader.
@@ -277,16 +277,16 @@ def _consumer(settings: Settings) -> Consumer:
 
 def _ask_once(settings: Settings, partitions: list[TopicPartition], timeout: float) -> dict[int, tuple[int, int]]:
     with closing(_consumer(settings)) as consumer:
-        return _watermarks(consumer, partitions, min(timeout, _LEADER_SECONDS))
+        return _watermarks(consumer, partitions, timeout)
 
 
 def _watermarks(consumer: Consumer, partitions: list[TopicPartition], timeout: float) -> dict[int, tuple[int, int]]:
-    """The first offset kept and the next to be written, per partition, within so many seconds for all.
+    """The first offset kept and the next to be written, per partition, within `timeout` and _LEADER_SECONDS for all.
 
     Raises:
         KafkaException: a leader does not answer.
     """
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + min(timeout, _LEADER_SECONDS)
     found: dict[int, tuple[int, int]] = {}
     for partition in partitions:
         offsets = consumer.get_watermark_offsets(partition, timeout=max(0.1, deadline - time.monotonic()))
