@@ -73,8 +73,6 @@ def setup(
 
     Example: crypto-platform snowflake setup --keys ~/keys --generate-keys --allow 203.0.113.0/24 > setup.sql
     """
-    from rich.console import Console
-
     from crypto_platform.connectors.snowflake import service_keys
     from crypto_platform.connectors.snowflake.setup import script, sections
     from crypto_platform.market.feed_spec import feeds
@@ -106,7 +104,7 @@ def setup(
     for file in made:
         typer.echo(f"{file} is new: keep it where its service runs, and nowhere else.", err=True)
     if apply:
-        with supervise.sandbox(chosen, {"snowflake"}, display.starting(Console(stderr=True))) as effective:
+        with supervise.sandbox(chosen, {"snowflake"}, display.starting(_progress())) as effective:
             _apply(effective, account, sections(account, datasets))
         return
     for line in script(account, datasets):

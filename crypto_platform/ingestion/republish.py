@@ -53,8 +53,8 @@ def rebuild(settings: Settings, feed: str, spec: FeedSpec, tell: Callable[[str],
         if not (days := lake.days(feed, folder)):
             continue
         tell(f"{feed}: publishing {len(days):,} days of {dataset.name}, {days[0]} to {days[-1]}")
-        stored: Iterator[Any] = (lake.read_day(feed, folder, day) for day in days)
-        published = publish(settings, feed, stored, RUN_ID, dataset=dataset)
+        files: Iterator[Any] = (lake.read_day(feed, folder, day) for day in days)
+        published = publish(settings, feed, files, RUN_ID, dataset=dataset)
         # Of messages that the topic lost the lake's were published again just now.
         topic_load.accept_loss(settings, feed, RUN_ID, dataset=dataset)
         if dataset is BARS:
