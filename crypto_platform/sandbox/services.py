@@ -108,7 +108,7 @@ SERVICES = {
         Service(
             name="snowflake",
             ports=("sandbox_snowflake_port",),
-            command=lambda settings: [*_PYTHON, snowflake.__name__],
+            command=lambda settings: [*_PYTHON, f"{snowflake.__name__}_server"],
             ready=snowflake.ready,
             external=lambda settings: settings.snowflake_account,
             scheme="http://",

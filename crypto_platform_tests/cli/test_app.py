@@ -37,10 +37,11 @@ def test_every_command_has_help_with_an_example() -> None:
             assert re.search(rf"Example: (\w+=\S+ )?crypto-platform {' '.join(path)}", shown), path
 
 
-def test_help_loads_nothing_heavy() -> None:
-    script = "import sys; from crypto_platform.cli.app import app; print(*sys.modules)"
+def test_the_command_and_its_services_load_nothing_heavy() -> None:
+    script = "import sys; from crypto_platform.cli import app; from crypto_platform.sandbox import services; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
-    assert not {"dagster", "pandas", "pyspark", "snowflake.connector", "confluent_kafka", "alpaca"} & set(loaded)
+    heavy = {"dagster", "pandas", "pyarrow", "pyspark", "snowflake.connector", "duckdb", "confluent_kafka", "alpaca"}
+    assert not heavy & set(loaded)
 
 
 @pytest.mark.slow
