@@ -15,6 +15,8 @@ WHOLE_SECONDS = 120.0
 RUN_SECONDS = 900.0
 # As long as a supervisor takes to start it again.
 DOWN_SECONDS = 3.0
+# How often it does so where the part ends at its start, as a broker does that no controller registers in time.
+RESTARTS = 3
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,7 @@ def fire(fault: Fault, parts: Parts, tell: Tell, release: Callable[[], None] = l
     release()
     time.sleep(DOWN_SECONDS)
     parts.restart(part)
-    parts.wait(part)
+    parts.wait(part, restarts=RESTARTS)
     answered = time.monotonic() - began
     while not fault.whole():
         if time.monotonic() - began > WHOLE_SECONDS:

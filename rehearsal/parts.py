@@ -82,8 +82,8 @@ class Parts:
         """Start it again, as its supervisor would, without waiting for it."""
         self._launch(self.parts[name])
 
-    def wait(self, name: str, seconds: float = START_SECONDS) -> None:
-        """Return when the part answers.
+    def wait(self, name: str, seconds: float = START_SECONDS, restarts: int = 0) -> None:
+        """Return when the part answers. When it ends, it is started again so many times, as by its supervisor.
 
         Raises:
             PartError: it ended, or does not answer in time.
@@ -91,7 +91,11 @@ class Parts:
         deadline = time.monotonic() + seconds
         while not self.parts[name].ready():
             if (code := self._processes[name].poll()) is not None:
-                raise PartError(f"{name} ended with {code}. The end of its log:\n{self._tail(name)}")
+                if not restarts:
+                    raise PartError(f"{name} ended with {code}. The end of its log:\n{self._tail(name)}")
+                restarts -= 1
+                self._tell(f"{name} ended with {code} at its start, and is started again")
+                self.restart(name)
             if time.monotonic() > deadline:
                 raise PartError(f"{name} does not answer after {seconds:g} s. The end of its log:\n{self._tail(name)}")
             time.sleep(POLL_SECONDS)

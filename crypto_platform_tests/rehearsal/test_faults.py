@@ -77,6 +77,21 @@ def test_a_part_that_does_not_start_is_shown_by_its_log(tmp_path: Path) -> None:
         parts.start(broken)
 
 
+def test_a_part_that_ends_as_it_starts_again_is_started_once_more(tmp_path: Path) -> None:
+    starts, told = tmp_path / "starts", list[str]()
+    code = f"from pathlib import Path; Path({str(starts)!r}).open('a').write('x'); raise SystemExit('no registration')"
+    with Parts(tmp_path, told.append) as parts:
+        parts.parts["broker"] = Part("broker", [sys.executable, "-c", code], lambda: len(starts.read_text()) == 3)
+        starts.touch()
+        parts.restart("broker")
+        parts.wait("broker", restarts=2)
+    assert told == ["broker ended with 1 at its start, and is started again"] * 2
+    with Parts(tmp_path, told.append) as parts, pytest.raises(PartError, match="no registration"):
+        parts.parts["broker"] = Part("broker", [sys.executable, "-c", code], lambda: False)
+        parts.restart("broker")
+        parts.wait("broker", restarts=2)
+
+
 def test_nothing_outlives_the_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rehearsal.parts.STOP_SECONDS", 0.5)
     child = (
