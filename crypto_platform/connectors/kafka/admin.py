@@ -1,5 +1,6 @@
 """Topics: created as the platform needs them, and what is in them now."""
 
+import socket
 import time
 from collections.abc import Callable, Iterable
 from contextlib import closing
@@ -90,6 +91,22 @@ class Admin(AdminClient):
         # librdkafka would write its connection troubles to stderr; the callers raise them instead.
         super().__init__(client_config(settings) | {"log_level": 0, "error_cb": self._hear})
 
+    def ask(self, topic: str, request: Callable[[float], Answer]) -> Answer:
+        """`ask` for what only the controller answers; `topic` is what it is about.
+
+        While the broker that was the controller takes no connections, librdkafka tries to connect without a pause, by
+        two threads that leave no core to the others, until the request times out. So that is looked at before.
+
+        Raises:
+            KafkaException: as `ask`.
+        """
+
+        def once(timeout: float) -> Answer:
+            self._find_controller(topic, timeout)
+            return request(timeout)
+
+        return ask(self._settings, once)
+
     def reason(self, error: KafkaException) -> str:
         """Why a request failed, with the settings to look at; no secret is in it."""
         self.poll(0)
@@ -103,6 +120,20 @@ class Admin(AdminClient):
                 "needs are in docs/reference/production.md"
             )
         return str(answered.str())
+
+    def _find_controller(self, topic: str, timeout: float) -> None:
+        # Also has librdkafka know the controller of this moment.
+        cluster = self.list_topics(topic, timeout=timeout)
+        controller = cluster.brokers.get(cluster.controller_id)
+        if controller is None:
+            raise KafkaException(KafkaError(KafkaError._TRANSPORT, "the cluster has no controller yet"))
+        try:
+            socket.create_connection((controller.host, controller.port), timeout).close()
+        except OSError as error:
+            where = f"{controller.host}:{controller.port}"
+            raise KafkaException(
+                KafkaError(KafkaError._TRANSPORT, f"the controller, {where}, takes no connections: {error}")
+            ) from error
 
     def _hear(self, error: KafkaError) -> None:
         if error.code() in REFUSALS:
@@ -151,7 +182,7 @@ def ensure_topic(settings: Settings, feed: str, dataset: Dataset = BARS) -> str:
     )
     with Admin(settings) as admin:
         try:
-            ask(settings, lambda timeout: admin.create_topics([wanted], request_timeout=timeout)[topic].result())
+            admin.ask(topic, lambda timeout: admin.create_topics([wanted], request_timeout=timeout)[topic].result())
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise _unreachable(settings, admin, f"topic {topic} could not be created", error) from error
@@ -182,8 +213,8 @@ def delete(settings: Settings, topics: Iterable[str]) -> None:
     with Admin(settings) as admin:
         for topic in topics:
             try:
-                ask(
-                    settings,
+                admin.ask(
+                    topic,
                     lambda timeout, one=topic: admin.delete_topics([one], request_timeout=timeout)[one].result(),  # type: ignore[misc]
                 )
             except KafkaException as error:
@@ -202,8 +233,8 @@ def topic_state(settings: Settings, feed: str, dataset: Dataset = BARS) -> Topic
     wanted = TopicCollection([topic])
     with Admin(settings) as admin:
         try:
-            described = ask(
-                settings, lambda timeout: admin.describe_topics(wanted, request_timeout=timeout)[topic].result()
+            described = admin.ask(
+                topic, lambda timeout: admin.describe_topics(wanted, request_timeout=timeout)[topic].result()
             )
             partitions = [TopicPartition(topic, p.id) for p in described.partitions]
             found = ask(settings, lambda timeout: _ask_once(settings, partitions, timeout))
@@ -302,8 +333,8 @@ def _watermarks(consumer: Consumer, partitions: list[TopicPartition], timeout: f
 def _check_config(settings: Settings, admin: Admin, topic: str) -> None:
     resource = ConfigResource(ResourceType.TOPIC, topic)
     try:
-        config = ask(
-            settings, lambda timeout: admin.describe_configs([resource], request_timeout=timeout)[resource].result()
+        config = admin.ask(
+            topic, lambda timeout: admin.describe_configs([resource], request_timeout=timeout)[resource].result()
         )
     except KafkaException as error:
         raise _unreachable(settings, admin, f"topic {topic} could not be looked at", error) from error

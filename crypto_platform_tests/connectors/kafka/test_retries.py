@@ -1,5 +1,7 @@
 """A topic whose leader is on the move, at the edge of the client's own requests."""
 
+import socket
+from collections.abc import Callable
 from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import Any
@@ -9,6 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPa
 
 from crypto_platform.connectors.kafka import admin
 from crypto_platform.connectors.kafka.admin import RETRIABLE, ask
+from crypto_platform.sandbox.ports import free_ports
 from crypto_platform.settings import Settings
 
 PATIENT = Settings(kafka_request_timeout_seconds=30)
@@ -50,6 +53,27 @@ def test_it_is_asked_for_no_longer_than_a_request_may_take() -> None:
     assert 2 <= broker.asked < 30
 
 
+def test_a_controller_that_takes_no_connections_is_asked_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """librdkafka would try to connect without a pause, and leave no core to the brokers that elect another."""
+    looks: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as elected:
+        dead, living = (SimpleNamespace(host="127.0.0.1", port=p) for p in (free_ports(1)[0], elected.getsockname()[1]))
+
+        def list_topics(client: admin.Admin, topic: str, timeout: float) -> SimpleNamespace:
+            looks.append(topic)
+            # The brokers tell of the dead one for a while, then of none, then of another.
+            return SimpleNamespace(brokers={1: dead, 2: living}, controller_id={1: 1, 2: -1}.get(len(looks), 2))
+
+        monkeypatch.setattr(admin.Admin, "list_topics", list_topics)
+        with admin.Admin(PATIENT) as client:
+            assert client.ask("market.crypto.bars", lambda timeout: len(looks)) == 3
+        with admin.Admin(HASTY) as client, pytest.raises(KafkaException, match="takes no connections"):
+            stays = SimpleNamespace(brokers={1: dead}, controller_id=1)
+            monkeypatch.setattr(admin.Admin, "list_topics", lambda *_, **__: stays)
+            client.ask("market.crypto.bars", lambda timeout: pytest.fail("it was asked"))
+    assert looks == ["market.crypto.bars"] * 3
+
+
 # Brokers that elect a leader answer with an offset of -1 and no error; a topic that ended there would be cut short.
 @pytest.mark.parametrize(
     "elected", [(-1, -1), (0, -1), None, KafkaException(KafkaError(KafkaError.FENCED_LEADER_EPOCH))]
@@ -68,6 +92,9 @@ def test_offsets_of_a_leader_that_is_no_more_are_asked_for_by_another_client(
 
         def __exit__(self, *_: object) -> None:
             """Was never open."""
+
+        def ask(self, topic: str, request: Callable[[float], Any]) -> Any:
+            return request(1.0)
 
         def describe_topics(self, wanted: TopicCollection, request_timeout: float) -> dict[str, Future[Any]]:
             answer: Future[Any] = Future()
