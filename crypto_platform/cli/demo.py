@@ -12,8 +12,8 @@ from crypto_platform.market.feed_spec import FeedSpec, feeds
 if TYPE_CHECKING:
     from crypto_platform.sandbox.alpaca.corporate_actions import RecordedActions
 
-# Daily bars are recorded of decades: the demo takes these weeks before and after each of the last splits.
-SPLITS = 2
+# Daily bars are recorded of decades: the demo takes these weeks before and after the last split.
+SPLITS = 1
 AROUND_A_SPLIT = timedelta(weeks=3)
 
 LAST_DAYS = """
@@ -65,7 +65,7 @@ order by symbol
 def requests(recordings: Path) -> list[MaterializationRequest]:
     """For each feed the days that a folder of recordings has of it, as far as they are partitions.
 
-    Of daily bars, which are recorded of decades, the weeks around the last splits.
+    Of daily bars, which are recorded of decades, the weeks around the last split.
 
     Raises:
         ValueError: the folder has no bars of any feed.

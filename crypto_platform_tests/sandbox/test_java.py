@@ -1,3 +1,6 @@
+import subprocess
+import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -55,3 +58,34 @@ def test_no_java_on_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(java.JavaError, match="SANDBOX_JAVA=system needs Java 17 or newer"):
         java.check(of_the_machine(None))
+
+
+@pytest.mark.slow
+def test_a_program_starts_with_the_classes_that_the_one_before_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    settings = Settings()
+    tool = ["-cp", f"{settings.jars}/kafka/*", "-Xlog:class+load", "kafka.tools.StorageTool", "random-uuid"]
+
+    def sources(keeps: bool) -> Counter[bool]:
+        """How many of Kafka's classes came from the archive, and how many from the jars."""
+        options = java.shared_classes(settings, "tool", keeps)
+        command = [java.executable(settings), *options, *tool]
+        shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+        return Counter("shared objects file" in line for line in shown.splitlines() if "org.apache.kafka." in line)
+
+    # One that keeps none takes what is there, and needs nothing to be there.
+    assert sources(keeps=False).keys() == {False}
+    assert sources(keeps=True).keys() == {False}
+    assert sources(keeps=False).keys() == {True}
+
+
+def test_where_the_environment_may_not_be_written_no_classes_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    monkeypatch.setattr(sys, "prefix", str(file))
+    assert "-XX:+AutoCreateSharedArchive" not in java.shared_classes(Settings(), "kafka")
+    assert java.shared_classes(of_the_machine(None), "kafka") == []
