@@ -40,6 +40,7 @@ def rows(settings: Settings, statement: str) -> list[tuple]:
 BARS_A_DAY = "SELECT bar_start::date::varchar, count(*) FROM {} GROUP BY 1 ORDER BY 1"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_dropped_ledger_fails_the_next_run_and_republishing_makes_it_whole(fresh_settings: Settings) -> None:
     with supervise.sandbox(fresh_settings) as settings:
