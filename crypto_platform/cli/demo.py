@@ -6,15 +6,14 @@ from typing import TYPE_CHECKING
 
 from crypto_platform.cli.runs import MaterializationRequest
 from crypto_platform.market.bars import Timeframe
-from crypto_platform.market.day_ranges import ONE_DAY, ranges
+from crypto_platform.market.day_ranges import ONE_DAY
 from crypto_platform.market.feed_spec import FeedSpec, feeds
 
 if TYPE_CHECKING:
     from crypto_platform.sandbox.alpaca.corporate_actions import RecordedActions
 
 # Daily bars are recorded of decades: the demo takes these weeks before and after the last split.
-SPLITS = 1
-AROUND_A_SPLIT = timedelta(weeks=3)
+AROUND_THE_SPLIT = timedelta(weeks=3)
 
 LAST_DAYS = """
 select symbol, bar_date, open, high, low, close, volume, trade_count, round(vwap, 4) as vwap
@@ -85,23 +84,22 @@ def requests(recordings: Path) -> list[MaterializationRequest]:
         if times:
             first, last = (datetime.fromtimestamp(t // 10**9, UTC).date() for t in (min(times), max(times)))
             held = max(first, spec.start_date), last + ONE_DAY
-            shown = _around_splits(spec, actions, held) if Timeframe.parse(spec.timeframe).is_daily else [held]
+            shown = _around_last_split(spec, actions, held) if Timeframe.parse(spec.timeframe).is_daily else [held]
             found += [MaterializationRequest(name, *days) for days in shown]
     if not found:
         raise ValueError(f"{recordings} has no bars of the feeds {', '.join(feeds())}")
     return found
 
 
-def _around_splits(spec: FeedSpec, actions: "RecordedActions", held: tuple[date, date]) -> list[tuple[date, date]]:
-    """The days around the last splits of the feed's symbols, as far as bars are held of them."""
-    splits = sorted(
+def _around_last_split(spec: FeedSpec, actions: "RecordedActions", held: tuple[date, date]) -> list[tuple[date, date]]:
+    """The days around the last split of the feed's symbols, as far as bars are held of them; none without a split."""
+    ex_dates = [
         date.fromisoformat(action.body["ex_date"])
         for action in actions.between(spec.symbols, *held)
         if action.plural in ("forward_splits", "reverse_splits")
-    )
-    days = {
-        ex_date + timedelta(days=n)
-        for ex_date in splits[-SPLITS:]
-        for n in range(-AROUND_A_SPLIT.days, AROUND_A_SPLIT.days)
-    }
-    return ranges(day for day in days if held[0] <= day < held[1])
+    ]
+    if not ex_dates:
+        return []
+    last = max(ex_dates)
+    start, end = max(held[0], last - AROUND_THE_SPLIT), min(held[1], last + AROUND_THE_SPLIT)
+    return [(start, end)]
