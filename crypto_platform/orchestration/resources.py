@@ -11,6 +11,7 @@ from pydantic import Field, PrivateAttr
 from crypto_platform.connectors.lake import Lake
 from crypto_platform.connectors.snowflake.query_tag import tag_statements
 from crypto_platform.connectors.snowflake.threads import ready_for_threads
+from crypto_platform.orchestration.deferred_imports import deferred
 from crypto_platform.settings import Settings, settings
 
 if TYPE_CHECKING:
@@ -75,14 +76,17 @@ class SelectionResource(dg.ConfigurableResource):
     symbols: list[str] = Field(default_factory=list)
 
 
+# Snowflake's API client, by the modules that dagster-snowflake takes from.
+_API_CLIENT = [f"snowflake.core{part}" for part in ("", ".database", ".pipe", ".schema", ".stage", ".table", ".view")]
 # What its query tags call the loads of runs, and the checks beside them.
 _COMPONENT = "load"
 
 
 @dg.resource(description="dagster-snowflake's resource, logged in as the settings say")
 def snowflake(_context: dg.InitResourceContext) -> "SnowflakeResource":
-    # dagster-snowflake imports Snowpark and the Snowflake API client: seconds, in every process that loads it.
-    from dagster_snowflake import SnowflakeResource
+    # Two seconds of every run, for Snowpark sessions and lists of tables alone.
+    with deferred("snowflake.snowpark", *_API_CLIENT):
+        from dagster_snowflake import SnowflakeResource
 
     from crypto_platform.connectors.snowflake.connection import check_key, connection_args
 
