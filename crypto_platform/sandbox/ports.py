@@ -1,22 +1,56 @@
 """Loopback ports: free ones, and who holds a taken one."""
 
+import fcntl
+import os
+import secrets
 import socket
+import tempfile
+from functools import cache
+from pathlib import Path
 
 import psutil
 
 from crypto_platform.settings import LOOPBACK
 
+# Below those that the kernel gives to connections and to whoever asks for any port (ip_local_port_range of ip(7)).
+CANDIDATES = range(20_000, 32_768)
+_kept: set[int] = set()
+
 
 def free_ports(count: int) -> list[int]:
-    """`count` different loopback ports that nobody listens on."""
-    sockets = [socket.socket() for _ in range(count)]
+    """`count` different loopback ports that nobody listens on, given to no other caller until this process ends.
+
+    Programs of a sandbox may start long after its ports were chosen.
+
+    Raises:
+        OSError: there are not so many.
+    """
+    found: list[int] = []
+    for port in secrets.SystemRandom().sample(CANDIDATES, len(CANDIDATES)):
+        if len(found) == count:
+            break
+        if port not in _kept and is_free(port) and _keep(port):
+            _kept.add(port)
+            found.append(port)
+    if len(found) < count:
+        raise OSError(f"there are no {count} free ports from {CANDIDATES.start} to {CANDIDATES.stop - 1}")
+    return found
+
+
+def _keep(port: int) -> bool:
+    """Whether this process keeps the port now, and no other one of this user: it locks the port's byte of a file."""
     try:
-        for s in sockets:
-            s.bind((LOOPBACK, 0))
-        return [s.getsockname()[1] for s in sockets]
-    finally:
-        for s in sockets:
-            s.close()
+        fcntl.lockf(_book(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
+
+
+@cache
+def _book() -> int:
+    """The file, never closed: closing it would end the locks."""
+    path = Path(tempfile.gettempdir()) / f"crypto-platform-ports-{os.getuid()}"
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
 
 def is_free(port: int) -> bool:

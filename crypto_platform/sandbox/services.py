@@ -18,7 +18,7 @@ class Service:
 
     `ports` are names of settings, the one it is reached at first; `external` is the address of the system that is
     used in its place, None while there is none; `ready` tells at once whether the program answers; `needs` are those
-    that must answer before it starts. Programs of one `group` stop at the same time.
+    that must answer before it starts. Programs of one `group` stop at the same time, each within `stop_seconds`.
     """
 
     name: str
@@ -29,6 +29,7 @@ class Service:
     external: Callable[[Settings], str | None] = lambda settings: None
     scheme: str = ""
     group: str = "systems"
+    stop_seconds: int = 15
 
     @property
     def program(self) -> str:
@@ -79,6 +80,9 @@ def _live(command: str, port: str) -> Service:
     )
 
 
+# As it ends, the first Java of a kind keeps its classes: Spark's take 4 to 8 s, on a busy machine several times that.
+_KEEPING_CLASSES_SECONDS = 60
+
 SERVICES = {
     service.name: service
     for service in (
@@ -95,6 +99,7 @@ SERVICES = {
             ports=("sandbox_kafka_port", "sandbox_kafka_controller_port"),
             command=lambda settings: [*_PYTHON, kafka.__name__],
             ready=kafka.ready,
+            stop_seconds=_KEEPING_CLASSES_SECONDS,
             external=lambda settings: settings.kafka_bootstrap_servers,
         ),
         Service(
@@ -102,6 +107,7 @@ SERVICES = {
             ports=("sandbox_spark_port",),
             command=lambda settings: [*_PYTHON, spark.__name__],
             ready=spark.ready,
+            stop_seconds=_KEEPING_CLASSES_SECONDS,
             external=lambda settings: settings.spark_remote,
             scheme="sc://",
         ),

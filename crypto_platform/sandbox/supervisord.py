@@ -21,7 +21,8 @@ from crypto_platform.settings import Settings
 
 # sun_path holds 108 bytes (unix(7)); supervisord binds `<path>.<pid>` first.
 LONGEST_SOCKET_PATH = 95
-STOP_SECONDS = 30
+# Supervisord ends when the slowest of its programs has, and the reaper after it.
+STOP_SECONDS = 15 + max(service.stop_seconds for service in SERVICES.values())
 POLL_SECONDS = 0.1
 
 
@@ -208,7 +209,10 @@ def _configuration(settings: Settings, socket: str) -> str:
             f"group:{group}": {"programs": ",".join(names), "priority": 10 + number}
             for number, (group, names) in enumerate(groups.items())
         },
-        **{f"program:{s.name}": _program(settings, s.name, s.command(settings)) for s in SERVICES.values()},
+        **{
+            f"program:{s.name}": _program(settings, s.name, s.command(settings), s.stop_seconds)
+            for s in SERVICES.values()
+        },
     }
     return "\n".join(
         "\n".join([f"[{title}]", *(f"{name}={value}" for name, value in values.items()), ""])
@@ -216,7 +220,7 @@ def _configuration(settings: Settings, socket: str) -> str:
     ).replace("%", "%%")
 
 
-def _program(settings: Settings, name: str, command: list[str]) -> dict[str, Any]:
+def _program(settings: Settings, name: str, command: list[str], stop_seconds: int = 15) -> dict[str, Any]:
     return {
         "command": shlex.join(command),
         "autostart": "false",
@@ -224,7 +228,7 @@ def _program(settings: Settings, name: str, command: list[str]) -> dict[str, Any
         "startretries": 1,
         "stopasgroup": "true",
         "killasgroup": "true",
-        "stopwaitsecs": 15,
+        "stopwaitsecs": stop_seconds,
         "redirect_stderr": "true",
         "stdout_logfile": log_file(settings, name),
         "stdout_logfile_maxbytes": "10MB",

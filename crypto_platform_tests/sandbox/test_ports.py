@@ -1,5 +1,9 @@
 import os
 import socket
+import subprocess
+import sys
+
+import pytest
 
 from crypto_platform.sandbox import ports
 
@@ -8,6 +12,37 @@ def test_free_ports_are_different_and_free() -> None:
     found = ports.free_ports(5)
     assert len(set(found)) == 5
     assert all(ports.is_free(port) for port in found)
+
+
+def test_chosen_ports_are_kept_from_other_processes_until_this_one_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = range(20_000, 20_040)
+    choose = (
+        "import sys; from crypto_platform.sandbox import ports\n"
+        f"ports.CANDIDATES = range({few.start}, {few.stop}); print(*ports.free_ports(5), flush=True); sys.stdin.read()"
+    )
+
+    def chooser() -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-c", choose], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def chosen(process: subprocess.Popen[str]) -> set[int]:
+        assert process.stdout
+        return {int(port) for port in process.stdout.readline().split()}
+
+    monkeypatch.setattr(ports, "CANDIDATES", few)
+    monkeypatch.setattr(ports, "_kept", set())
+    available = [port for port in few if ports.is_free(port)]
+    with chooser() as first, chooser() as second:
+        theirs = chosen(first), chosen(second)
+        assert not theirs[0] & theirs[1]
+        ours = ports.free_ports(len(available) - 10)
+        assert sorted([*ours, *theirs[0], *theirs[1]]) == available
+        with pytest.raises(OSError, match="there are no 1 free ports from 20000 to 20039"):
+            ports.free_ports(1)
+        first.communicate()
+        assert set(ports.free_ports(5)) == theirs[0]
+        second.communicate()
 
 
 def test_a_taken_port_has_an_owner() -> None:
