@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from crypto_platform.settings import Settings
@@ -66,12 +67,11 @@ def shared_classes(settings: Settings, program: str, keeps: bool = True) -> list
     archive = Path(sys.prefix) / "share" / "crypto-platform" / f"{program}.jsa"
     if settings.sandbox_java != "bundled" or not (home(settings) / "lib" / "server" / "classes.jsa").exists():
         return []
-    try:
-        archive.parent.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        keeps = False
-    keeps = keeps and os.access(archive.parent, os.W_OK)
-    return [f"-XX:SharedArchiveFile={archive}", *(["-XX:+AutoCreateSharedArchive"] if keeps else [])]
+    if keeps:
+        with suppress(OSError):
+            archive.parent.mkdir(parents=True, exist_ok=True)
+    kept = ["-XX:+AutoCreateSharedArchive"] if keeps and os.access(archive.parent, os.W_OK) else []
+    return [f"-XX:SharedArchiveFile={archive}", *kept]
 
 
 def check(settings: Settings) -> str:

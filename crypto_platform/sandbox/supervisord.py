@@ -21,8 +21,9 @@ from crypto_platform.settings import Settings
 
 # sun_path holds 108 bytes (unix(7)); supervisord binds `<path>.<pid>` first.
 LONGEST_SOCKET_PATH = 95
+REAPER_STOP_SECONDS = 15
 # Supervisord ends when the slowest of its programs has, and the reaper after it.
-STOP_SECONDS = 15 + max(service.stop_seconds for service in SERVICES.values())
+STOP_SECONDS = REAPER_STOP_SECONDS + max(service.stop_seconds for service in SERVICES.values())
 POLL_SECONDS = 0.1
 
 
@@ -203,7 +204,8 @@ def _configuration(settings: Settings, socket: str) -> str:
             "supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"
         },
         # Started first and stopped last: as long as it holds the lease nobody starts anew.
-        "program:reaper": _program(settings, "reaper", reaper) | {"autostart": "true", "priority": 1},
+        "program:reaper": _program(settings, "reaper", reaper, REAPER_STOP_SECONDS)
+        | {"autostart": "true", "priority": 1},
         # In order of their start; they stop the other way round, so that no run outlives what it works with.
         **{
             f"group:{group}": {"programs": ",".join(names), "priority": 10 + number}
@@ -220,7 +222,7 @@ def _configuration(settings: Settings, socket: str) -> str:
     ).replace("%", "%%")
 
 
-def _program(settings: Settings, name: str, command: list[str], stop_seconds: int = 15) -> dict[str, Any]:
+def _program(settings: Settings, name: str, command: list[str], stop_seconds: int) -> dict[str, Any]:
     return {
         "command": shlex.join(command),
         "autostart": "false",
