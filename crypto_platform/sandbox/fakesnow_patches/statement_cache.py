@@ -6,6 +6,8 @@ from typing import Any
 
 from crypto_platform.sandbox.fakesnow_patches import without_grammar
 
+# What a parsed statement's text is called among what sqlglot lets one note of it.
+TEXT = "text"
 # Statements that were parsed by the server and not executed yet, which is at once.
 _PARSED_KEPT = 16
 
@@ -25,6 +27,7 @@ class Parser:
         """
         expression = without_grammar.single(self._parse(text))
         without_grammar.check(expression, text)
+        expression.meta[TEXT] = text
         return expression
 
     def parse_and_keep(self, text: str) -> Any:

@@ -3,6 +3,7 @@
 import inspect
 import re
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from typing import Any
 
 import fakesnow.transforms
@@ -12,7 +13,7 @@ from fakesnow.dialect import parse_one
 from fakesnow.instance import FakeSnow
 from sqlglot import exp
 
-from crypto_platform.sandbox.fakesnow_patches import transforms
+from crypto_platform.sandbox.fakesnow_patches import statement_cache, transforms
 
 STATEMENTS = [
     "select 1",
@@ -88,6 +89,44 @@ def translate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], tuple
 def test_a_translation_is_fakesnows_own(statement: str, translate: Callable[[str], tuple[str, str]]) -> None:
     itself, patched = translate(statement)
     assert patched == itself
+
+
+def test_a_query_is_translated_once_for_each_schema(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_transform", "_execute", "_describe_last_sql"):
+        monkeypatch.setattr(cursor.FakeSnowflakeCursor, name, getattr(cursor.FakeSnowflakeCursor, name))
+    server = import_module("fakesnow.server")
+    for module in (server, cursor):
+        monkeypatch.setattr(module, "parse_one", module.parse_one)
+    statement_cache.install(server, cursor)
+    transforms.install(cursor, fakesnow.transforms)
+    translated: list[str] = []
+    statement = transforms._Statement
+
+    def told(expression: Any, module: Any) -> Any:
+        translated.append(expression.key)
+        return statement(expression, module)
+
+    monkeypatch.setattr(transforms, "_Statement", told)
+    session = FakeSnow().connect("MARKET", "RAW")
+    at: Any = session.cursor()
+    for schema, price in (("RAW", 1), ("MARTS", 2)):
+        at.execute(f"create schema if not exists {schema}")
+        at.execute(f"use schema {schema}")
+        at.execute(f"create or replace table bars as select {price} as price")
+    translated.clear()
+    for schema, price in (("RAW", 1), ("MARTS", 2), ("RAW", 1), ("MARTS", 2)):
+        at.execute(f"use schema {schema}")
+        at.execute("create or replace view prices as select price from bars")
+        assert at.execute("select * from prices").fetchall() == [(price,)]
+    assert translated.count("create") == translated.count("select") == 2
+    # What the statement is bound to is part of its translation.
+    for price in (1, 2):
+        assert at.execute("select price from bars where price = %s", (price,)).fetchall() == [(2,)] * (price == 2)
+    # A table's columns may have changed.
+    for columns in ("1 as a", "1 as a, 2 as b"):
+        at.execute(f"create or replace table source as select {columns}")
+        at.execute("create or replace table copied as select * from source")
+        assert len(at.execute("select * from copied").fetchall()[0]) == columns.count("as")
 
 
 def test_of_each_pass_it_is_known_what_it_is_about() -> None:
