@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import (
@@ -23,7 +23,10 @@ from crypto_platform.cli.runs import MaterializationRequest, Run
 from crypto_platform.connectors.snowflake.query import Result, text
 from crypto_platform.ingestion import progress
 from crypto_platform.market.feed_spec import named
-from crypto_platform.orchestration.automation.backfill import BackfillPlan
+
+if TYPE_CHECKING:
+    # It imports alpaca-py, and so pandas: half a second of every command.
+    from crypto_platform.orchestration.automation.backfill import BackfillPlan
 
 WIDTH_OF_A_FILE = 160
 
@@ -64,7 +67,7 @@ def progress_bars(console: Console) -> Iterator[None]:
             yield
 
 
-def plan_table(request: MaterializationRequest, symbols: Sequence[str], plan: BackfillPlan, source: str) -> Table:
+def plan_table(request: MaterializationRequest, symbols: Sequence[str], plan: "BackfillPlan", source: str) -> Table:
     """The plan of a backfill: days, runs, bars, their source, requests, and the least time that these take."""
     table = Table(title=f"{request.feed}: [{request.start}, {request.end})", title_justify="left", show_header=False)
     wanted = (request.end - request.start).days
