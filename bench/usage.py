@@ -9,6 +9,7 @@ import psutil
 
 EVERY_SECONDS = 0.2
 SAMPLES_A_LOOK = 5
+DBT, DBT_SERVER = "dbt", "dbt-server"
 
 
 @dataclass
@@ -29,12 +30,14 @@ class Usage:
 def watching(settled: Mapping[str, int], growing: Mapping[str, int]) -> Iterator[dict[str, Usage]]:
     """Sample programs (name: pid) with the processes under them until the block ends.
 
-    Those of `settled` start no more processes, so that looking for them, which costs most, is done once.
-    Processes that run dbt's command count as a program `dbt` of their own.
+    Those of `settled` start no more processes, so that looking for them, which costs most, is done once; dbt's server
+    does. What it carries out, and processes that run dbt's command, count as a program `dbt` of their own.
     """
     seen: dict[str, Usage] = {}
-    families = _families(settled)
-    for name, process in families:
+    families = _families({name: pid for name, pid in settled.items() if name != DBT_SERVER})
+    if DBT_SERVER in settled:
+        growing = {**growing, DBT: settled[DBT_SERVER]}
+    for name, process in (*families, *_families(growing)):
         _sample(seen, name, process, started_before=True)
     stop = threading.Event()
     thread = threading.Thread(target=_watch, args=(families, growing, seen, stop), daemon=True)
@@ -74,7 +77,7 @@ def _sample(seen: dict[str, Usage], name: str, process: psutil.Process, started_
     with suppress(psutil.NoSuchProcess), process.oneshot():
         times, memory = process.cpu_times(), process.memory_info().rss
         is_dbt = any(part.endswith("-dbt") for part in process.cmdline()[:2])
-        usage = seen.setdefault("dbt" if is_dbt else name, Usage())
+        usage = seen.setdefault(DBT if is_dbt else name, Usage())
         usage.peak_rss = max(usage.peak_rss, memory)
         spent = times.user + times.system
         usage.cpu[process.pid] = spent

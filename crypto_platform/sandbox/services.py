@@ -120,6 +120,11 @@ SERVICES = {
             scheme="http://",
         ),
         Service(
+            name="dbt-server",
+            command=lambda settings: [*_ENDS_WITH_PARENT, *_PYTHON, "crypto_platform.transform.command"],
+            external=lambda settings: settings.snowflake_account,
+        ),
+        Service(
             name="code",
             ports=("dagster_code_port",),
             # Its runs are processes of their own, which must not outlive it either.
@@ -168,7 +173,7 @@ SERVICES = {
     )
 }
 # What a run of the pipeline needs.
-PIPELINE = ("alpaca", "kafka", "spark", "snowflake")
+PIPELINE = ("alpaca", "kafka", "spark", "snowflake", *(["dbt-server"] if sys.platform == "linux" else []))
 # What `crypto-platform up` starts; the dashboards need an installation of their own and are asked for.
 PLATFORM = (*PIPELINE, "code", "daemon", "dagster", "watchdog")
 DASHBOARDS = ("snowflake", "superset")

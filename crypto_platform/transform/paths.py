@@ -6,6 +6,8 @@ from pathlib import Path
 from crypto_platform.settings import PROJECT_ROOT
 
 PROJECT_DIR = PROJECT_ROOT / "dbt_project"
+# dbt's name of what it knows of the project, in its target folder.
+PARTIAL_PARSE = "partial_parse.msgpack"
 
 
 def script() -> str:

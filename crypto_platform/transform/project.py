@@ -10,11 +10,9 @@ from typing import Any
 import orjson
 
 from crypto_platform.settings import Settings
-from crypto_platform.transform.paths import PROJECT_DIR
+from crypto_platform.transform.paths import PARTIAL_PARSE, PROJECT_DIR
 
 MANIFEST = PROJECT_DIR / "target" / "manifest.json"
-# dbt's name of what it knows of the project.
-PARTIAL_PARSE = "partial_parse.msgpack"
 RUNS_KEPT = 20
 
 

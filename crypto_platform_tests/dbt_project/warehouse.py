@@ -17,13 +17,13 @@ from crypto_platform.connectors.snowflake import connection, schema
 from crypto_platform.market.feed_spec import feeds
 from crypto_platform.market.trading_statuses import TRADING_STATUSES
 from crypto_platform.settings import PROJECT_ROOT, Settings
+from crypto_platform.transform.paths import PARTIAL_PARSE
 
 if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest
 
 PROJECT = PROJECT_ROOT / "dbt_project"
 RECORDINGS = PROJECT_ROOT / "recordings"
-PARTIAL_PARSE = "partial_parse.msgpack"
 # RAW.<FEED>_CORPORATE_ACTIONS.
 ACTION_COLUMNS = {
     **dict.fromkeys(("action_id", "action_type", "symbol"), "varchar not null"),
