@@ -5,9 +5,12 @@ from pathlib import Path
 
 import dagster as dg
 
+from crypto_platform.dagster_instance.pool_wait import sleep_until_the_next_look
+
 
 @dg.definitions
 def defs() -> dg.Definitions:
+    sleep_until_the_next_look()
     # Backfill policies are "beta", loading components "preview": every load would say so a dozen times.
     for category in (dg.BetaWarning, dg.PreviewWarning):
         warnings.simplefilter("ignore", category)

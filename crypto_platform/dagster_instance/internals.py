@@ -24,6 +24,7 @@ from dagster._core.execution.api import execute_run_iterator
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dagster._core.execution.context.metadata_logging import AssetMetadataHandle, OutputMetadataAccumulator
 from dagster._core.execution.context.system import PlanOrchestrationContext
+from dagster._core.execution.plan.instance_concurrency_context import InstanceConcurrencyContext
 from dagster._core.execution.plan.plan import ExecutionPlan
 from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, WorkerStatus
 from dagster._core.scheduler.instigation import (
@@ -82,6 +83,7 @@ __all__ = [
     "ExecutionPlan",
     "FreshnessState",
     "FreshnessStateRecord",
+    "InstanceConcurrencyContext",
     "InstigatorState",
     "InstigatorTick",
     "InstigatorType",
