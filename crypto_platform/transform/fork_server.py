@@ -137,8 +137,15 @@ def _threads() -> int:
 def _received(connection: socket.socket) -> tuple[Request, list[int]]:
     connection.settimeout(REQUEST_SECONDS)
     _, output, _, _ = socket.recv_fds(connection, 1, 2)
-    with connection.makefile("r") as lines:
-        return Request(**json.loads(lines.readline())), output
+    try:
+        if len(output) != 2:
+            raise ValueError(f"{len(output)} files in place of 2")
+        with connection.makefile("r") as lines:
+            return Request(**json.loads(lines.readline())), output
+    except BaseException:
+        for file in output:
+            os.close(file)
+        raise
 
 
 def folders(arguments: list[str]) -> list[str]:

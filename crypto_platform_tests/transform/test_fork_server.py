@@ -162,16 +162,20 @@ def test_a_killed_fork_is_told(waiting: tuple["subprocess.Popen[str]", psutil.Pr
     assert errors.endswith(f"dbt's process {fork.pid} was ended\n")
 
 
-@pytest.mark.usefixtures("server")
-def test_what_is_no_request_does_not_end_the_server(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_no_request_leaves_the_server_as_it_was(
+    folder: Path, server: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(folder)
-    for sent in (b"", b"\n", b"\nno JSON\n", b'\n{"arguments": []}\n'):
+    files = psutil.Process(server.pid).num_fds()
+    for sent in (b"\n", b"\nno JSON\n", b'\n{"arguments": []}\n'):
         with socket.socket(socket.AF_UNIX) as connection:
             connection.connect(fork_server.SOCKET)
-            connection.sendall(sent)
+            socket.send_fds(connection, [sent[:1]], [1, 2])
+            connection.sendall(sent[1:])
             connection.shutdown(socket.SHUT_WR)
             assert connection.recv(1) == b""
     assert call(folder, "0").returncode == 0
+    until(lambda: psutil.Process(server.pid).num_fds() == files)
 
 
 @pytest.mark.usefixtures("server")
