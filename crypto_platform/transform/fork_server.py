@@ -8,7 +8,8 @@ Of threads a fork has the one that forked; it would wait for others of a library
 that begins none.
 
 A request is a line of JSON over a Unix socket, which only the user of the home can open, and the caller's output. The
-answer is a line with the fork's pid, and one with its exit code.
+answer is a line with the fork's pid, to which the caller passes its signals on once it has told so by an empty line,
+and one with the exit code.
 """
 
 import contextlib
@@ -26,7 +27,7 @@ from itertools import pairwise
 from pathlib import Path
 
 SOCKET = "dbt.sock"
-# A request is sent at once; the first one waits until the project is parsed.
+# A request and what else the caller says come at once; the first answer waits until the project is parsed.
 REQUEST_SECONDS, PARSING_SECONDS = 10, 120
 # What a fork has to cancel its queries, once its caller is gone.
 CANCELLING_SECONDS = 10
@@ -61,6 +62,8 @@ def carried_out(folder: Path) -> int | None:
             return None
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, _pass_on(pid))
+        with contextlib.suppress(OSError):
+            connection.sendall(b"\n")
         # From here for as long as dbt takes, as of any command: who called it has the limit.
         connection.settimeout(None)
         code = answers.readline()
@@ -180,8 +183,10 @@ def _fork(request: Request, output: list[int], connection: socket.socket, dbt: C
     for file, standard in zip(output, (1, 2), strict=True):
         os.dup2(file, standard)
     sys.argv[1:] = request.arguments
-    connection.settimeout(None)
     connection.sendall(f"{os.getpid()}\n".encode())
+    if not connection.recv(1):
+        return 1
+    connection.settimeout(None)
     done = threading.Event()
     threading.Thread(target=_end_with_caller, args=(connection, done), daemon=True).start()
     code = 1
