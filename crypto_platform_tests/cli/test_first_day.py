@@ -98,7 +98,9 @@ def account(
     monkeypatch.setattr(supervise, "sandbox", lambda settings, *_: nullcontext(settings))
     monkeypatch.setattr(query_history, "statements", lambda *_: [query_history.Statements("load", 14, BEGAN, BEGAN)])
     monkeypatch.setattr(query_history, "warehouse_size", lambda _: "Small")
+    # The cluster is nobody's: each deletion would look for it on the network, for as long as a request may take.
     monkeypatch.setattr(admin, "present", lambda _, topics: set())
+    monkeypatch.setattr(admin, "delete", lambda _, topics: None)
     update = {"snowflake_account": "acme-prod", "snowflake_user": "SVC_LOADER", "apca_api_key_id": SecretStr("PK0123")}
     update |= {"snowflake_private_key_file": Path("/keys/x.p8"), "kafka_bootstrap_servers": "k1.acme.io:9093"}
     return using(fresh_settings.model_copy(update=update))
