@@ -65,7 +65,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     for service in SERVICES.values():
         state = states[service.name]
         if state.state == "external":
-            for name, check in _LOGINS.get(service.name, {}).items():
+            for name, check in _LOGINS[service.name].items():
                 yield _finding(name, check, settings)
         elif state.state == "stopped" and service.ports:
             yield _finding(f"{service.name} port", _free_ports(service.ports), settings)
@@ -320,5 +320,7 @@ _LOGINS: dict[str, dict[str, Callable[[Settings], str]]] = {
         "snowflake for dbt": _snowflake_of_dbt,
         "snowflake for dashboards": _snowflake_of_dashboards,
     },
+    # Of no system of its own: it is external where Snowflake is.
+    "dbt-server": {},
     "superset": {"superset": _superset},
 }

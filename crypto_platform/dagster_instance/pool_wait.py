@@ -8,9 +8,6 @@ import time
 
 from crypto_platform.dagster_instance.internals import InstanceConcurrencyContext
 
-# Of a step that was not told yet when to look again.
-NOT_TOLD_SECONDS = 0.1
-
 
 def sleep_until_the_next_look() -> None:
     """Have runs of this process sleep until the first of their waiting steps is to look again."""
@@ -19,6 +16,4 @@ def sleep_until_the_next_look() -> None:
 
 def _seconds(waiting: InstanceConcurrencyContext) -> float:
     """Until the next look for a slot; 0 where no step waits."""
-    if not waiting.has_pending_claims():
-        return 0.0
-    return max(0.0, min(waiting._pending_timeouts.values(), default=time.time() + NOT_TOLD_SECONDS) - time.time())
+    return max(0.0, min(waiting._pending_timeouts.values(), default=0.0) - time.time())

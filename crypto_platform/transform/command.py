@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from crypto_platform.connectors.snowflake.threads import ready_for_threads
+from crypto_platform.gc_tuning import collect_rarely
 from crypto_platform.transform import fork_server
 from crypto_platform.transform.dataclass_code import compile_when_used
 
@@ -41,6 +43,7 @@ def _parsed(folders: list[str]) -> bool:
     """Parse the project as far as it has changed since it was parsed; False where that is not known."""
     from dbt.cli.main import dbtRunner
 
+    # With the settings, a quarter of a second that a caller is not to pay.
     from crypto_platform.transform.paths import PARTIAL_PARSE
 
     target = dict(zip(folders[::2], folders[1::2], strict=True)).get("--target-path", "target")
@@ -54,9 +57,6 @@ def _folder(home: Path) -> Path:
 
 def _imported() -> Callable[[], None]:
     """dbt's command line."""
-    from crypto_platform.connectors.snowflake.threads import ready_for_threads
-    from crypto_platform.gc_tuning import collect_rarely
-
     collect_rarely()
     # Python's own mark of a module that is not to be found:
     # https://docs.python.org/3/reference/import.html#the-module-cache

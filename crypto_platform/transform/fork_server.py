@@ -107,29 +107,20 @@ def serve(folder: Path, dbt: Callable[[], None], parse: Callable[[list[str]], bo
     is_parsed = False
     while True:
         connection, _ = listener.accept()
-        with connection:
-            try:
-                request, output = _received(connection)
-            except (OSError, ValueError, TypeError) as error:
-                print(f"a request that is none: {error}", file=sys.stderr)
+        with connection, _received(connection) as (request, output):
+            if request is None or request.prefix != sys.prefix:
                 continue
-            try:
-                if request.prefix != sys.prefix:
-                    continue
-                if not is_parsed:
-                    threads = _threads()
-                    with _called_as(request):
-                        is_parsed = parse(folders(request.arguments))
-                    if _threads() > threads:
-                        raise ThreadsBegunError(f"{_threads()} threads in place of {threads}")
-                    # What is there now stays: no fork is to look through it, and copy it by that.
-                    gc.freeze()
-                if os.fork() == 0:
-                    listener.close()
-                    return _fork(request, output, connection, dbt)
-            finally:
-                for file in output:
-                    os.close(file)
+            if not is_parsed:
+                threads = _threads()
+                with _called_as(request):
+                    is_parsed = parse(_folders(request.arguments))
+                if _threads() > threads:
+                    raise ThreadsBegunError(f"{_threads()} threads in place of {threads}")
+                # What is there now stays: no fork is to look through it, and copy it by that.
+                gc.freeze()
+            if os.fork() == 0:
+                listener.close()
+                return _fork(request, output, connection, dbt)
 
 
 def _threads() -> int:
@@ -137,21 +128,28 @@ def _threads() -> int:
     return sum(1 for _ in Path("/proc/self/task").iterdir())
 
 
-def _received(connection: socket.socket) -> tuple[Request, list[int]]:
+@contextlib.contextmanager
+def _received(connection: socket.socket) -> Iterator[tuple[Request | None, list[int]]]:
+    """What the caller asks for, None where that is no request, and its two files of output, open in this block."""
     connection.settimeout(REQUEST_SECONDS)
-    _, output, _, _ = socket.recv_fds(connection, 1, 2)
+    request: Request | None = None
+    output: list[int] = []
     try:
-        if len(output) != 2:
-            raise ValueError(f"{len(output)} files in place of 2")
-        with connection.makefile("r") as lines:
-            return Request(**json.loads(lines.readline())), output
-    except BaseException:
+        try:
+            _, output, _, _ = socket.recv_fds(connection, 1, 2)
+            if len(output) != 2:
+                raise ValueError(f"{len(output)} files in place of 2")
+            with connection.makefile("r") as lines:
+                request = Request(**json.loads(lines.readline()))
+        except (OSError, ValueError, TypeError) as error:
+            print(f"a request that is none: {error}", file=sys.stderr)
+        yield request, output
+    finally:
         for file in output:
             os.close(file)
-        raise
 
 
-def folders(arguments: list[str]) -> list[str]:
+def _folders(arguments: list[str]) -> list[str]:
     """The options among a command's arguments that say where the project is."""
     return [part for name, value in pairwise(arguments) if name in _FOLDERS for part in (name, value)]
 

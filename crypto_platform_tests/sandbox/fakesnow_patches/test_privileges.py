@@ -1,9 +1,9 @@
 """What a role may not do is refused in the emulator as Snowflake refuses it; plain fakesnow refuses none of it."""
 
 from collections.abc import Callable, Iterator
-from importlib import import_module
 from pathlib import Path
 from shutil import copyfile
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -45,15 +45,8 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def emulator(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, instance: FakeSnow, kept: Path
-) -> Iterator[Callable[..., Run]]:
+def emulator(server: ModuleType, tmp_path: Path, instance: FakeSnow, kept: Path) -> Iterator[Callable[..., Run]]:
     """Log in as a user, in a role and with a warehouse; gives what runs statements in the session."""
-    for name in ("execute", "_execute", "_describe_last_sql"):
-        monkeypatch.setattr(cursor.FakeSnowflakeCursor, name, getattr(cursor.FakeSnowflakeCursor, name))
-    server = import_module("fakesnow.server")
-    for module in (server, cursor):
-        monkeypatch.setattr(module, "parse_one", module.parse_one)
     parser = statement_cache.install(server, cursor)
     if is_set_up := kept.exists():
         copyfile(kept, tmp_path / "account.json")

@@ -1,7 +1,7 @@
 """The emulator's shortcuts answer what fakesnow answers without them."""
 
 from collections.abc import Iterator
-from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -32,14 +32,9 @@ Described = list[tuple[Any, ...]]
 
 
 @pytest.fixture
-def described(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[Described, Described]]]:
+def described(server: ModuleType) -> Iterator[list[tuple[Described, Described]]]:
     """What each statement's result is said to be: by the shortcut, and by fakesnow itself."""
     fakesnow_s = cursor.FakeSnowflakeCursor._describe_last_sql
-    for name in ("_execute", "_describe_last_sql"):
-        monkeypatch.setattr(cursor.FakeSnowflakeCursor, name, getattr(cursor.FakeSnowflakeCursor, name))
-    server = import_module("fakesnow.server")
-    for module in (server, cursor):
-        monkeypatch.setattr(module, "parse_one", module.parse_one)
     statement_cache.install(server, cursor)
     found: list[tuple[Described, Described]] = []
     shortcut = cursor.FakeSnowflakeCursor._describe_last_sql

@@ -3,7 +3,7 @@
 import inspect
 import re
 from collections.abc import Callable, Iterator
-from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 import fakesnow.transforms
@@ -91,12 +91,7 @@ def test_a_translation_is_fakesnows_own(statement: str, translate: Callable[[str
     assert patched == itself
 
 
-def test_a_query_is_translated_once_for_each_schema(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("_transform", "_execute", "_describe_last_sql"):
-        monkeypatch.setattr(cursor.FakeSnowflakeCursor, name, getattr(cursor.FakeSnowflakeCursor, name))
-    server = import_module("fakesnow.server")
-    for module in (server, cursor):
-        monkeypatch.setattr(module, "parse_one", module.parse_one)
+def test_a_query_is_translated_once_for_each_schema(server: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     statement_cache.install(server, cursor)
     transforms.install(cursor, fakesnow.transforms)
     translated: list[str] = []
