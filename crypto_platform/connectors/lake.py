@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any
 
 import fsspec
@@ -26,10 +26,11 @@ from fsspec.implementations.local import LocalFileSystem
 from crypto_platform.market.bars import SYMBOL_PATTERNS, Timeframe
 from crypto_platform.market.corporate_actions import CORPORATE_ACTIONS
 from crypto_platform.market.data_source import again
-from crypto_platform.market.dataset import check_feed
+from crypto_platform.market.dataset import check_feed, format_time
 from crypto_platform.market.day_ranges import ONE_DAY
 
 SUFFIX = ".jsonl.zst"
+_SYMBOL = re.compile("|".join(SYMBOL_PATTERNS.values()))
 
 
 class LakeDayMissingError(LookupError):
@@ -167,7 +168,7 @@ class Lake:
         """
         path = self.path(feed, timeframe, day)
         for symbol in sections:
-            if not re.fullmatch("|".join(SYMBOL_PATTERNS.values()), symbol):
+            if not _SYMBOL.fullmatch(symbol):
                 raise ValueError(f"{symbol!r} is not a symbol")
         try:
             kept = self.read_day(feed, timeframe, day).sections
@@ -319,8 +320,3 @@ def _decode(packed: bytes, feed: str, timeframe: str, day: date) -> LakeDay:
         sections[symbol] = Section(datetime.fromisoformat(entry["observed_at"]), lines[first_line:last_line])
         first_line = last_line
     return LakeDay(feed, timeframe, day, sections, header["run_id"])
-
-
-def format_time(moment: datetime) -> str:
-    """UTC, ISO 8601 to the microsecond with Z, as the lake's header and the messages carry it."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

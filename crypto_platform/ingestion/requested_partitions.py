@@ -6,6 +6,7 @@ The ledger cannot tell: a bar that comes again unchanged adds no row, and a day 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from crypto_platform.connectors.lake import Lake, LakeDayMissingError
@@ -82,6 +83,8 @@ def record(
     insert(connection, REQUESTED_PARTITIONS, _COLUMNS, rows)
 
 
+# As of one answer there are many.
+@lru_cache(maxsize=1024)
 def naive(moment: datetime) -> str:
     """A time as TIMESTAMP_NTZ in UTC has it."""
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")

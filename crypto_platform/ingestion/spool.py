@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from crypto_platform.connectors.lake import format_time
 from crypto_platform.market.bars import BARS
-from crypto_platform.market.dataset import Dataset
+from crypto_platform.market.dataset import Dataset, format_time
 from crypto_platform.market.datasets import DATASETS
 from crypto_platform.settings import Settings
 

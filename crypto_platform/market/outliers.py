@@ -5,13 +5,12 @@ with bars before the day: one wild day among them changes nothing. Across a spli
 shares.
 """
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from itertools import pairwise
-from math import exp, log, prod
-from operator import itemgetter
+from math import exp, inf, log, prod
 from statistics import median
 
 HISTORY = 30
@@ -26,7 +25,7 @@ LEAST_MOVE, USUAL_MOVE = 0.01, 0.04
 LEAST_VOLUME_MOVE = 0.5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class DayFigures:
     """One symbol's bars on one UTC day: `versions` of `bars`, how many are odd, and where prices and volume lay."""
 
@@ -63,14 +62,14 @@ def price_jumps(figures: Figures, days: Collection[date], splits: Splits) -> lis
     """
     found = []
     for day, symbol, today, before in _with_history(figures, days, splits):
-        moves = [abs(log(b.median / a.median)) for a, b in pairwise(before)]
+        # What is usual is never below the least: of most days the history need not be gone through.
         move = log(today.median / before[-1].median) if before else 0.0
-        if abs(move) > PRICE_TIMES * _usual(moves):
+        if abs(move) > PRICE_TIMES * LEAST_MOVE and abs(move) > PRICE_TIMES * _usual(_moves(before)):
             says = f"the median price is {today.median:g}, {exp(move):.3g} times that of the day before"
             found.append(Outlier(day, symbol, says))
-        swing = max(_usual([_swing(d) for d in before]), log(today.quartiles[1] / today.quartiles[0]))
-        if _swing(today) > PRICE_TIMES * swing:
-            away = exp(PRICE_TIMES * swing)
+        swing, least = _swing(today), max(LEAST_MOVE, log(today.quartiles[1] / today.quartiles[0]))
+        if swing > PRICE_TIMES * least and swing > PRICE_TIMES * (usual := max(_usual([*map(_swing, before)]), least)):
+            away = exp(PRICE_TIMES * usual)
             says = f"prices from {today.low:g} to {today.high:g} around a median of {today.median:g}"
             found.append(Outlier(day, symbol, says, (today.median / away, today.median * away)))
     return found
@@ -84,12 +83,21 @@ def odd_volumes(figures: Figures, days: Collection[date], splits: Splits) -> lis
         if len(volumes) < ENOUGH:
             continue
         middle = median(volumes)
-        usual = max(NORMAL * median(abs(log(v / middle)) for v in volumes), LEAST_VOLUME_MOVE)
-        if today.volume <= 0 or abs(log(today.volume / middle)) > VOLUME_TIMES * usual:
+        move = abs(log(today.volume / middle)) if today.volume > 0 else inf
+        if move > VOLUME_TIMES * LEAST_VOLUME_MOVE and move > VOLUME_TIMES * _usual_of_volumes(volumes, middle):
             times = today.volume / middle
             says = f"the volume is {today.volume:g}, {times:.3g} times the median of the {len(volumes)} days before"
             found.append(Outlier(day, symbol, says))
     return found
+
+
+def _usual_of_volumes(volumes: list[float], middle: float) -> float:
+    return max(NORMAL * median(abs(log(v / middle)) for v in volumes), LEAST_VOLUME_MOVE)
+
+
+def _moves(days: Sequence[DayFigures]) -> list[float]:
+    """How far the median price went from each day to the next."""
+    return [abs(log(b.median / a.median)) for a, b in pairwise(days)]
 
 
 def _swing(day: DayFigures) -> float:
@@ -106,13 +114,17 @@ def _with_history(
 ) -> Iterator[tuple[date, str, DayFigures, list[DayFigures]]]:
     """Each of `days` with bars by symbol, and the days with bars before it in the day's own shares, ascending."""
     chosen = set(days)
-    by_symbol: dict[str, list[tuple[date, DayFigures]]] = defaultdict(list)
-    for (day, symbol), found in sorted(figures.items(), key=itemgetter(0)):
+    by_symbol: dict[str, deque[tuple[date, DayFigures]]] = defaultdict(lambda: deque(maxlen=HISTORY))
+    for day, symbol in sorted(figures):
+        earlier, found = by_symbol[symbol], figures[day, symbol]
         if day in chosen:
-            earlier = [(d, f) for d, f in by_symbol[symbol][-HISTORY:] if d >= day - LOOK_BACK]
-            known = [split for split in splits.get(symbol, ()) if split[0] <= day]
-            yield day, symbol, found, [_in_shares_after(known, d, f) for d, f in earlier]
-        by_symbol[symbol].append((day, found))
+            while earlier and earlier[0][0] < day - LOOK_BACK:
+                earlier.popleft()
+            if known := [split for split in splits.get(symbol, ()) if earlier and earlier[0][0] < split[0] <= day]:
+                yield day, symbol, found, [_in_shares_after(known, d, f) for d, f in earlier]
+            else:
+                yield day, symbol, found, [f for _, f in earlier]
+        earlier.append((day, found))
 
 
 def _in_shares_after(splits: Sequence[tuple[date, float]], day: date, found: DayFigures) -> DayFigures:

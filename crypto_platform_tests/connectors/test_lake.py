@@ -8,8 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from crypto_platform.connectors.lake import Lake, LakeDayDamagedError, LakeDayMissingError, Section, format_time
+from crypto_platform.connectors.lake import Lake, LakeDayDamagedError, LakeDayMissingError, Section
 from crypto_platform.market.bars import encode, line_prefix
+from crypto_platform.market.dataset import format_time
 
 DAY = date(2026, 3, 1)
 NOON = datetime(2026, 3, 1, 12, 30, 0, 123456, tzinfo=UTC)

@@ -4,7 +4,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any, Protocol
 
 import orjson
@@ -20,6 +20,7 @@ from crypto_platform.market.dataset import (
     HEADER_SOURCE,
     SCHEMA_VERSION,
     Dataset,
+    format_time,
 )
 from crypto_platform.settings import Settings
 
@@ -93,8 +94,9 @@ def publish(
     try:
         for day in days:
             for symbol, section in day.sections.items():
-                headers = message_headers("rest", run_id, section.observed_at)
-                _produce(producer, deliveries, topic, symbol.encode(), section.lines, headers)
+                if section.lines:
+                    headers = message_headers("rest", run_id, section.observed_at)
+                    _produce(producer, deliveries, topic, symbol.encode(), section.lines, headers)
                 by_day[day.day][symbol] += len(section.lines)
                 if progress:
                     progress(len(section.lines))
@@ -148,10 +150,7 @@ def message_headers(source: str, run_id: str, observed_at: datetime) -> Headers:
         (HEADER_SCHEMA_VERSION, SCHEMA_VERSION.encode()),
         (HEADER_SOURCE, source.encode()),
         (HEADER_RUN_ID, run_id.encode()),
-        (
-            HEADER_OBSERVED_AT,
-            observed_at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z").encode(),
-        ),
+        (HEADER_OBSERVED_AT, format_time(observed_at).encode()),
     ]
 
 

@@ -24,7 +24,7 @@ BROKEN = f"({broken_rule(VALUE_RULES)}) IS NOT NULL"
 def figures_by_day(
     connection: "SnowflakeConnection", feed: str, timeframe: Timeframe, start: date, end: date
 ) -> dict[tuple[date, str], DayFigures]:
-    """What the ledger holds per UTC day of [start, end) and symbol.
+    """What the ledger holds per UTC day of [start, end) and symbol, in their order.
 
     Prices and volumes of days with several versions of a bar are those of the current versions.
     """
@@ -52,7 +52,7 @@ def _figures(
         f"count_if(mod(date_part(epoch_second, {on_the_clock}), %s) <> 0), count_if({BROKEN}), median(close), "
         "percentile_cont(0.25) WITHIN GROUP (ORDER BY close), percentile_cont(0.75) WITHIN GROUP (ORDER BY close), "
         f"min(low), max(high), sum(volume) FROM {table} "
-        "WHERE timeframe = %s AND bar_start >= %s AND bar_start < %s GROUP BY 1, 2",
+        "WHERE timeframe = %s AND bar_start >= %s AND bar_start < %s GROUP BY 1, 2 ORDER BY 1, 2",
         (timeframe.seconds, timeframe.name, start.isoformat(), end.isoformat()),
     )
     return {
