@@ -5,6 +5,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from crypto_platform.dagster_instance.forked_runs import fork_runs
 from crypto_platform.dagster_instance.pool_wait import sleep_until_the_next_look
 
 
@@ -17,4 +18,6 @@ def defs() -> dg.Definitions:
     # The folder alone: the tree's root would import every installed Dagster library for its component
     # types (seconds of imports, dagster-snowflake's above all), and each run loads this module again.
     folder = Path(__file__).parent / "defs"
-    return dg.ComponentTree.for_project(folder).build_defs(folder)
+    definitions = dg.ComponentTree.for_project(folder).build_defs(folder)
+    fork_runs()
+    return definitions

@@ -3,6 +3,7 @@
 A new release may move or change them: this module is then the one to look at, with its test.
 """
 
+import sys
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
@@ -104,6 +105,7 @@ __all__ = [
     "WorkerStatus",
     "add_partition_metadata",
     "build_asset_job",
+    "code_server_class",
     "cron_string_iterator",
     "execute_in_process",
     "get_asset_graph_for_job",
@@ -124,6 +126,13 @@ def add_partition_metadata(
     }
     before = step._metadata_accumulator.per_output_metadata
     step._metadata_accumulator = OutputMetadataAccumulator(per_output_metadata={**before, **added})
+
+
+def code_server_class() -> Any:
+    """The class of code servers, in a process that is one; else None."""
+    # Imported by a code server alone: to import it here would cost every command.
+    module = sys.modules.get("dagster._grpc.server")
+    return module.DagsterApiServer if module else None
 
 
 def execute_in_process(

@@ -192,8 +192,15 @@ def test_a_run_killed_with_its_code_server_fails_and_frees_its_pool(
         awaited(lambda: run_id in slots.get_concurrency_run_ids(), "the run does not get to its pool")
         (event, *_) = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT).records[-1:]
         process = psutil.Process(int(event.event_log_entry.dagster_event.engine_event_data.metadata["pid"].value))
-        process.parent().kill()
+        parents = process.parents()
+        if sys.platform == "linux":
+            assert "multiprocessing.forkserver" in " ".join(parents[0].cmdline()), "the run imported everything itself"
+        code_server = next(parent for parent in parents if "grpc" in parent.cmdline())
+        started = [*code_server.children(recursive=True), code_server]
+        code_server.kill()
         process.kill()
+        gone, _ = psutil.wait_procs(started, timeout=60)
+        assert set(gone) == set(started), "something outlives its code server"
 
         awaited(lambda: instance.get_run_by_id(run_id).status == dg.DagsterRunStatus.FAILURE, "the run goes on")
         awaited(lambda: run_id not in slots.get_concurrency_run_ids(), "it keeps its place in the pool")
