@@ -45,7 +45,7 @@ class Section(StrEnum):
 
 
 # They take the year's bars, which are loaded once for all of them.
-ON_THE_YEAR = (Section.YEAR, Section.OTHER_TOOLS, Section.RESEARCH, Section.DASHBOARDS)
+ON_THE_YEAR = (Section.YEAR, Section.OTHER_TOOLS, Section.RESEARCH, Section.DASHBOARDS, Section.MODELS)
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,8 @@ def _measure(group: list[Section], results: dict[str, Any], tell: Any, size: Siz
             elif section is Section.LINEARITY:
                 results["linearity"] = linearity(settings, runs, size.scale, tell)
             elif section is Section.MODELS:
-                results["models"] = models(settings, symbols, days, runs, tell)
+                first_build = results["year"]["run"]["steps"]["models"]
+                results["models"] = models(settings, symbols, days, runs, first_build, tell)
             elif section is Section.STREAM:
                 # In this order: the live view would read all that the burst left, of which nothing is built.
                 trickled = trickle(settings, 15, tell)

@@ -1,4 +1,4 @@
-"""dbt alone: the first build of a long history, a day's increment beside it, and a build that has nothing to do."""
+"""dbt over a long history: the first build of it, a day's increment, and a build that has nothing to do."""
 
 import time
 from collections.abc import Callable
@@ -19,12 +19,13 @@ TARGET_FIRST_SECONDS, TARGET_INCREMENT = 180.0, 1.4
 PLAIN, OURS = "dbt", "crypto-platform-dbt"
 
 
-def models(settings: Settings, symbols: int, days: int, runs: int, tell: Callable[[str], None]) -> dict[str, Any]:
-    """Seconds from launching dbt to its end; medians of as many days and empty builds as there are runs."""
-    tell(f"models: loading {symbols} symbols x {days} days")
-    long_range(settings, symbols, days, FIRST_DAY, with_dbt=False)
-    tell("models: the first build")
-    first = build(settings)
+def models(
+    settings: Settings, symbols: int, days: int, runs: int, first: float, tell: Callable[[str], None]
+) -> dict[str, Any]:
+    """Seconds from launching dbt to its end over the year's bars, the `first` of which was the year's run.
+
+    Medians of as many days and empty builds as there are runs.
+    """
     empty: dict[str, list[float]] = {PLAIN: [], OURS: []}
     increments = []
     for number in range(runs):
