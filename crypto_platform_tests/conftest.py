@@ -97,9 +97,10 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Have the longest begin."""
-    ranks = {name: rank for rank, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: ranks.get(_file(item), len(ranks)))
+    """Have the longest files begin, and in each the tests marked `last` end, as the file has them."""
+    ranks = {name: rank for rank, name in enumerate(dict.fromkeys([*LONGEST, *map(_file, items)]))}
+    lines = {item: (item.location[1] or 0) if item.get_closest_marker("last") else -1 for item in items}
+    items.sort(key=lambda item: (ranks[_file(item)], lines[item]))
 
 
 def _file(item: pytest.Item) -> str:

@@ -3,6 +3,8 @@
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import dagster as dg
 import pytest
@@ -24,14 +26,15 @@ DAYS = [f"2026-03-{day:02}" for day in range(1, 6)]
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Parts, str]]:
+def server() -> Iterator[tuple[Parts, str]]:
     """Postgres, and the address of Dagster's database."""
-    # Postgres may run as another user, which has to get there.
-    folder = tmp_path_factory.mktemp("postgres")
-    for path in (folder, folder.parent, folder.parent.parent):
-        path.chmod(path.stat().st_mode | 0o011)
     (port,) = free_ports(1)
-    with Parts(folder / "logs", lambda told: None) as parts:
+    with (
+        TemporaryDirectory(prefix="postgres-") as made,
+        Parts((folder := Path(made)) / "logs", lambda told: None) as parts,
+    ):
+        # As another user, which Postgres may have to be, it would not get to pytest's folders.
+        folder.chmod(0o711)
         parts.start(postgres.part(folder / "server", port, PASSWORD))
         postgres.create_databases(port, PASSWORD)
         yield parts, postgres.url(port, PASSWORD, "dagster")

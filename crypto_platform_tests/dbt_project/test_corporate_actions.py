@@ -196,6 +196,7 @@ def test_each_kind_of_action_has_its_result(kinds: Warehouse) -> None:
     }
 
 
+@pytest.mark.last
 def test_a_correction_touches_its_symbol_alone(kinds: Warehouse) -> None:
     """Counted: what a build writes anew loses its mark."""
     marks = {

@@ -138,6 +138,7 @@ def test_recorded_bars_are_as_fresh_as_their_recordings(daily: Warehouse, origin
     assert fresh["sessions_behind"]["us_equity"] > 200
 
 
+@pytest.mark.last
 def test_a_day_that_comes_later_closes_its_gap_and_equals_a_full_refresh(daily: Warehouse) -> None:
     daily.load(FEED, of_days(NOT_INGESTED), OBSERVED + pd.Timedelta(hours=1))
     daily.dbt("run")
@@ -146,8 +147,8 @@ def test_a_day_that_comes_later_closes_its_gap_and_equals_a_full_refresh(daily: 
     assert_equals_full_refresh(daily)
 
 
+@pytest.mark.last
 def test_of_a_symbol_of_two_feeds_the_newest_price_is_shown(daily: Warehouse) -> None:
-    """Last: it loads the symbol into the other feed."""
     daily.load("us_equity", days(recording("AAPL_15Min"), "2025-11-25", "2025-11-27"), OBSERVED)
     daily.build("market_overview", "live_prices")
     for table in ("MARKET_OVERVIEW", "LIVE_PRICES"):

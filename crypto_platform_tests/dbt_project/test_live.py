@@ -65,6 +65,7 @@ def test_a_view_names_the_day_that_it_reads_the_ledger_from(live: Warehouse) -> 
     assert "max(bar_date)" not in made
 
 
+@pytest.mark.last
 def test_at_the_days_end_the_views_are_the_facts(live: Warehouse) -> None:
     before = {view: of_day(live, view) for view in PAIRS}
     live.dbt("run", "--select", *MODELS)
@@ -110,6 +111,7 @@ def test_a_symbol_that_trades_no_more_keeps_its_last_price(next_day: Warehouse) 
     assert ether["change_today"] == pytest.approx(ether["last_price"] / before["close"].iloc[-2] - 1, rel=1e-12)
 
 
+@pytest.mark.last
 def test_what_came_by_stream_is_compared_with_rest(live: Warehouse) -> None:
     """The evening by stream, ten bars updated, one dropped; then REST's day, in which one bar is another."""
     bitcoin = recording("BTC-USD_1Min").query("'2026-04-20' <= bar_start < '2026-04-21'")

@@ -94,6 +94,7 @@ def test_who_is_halted_at_a_moment_is_known_to_the_freshness_checks(halted: Ware
         assert halted_at(connection, "us_equity_daily", since) == {}
 
 
+@pytest.mark.last
 def test_a_live_price_says_since_when_it_is_halted_until_it_trades(halted: Warehouse) -> None:
     def since() -> dict[str, pd.Timestamp]:
         prices = halted.table("MARTS.LIVE_PRICES").set_index("symbol")["halted_since"]
