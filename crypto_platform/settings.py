@@ -320,7 +320,7 @@ class Settings(BaseSettings):
     )
     sandbox_simulated: bool = Field(False, description="Serve simulated bars in place of the recordings")
     sandbox_kafka_memory: JvmMemory = Field("512m", description="Heap of Kafka's Java")
-    sandbox_spark_memory: JvmMemory = Field("2g", description="Heap of Spark's Java")
+    sandbox_spark_memory: JvmMemory = Field("1g", description="Heap of Spark's Java")
     sandbox_snowflake_memory: Annotated[str, Field(pattern=r"^\d+(MB|GB)$")] = Field(
         "600MB", description="Memory limit of the Snowflake emulator"
     )
