@@ -92,6 +92,10 @@ def main(
             except BenchError as error:
                 failed = True
                 console.print(str(error), markup=False, style="red")
+            except Exception:
+                # What the other sections measured is kept.
+                failed = True
+                console.print_exception()
     folder = Settings().crypto_platform_home / "bench"
     file = output or folder / f"{results['machine']['date'].replace(':', '')[:17]}.json"
     file.parent.mkdir(parents=True, exist_ok=True)

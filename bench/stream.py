@@ -16,6 +16,7 @@ from typing import Any
 
 from bench.systems import BenchError, start
 from bench.usage import watching
+from crypto_platform.cli.stream import prepare
 from crypto_platform.connectors.snowflake.connection import connect
 from crypto_platform.ingestion.topic_load import LoadReport
 from crypto_platform.market.bars import BARS
@@ -23,7 +24,6 @@ from crypto_platform.market.feed_spec import FeedSpec
 from crypto_platform.sandbox.alpaca import running
 from crypto_platform.settings import Settings, settings
 from crypto_platform.streaming.loader import Loader
-from crypto_platform.transform.live import ensure_live_views
 
 # In the midst of a session: whoever joins has each minute of six hours to make up for, as the simulation's stocks trade
 # in all of the extended hours; of 11,000 real ones a third as many bars would be there by noon.
@@ -58,7 +58,7 @@ def tickers(count: int) -> list[str]:
 def trickle(base: Settings, bars: int, tell: Tell) -> dict[str, Any]:
     """One symbol, a bar every ten seconds: seconds from each frame to its row, and to the live view."""
     tell(f"stream: {bars} bars of one symbol")
-    ensure_live_views(base)
+    prepare(base)
     with _live(base, "crypto", 1, speed=6) as (own, loads):
         views: list[tuple[str, float]] = []
 
