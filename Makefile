@@ -116,7 +116,7 @@ format: setup ## Put the code into the style that `check` asks for
 	$(BIN)/ruff format .
 	$(BIN)/sqlfluff fix dbt_project
 
-# Once each and a year of daily stocks, in some 25 minutes on 2 cores; in full, of medians: `python -m bench`.
+# Once each and a year of daily stocks, in half an hour on 2 slow cores; in full, of medians: `python -m bench`.
 BENCH ?= --runs 1 --years 1
 bench: superset browser ## Throughput of each hop, beside other tools, as a table and JSON; BENCH= has other options
 	@$(BIN)/python -m bench $(BENCH)

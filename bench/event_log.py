@@ -2,6 +2,7 @@
 
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
@@ -22,6 +23,7 @@ STORAGES = (CompactSqliteEventLogStorage, SqliteEventLogStorage, ConsolidatedSql
 
 def event_log(days: int, runs: int, tell: Callable[[str], None]) -> dict[str, Any]:
     """Seconds of a run that does nothing but materialise, medians by storage, and MB of what it wrote."""
+    warnings.simplefilter("ignore", dg.BetaWarning)
     measured: dict[str, list[tuple[float, float]]] = {storage.__name__: [] for storage in STORAGES}
     for number in range(runs):
         for storage in STORAGES:

@@ -15,6 +15,8 @@ from bench.usage import watching
 from crypto_platform.settings import Settings
 
 FIRST_DAY = date(2026, 3, 1)
+# Of the second build dbt's server parses the project, once.
+WARM_UP = 2
 TARGET_SECONDS, TARGET_OWN_SECONDS = 9.0, 3.0
 
 
@@ -29,16 +31,17 @@ class Measured:
 
 
 def one_day(settings: Settings, runs: int, tell: Callable[[str], None]) -> dict[str, Any]:
-    """Load days one by one after a first one that warms the systems up, then load them again.
+    """Load days one by one after some that warm the systems up, then load them again.
 
     The bars are the recorded ones of the project.
     """
-    days = [FIRST_DAY + timedelta(days=n) for n in range(runs + 1)]
+    days = [FIRST_DAY + timedelta(days=n) for n in range(WARM_UP + runs)]
     tell("one day: warming up")
-    _materialize(settings, days[0])
+    for day in days[:WARM_UP]:
+        _materialize(settings, day)
     first, again = [], []
     for measured, name in ((first, "new"), (again, "again")):
-        for day in days[1:]:
+        for day in days[WARM_UP:]:
             tell(f"one day: {day}, {name}")
             measured.append(_materialize(settings, day))
     return {
