@@ -9,8 +9,6 @@ import sys
 
 from crypto_platform.dagster_instance.internals import code_server_class
 
-_PACKAGE = f"{__name__.partition('.')[0]}."
-
 
 def fork_runs() -> None:
     """Have the code server of this process, where it is one, start its runs so; to be called when the code is loaded.
@@ -20,6 +18,6 @@ def fork_runs() -> None:
     if sys.platform != "linux" or (code_server := code_server_class()) is None:
         return
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([name for name in sys.modules if name.startswith(_PACKAGE)])
+    context.set_forkserver_preload([name for name in sys.modules if name.startswith("crypto_platform.")])
     # A server that is loading the code has chosen "spawn" for itself already.
     code_server._mp_ctx = property(lambda _: context, lambda *_: None)

@@ -6,7 +6,6 @@ The ledger cannot tell: a bar that comes again unchanged adds no row, and a day 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from crypto_platform.connectors.lake import Lake, LakeDayMissingError
@@ -14,6 +13,7 @@ from crypto_platform.connectors.snowflake.schema import REQUESTED_PARTITIONS
 from crypto_platform.connectors.snowflake.statements import insert
 from crypto_platform.market.bars import Timeframe
 from crypto_platform.market.corporate_actions import CORPORATE_ACTIONS
+from crypto_platform.market.dataset import format_time
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
@@ -83,8 +83,6 @@ def record(
     insert(connection, REQUESTED_PARTITIONS, _COLUMNS, rows)
 
 
-# As of one answer there are many.
-@lru_cache(maxsize=1024)
 def naive(moment: datetime) -> str:
     """A time as TIMESTAMP_NTZ in UTC has it."""
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
+    return format_time(moment).removesuffix("Z")
