@@ -179,9 +179,12 @@ class Warehouse:
         Raises:
             AssertionError: dbt failed; the message holds what it said of each failed node.
         """
+        from dbt.adapters.base import impl
         from dbt.cli.main import dbtRunner
 
-        with patch.dict(os.environ, self.environment()):
+        # dbt adds the adapter's flags to its own list in each run of a process, and looks up for each who asked for it.
+        flags = list(impl.DEFAULT_BASE_BEHAVIOR_FLAGS)
+        with patch.dict(os.environ, self.environment()), patch.object(impl, "DEFAULT_BASE_BEHAVIOR_FLAGS", flags):
             outcome = dbtRunner(manifest=self._manifest()).invoke([*arguments, *self.arguments()])
         results = list(getattr(outcome.result, "results", []))
         failed = [f"{r.node.name}: {r.message}" for r in results if r.status in ("error", "fail")]
