@@ -5,6 +5,7 @@ what is in Postgres, have backups of their own kind (docs/how-to/backup.md). Wha
 dbt's folders, Parquet of loads in progress, the sandbox's data and Superset's.
 """
 
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
@@ -61,15 +62,15 @@ def elsewhere(settings: Settings) -> dict[str, str]:
 
 def in_use(settings: Settings) -> list[str]:
     """The other processes that have files of the home's parts, or of its sandbox, open; as far as this user may see."""
-    folders = [settings.crypto_platform_home, *parts(settings).values()]
+    # Compared as text: a machine has thousands of files open.
+    folders = tuple(f"{folder}{os.sep}" for folder in [settings.crypto_platform_home, *parts(settings).values()])
     own = psutil.Process().pid
     found = []
     for process in psutil.process_iter(["pid", "name"]):
         if process.pid == own:
             continue
         with suppress(psutil.Error, OSError):
-            opened = (Path(file.path) for file in process.open_files())
-            if any(file.is_relative_to(folder) for file in opened for folder in folders):
+            if any(f"{file.path}{os.sep}".startswith(folders) for file in process.open_files()):
                 found.append(f"{process.info['name']} (process {process.pid})")
     return found
 
