@@ -34,6 +34,8 @@ COMPILE := $(UV) pip compile --universal --python-version 3.11 --generate-hashes
 # Without its banner, as long as a screen, that Material for MkDocs is maintained until May 2027.
 MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
 
+# Some shells and images forbid bytecode: then each of some dozen programs would compile what it imports of ours again.
+unexport PYTHONDONTWRITEBYTECODE
 # Dagster and the tests start `dbt` by its name.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
