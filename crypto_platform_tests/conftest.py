@@ -6,10 +6,12 @@ import json
 import os
 import signal
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from alembic.script import ScriptDirectory
 
 from crypto_platform.connectors.superset.browser import chromium_on_path
 from crypto_platform.gc_tuning import collect_rarely
@@ -42,6 +44,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A sixth of the processor time of tests that run dbt in this process.
 collect_rarely()
+
+# Half of an instance of Dagster: it would import the scripts of its storage's migrations twice for each database.
+ScriptDirectory.from_config = cache(ScriptDirectory.from_config)  # type: ignore[method-assign]
 
 FREE_PORTS = {
     "sandbox_alpaca_port": 0,
@@ -78,21 +83,24 @@ LONGEST = (
     "dagster_instance/test_run_launcher.py",
 )
 
+# What starts programs that answer: the suite's sandbox and its Alpaca alone.
+SYSTEMS = {"sandbox", "snowflake", "one_server", "recorded_url", "simulated_url"}
 # Warehouses that many files read.
 BUILT = ("recorded", "researched")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark the tests that use the suite's sandbox, which `-m "not sandbox"` leaves out, and say which stay together.
+    """Mark the tests that use a system of the sandbox, which `make test-unit` leaves out, and say which stay together.
 
     Beside other workers a file's tests are one's, with what the file set up; so are all that read the same facts,
     which take a while to build. Said here: what modifies the whole collection runs after pytest and xdist have read
     the marks.
     """
     fixtures = set(getattr(item, "fixturenames", ()))
-    if {"sandbox", "snowflake"} & fixtures:
+    if SYSTEMS & fixtures:
         item.add_marker("sandbox")
-    item.add_marker(pytest.mark.xdist_group(next((built for built in BUILT if built in fixtures), _file(item))))
+    built = [warehouse for warehouse in BUILT if {warehouse, "snowflake"} <= fixtures]
+    item.add_marker(pytest.mark.xdist_group(built[0] if built else _file(item)))
 
 
 @pytest.hookimpl(trylast=True)

@@ -273,6 +273,7 @@ STEPS = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(STEPS)
 def test_nothing_is_lost_nothing_repeats_and_recoveries_come_once(steps: list[tuple[tuple[str, object], bool]]) -> None:

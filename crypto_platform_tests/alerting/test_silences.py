@@ -174,6 +174,7 @@ STEPS = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(STEPS)
 def test_nothing_is_sent_in_a_silence_and_what_still_fires_is_sent_after(steps: list[tuple[str, float]]) -> None:

@@ -129,6 +129,7 @@ def test_systems_that_answer_are_well(sandbox: Settings) -> None:
     assert [name for name in ("alpaca", "kafka", "spark") if not logins[name].ok] == []
 
 
+@pytest.mark.sandbox
 @pytest.mark.parametrize(("options", "told"), [((), "from SIP (all exchanges)"), (("--basic-plan",), "from IEX alone")])
 def test_it_says_what_the_keys_plan_gives_of_stocks(
     fresh_settings: Settings, options: tuple[str, ...], told: str
@@ -140,6 +141,7 @@ def test_it_says_what_the_keys_plan_gives_of_stocks(
     assert told in found.found
 
 
+@pytest.mark.sandbox
 def test_a_feed_that_streams_more_than_the_plan_gives_is_named(
     fresh_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

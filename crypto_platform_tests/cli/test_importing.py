@@ -39,6 +39,7 @@ def test_the_page_has_every_format_with_the_vendors_page() -> None:
     assert {name: links[number] for name, number in rows} == {name: format.url for name, format in FORMATS.items()}
 
 
+@pytest.mark.sandbox
 def test_what_is_imported_is_what_the_sandbox_serves(btc: pd.DataFrame, tmp_path: Path) -> None:
     out = tmp_path / "bars"
     answer = run(vendors.binance_zip(btc, tmp_path), "--symbol", "BTC/USD", "--out", out)

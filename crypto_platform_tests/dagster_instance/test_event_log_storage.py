@@ -96,6 +96,7 @@ def stored(opened: dg.DagsterInstance) -> dict[str, object]:
     }
 
 
+@pytest.mark.slow
 def test_it_stores_what_dagsters_own_does(tmp_path: Path) -> None:
     with instance(tmp_path / "own", kept=False) as own:
         expected = stored(own)
@@ -165,6 +166,7 @@ def planned(opened: dg.DagsterInstance) -> tuple[object, ...]:
     return tuple(found)
 
 
+@pytest.mark.slow
 def test_what_is_planned_is_known_by_partition(tmp_path: Path) -> None:
     with instance(tmp_path / "own", kept=False) as own:
         expected = planned(own)
@@ -191,6 +193,7 @@ def test_the_events_of_many_partitions_share_a_commit(tmp_path: Path) -> None:
     assert 0 < commits < 2 * 2 * DAYS
 
 
+@pytest.mark.slow
 def test_a_batch_that_fails_leaves_nothing_and_can_be_stored_event_by_event(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

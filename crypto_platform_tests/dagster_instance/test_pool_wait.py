@@ -19,6 +19,7 @@ def _mended(monkeypatch: pytest.MonkeyPatch) -> None:
     pool_wait.sleep_until_the_next_look()
 
 
+@pytest.mark.slow
 def test_a_waiting_run_sleeps_and_begins_once_the_slot_is_free(tmp_path_factory: pytest.TempPathFactory) -> None:
     began = threading.Event()
     free_after, spent = 3.0, {}

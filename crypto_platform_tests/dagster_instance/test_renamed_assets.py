@@ -48,6 +48,7 @@ def test_what_was_materialised_still_is(home_of_before: Settings) -> None:
                 assert len(checks) == 1
 
 
+@pytest.mark.slow
 def test_nothing_follows_what_was_there_before(home_of_before: Settings) -> None:
     with dg.DagsterInstance.from_config(str(dagster_home(home_of_before))) as instance:
         cursor = None

@@ -62,6 +62,7 @@ def hanging() -> None:
     pass
 
 
+@pytest.mark.slow
 def test_the_monitoring_ends_a_run_that_hangs_and_it_can_be_run_again(
     instance: dg.DagsterInstance, watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,6 +115,7 @@ with dg.DagsterInstance.from_config(sys.argv[1]) as instance, time_limit.limited
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "body",
     [

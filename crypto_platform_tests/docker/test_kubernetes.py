@@ -69,6 +69,7 @@ def broken(file: Path, right: str, wrong: str) -> None:
     file.write_text(text.replace(right, wrong))
 
 
+@pytest.mark.slow
 def test_the_check_finds_what_is_wrong_in_each_manifest(copied: Path) -> None:
     base = copied / "kubernetes" / "base"
     broken(base / "dagster.yaml", "replicas: 2", "replicas: two")
@@ -89,6 +90,7 @@ def test_the_check_finds_what_is_wrong_in_the_compose_file(copied: Path) -> None
     assert "'restarts' was unexpected" in answer.stdout + answer.stderr
 
 
+@pytest.mark.slow
 def test_the_check_is_content_with_all_of_them() -> None:
     answer = check(DOCKER)
     assert answer.returncode == 0, answer.stdout + answer.stderr

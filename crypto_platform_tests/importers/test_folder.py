@@ -282,6 +282,7 @@ def test_what_waits_on_disk_is_what_waits_in_memory(
     assert [d for d, _ in state(out).values()] == [d for d, _ in state(tmp_path / "memory").values()]
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(
     st.lists(

@@ -193,6 +193,7 @@ def test_no_day_before_the_feed_s_start_is_asked_for() -> None:
     assert days_to_ask([date(2026, 3, 30)], date(2026, 3, 20), date(2026, 3, 31))[0] == date(2026, 3, 20)
 
 
+@pytest.mark.slow
 def test_the_lake_holds_every_action_of_the_recordings_once(tmp_path: Path) -> None:
     """Against the recording read with nothing of ours; a second time the lake is the same."""
     recorded = json.loads((RECORDINGS / "AAPL_corporate-actions.json").read_text())["corporate_actions"]

@@ -194,6 +194,7 @@ def test_nan_reaches_the_lake_as_no_number(server: Server, new_lake: NewLake, un
     assert lines[1:] == undisturbed[START]["BTC/USD"][1:]
 
 
+@pytest.mark.sandbox
 def test_of_a_universe_an_unknown_symbol_is_left_out_and_each_day_has_its_members(
     new_lake: NewLake, tmp_path: Path
 ) -> None:
@@ -215,6 +216,7 @@ def test_of_a_universe_an_unknown_symbol_is_left_out_and_each_day_has_its_member
     assert {day: lake.counts("us_equity", "15Min", day) for day in days} == expected
 
 
+@pytest.mark.sandbox
 def test_one_unknown_symbol_fails_by_name_before_any_day_is_written(new_lake: NewLake, tmp_path: Path) -> None:
     recordings = tmp_path / "recordings"
     recordings.mkdir()
@@ -380,6 +382,7 @@ def test_a_new_field_and_a_renamed_one_are_reported(server: Server, new_lake: Ne
     assert (drift.gone, list(drift.unknown)) == (("o",), ["open", "x"])
 
 
+@pytest.mark.sandbox
 def test_recordings_of_another_timeframe_are_refused_and_say_what_they_are_of(cases: Path, new_lake: NewLake) -> None:
     request = crypto(date(2022, 3, 8), date(2022, 3, 10), ("BTC/USD",))
     lake = new_lake()
@@ -395,6 +398,7 @@ def test_recordings_of_another_timeframe_are_refused_and_say_what_they_are_of(ca
     assert contents(lake) == before
 
 
+@pytest.mark.sandbox
 def test_recordings_of_a_part_of_the_range_are_taken_and_so_is_a_weekend_without_any(
     tmp_path: Path, new_lake: NewLake
 ) -> None:

@@ -82,6 +82,7 @@ def test_which_statuses_halt_and_which_resume(tape: Any, code: Any, halted: bool
 texts = st.sampled_from(["A", "B", "C", "O", "2", "3", "H", "P", "Q", "T", ""]) | st.text(max_size=3)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(texts, texts)
 def test_the_load_and_dbt_agree_with_the_stream(tape: str, code: str) -> None:

@@ -61,6 +61,7 @@ def dbt_test(in_window: bool) -> str:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("test", [dbt_test(in_window=True), "test.crypto_platform.gone"])
 def test_a_dbt_test_that_sees_the_run_s_days_recovers_over_these(
     test: str, instance: dg.DagsterInstance, watched: Watched, pipeline: Pipeline, look: Callable[[], list[str]]

@@ -59,6 +59,7 @@ def test_without_a_command_in_the_error_the_range_is_run_again(
     assert alert.remediation == "crypto-platform materialize --feed crypto --from 2026-03-01 --to 2026-03-02"
 
 
+@pytest.mark.slow
 def test_it_recovers_when_every_day_was_made_whoever_made_them(
     instance: dg.DagsterInstance, watched: Watched, pipeline: Pipeline, look: Callable[[], list[str]]
 ) -> None:
@@ -254,6 +255,7 @@ def job_backfill(job: str, status: BulkActionStatus = BulkActionStatus.COMPLETED
     return backfill(status, asset_selection=None, partition_set_origin=origin)
 
 
+@pytest.mark.slow
 def test_a_backfill_of_a_job_recovers_when_its_days_were_made(
     instance: dg.DagsterInstance, pipeline: Pipeline, look: Callable[[], list[str]]
 ) -> None:

@@ -206,6 +206,7 @@ def test_run_waits_for_a_slow_collector_no_longer_than_it_may(
     assert "raise OPENLINEAGE_TIMEOUT_SECONDS" in warning
 
 
+@pytest.mark.slow
 def test_without_a_setting_nothing_is_imported() -> None:
     program = (
         "import sys; from crypto_platform.definitions import defs; import dagster as dg; "

@@ -41,6 +41,7 @@ def test_a_folder_without_jars_misses_all(folder: Path) -> None:
     assert len(jars.differences(folder)) == 2
 
 
+@pytest.mark.slow
 def test_a_missing_jar_is_named_with_the_remedy(fresh_settings: Settings, tmp_path: Path) -> None:
     jars.check(fresh_settings)
     elsewhere = fresh_settings.model_copy(update={"jvm_jars": tmp_path})

@@ -80,6 +80,7 @@ def test_crypto_needs_no_key(server: Server, tmp_path) -> None:
         assert extract(client, Lake(str(tmp_path)), crypto(*DAY), "run").bars == 2880
 
 
+@pytest.mark.sandbox
 def test_refused_keys_say_which_settings_and_not_what_they_are(tmp_path) -> None:
     with (
         launch.running(None, True, "--key-id", "another", "--secret", "one") as url,

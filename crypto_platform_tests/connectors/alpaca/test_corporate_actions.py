@@ -162,6 +162,7 @@ def test_actions_need_a_key() -> None:
         ask(client, of("AAPL"))
 
 
+@pytest.mark.sandbox
 def test_what_alpaca_answered_comes_through_the_server_whole(recorded: Any) -> None:
     arrays = json.loads(ANSWERS.read_text())[1]["body"]["corporate_actions"]
     symbols = ["MNTS", "SRE", "TPBAU", "MSBC", "FCF", "JUPW", "GLOP", "LSI", "MLVF", "ORPHY", "BSAQ", "ATNXQ", "IFN"]
@@ -171,6 +172,7 @@ def test_what_alpaca_answered_comes_through_the_server_whole(recorded: Any) -> N
     assert all(a.action in wanted for a in found)
 
 
+@pytest.mark.sandbox
 def test_unknown_types_wrong_values_and_missing_ids_are_kept(recorded: Any) -> None:
     day = {"process_date": "2020-08-31", "symbol": "AAPL"}
     wrong = [
@@ -187,6 +189,7 @@ def test_unknown_types_wrong_values_and_missing_ids_are_kept(recorded: Any) -> N
     assert "cash_dividend:AAPL:2020-08-31:a lot" in {a.action["action_id"] for a in found}
 
 
+@pytest.mark.sandbox
 def test_an_action_of_two_asked_symbols_comes_once(recorded: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("crypto_platform.connectors.alpaca.corporate_actions.LONGEST_GROUP", 1)
     merger = {"acquiree_symbol": "LSI", "acquirer_symbol": "EXR", "id": "m", "process_date": "2023-07-20"}

@@ -82,6 +82,7 @@ def alone(ticks: Ticks, key: dg.AssetKey) -> None:
     ticks.end(run)
 
 
+@pytest.mark.slow
 def test_an_old_day_of_the_first_stage_is_followed_by_the_others_and_then_by_dbt(ticks: Ticks) -> None:
     alone(ticks, stage_key("crypto", "alpaca"))
     stages = [stage_key("crypto", stage) for stage in ("kafka", "raw")]
@@ -97,6 +98,7 @@ def test_an_old_day_of_the_first_stage_is_followed_by_the_others_and_then_by_dbt
     assert ticks.tick() == {}
 
 
+@pytest.mark.slow
 def test_days_before_other_feeds_began_are_followed_as_well(ticks: Ticks) -> None:
     of_1998 = (date(1998, 1, 2), date(1998, 1, 5))
     raw = stage_key("us_equity_daily", "raw")
@@ -107,6 +109,7 @@ def test_days_before_other_feeds_began_are_followed_as_well(ticks: Ticks) -> Non
     assert ticks.tick() == {}
 
 
+@pytest.mark.slow
 def test_what_another_program_loaded_is_followed_by_dbt(ticks: Ticks) -> None:
     key = stage_key("us_equity", "raw")
     ticks.instance.report_runless_asset_event(dg.AssetMaterialization(key, partition="2025-05-05"))
@@ -133,6 +136,7 @@ def test_a_run_of_everything_is_not_followed_whatever_its_end(ticks: Ticks, fail
     assert ticks.tick() == {}
 
 
+@pytest.mark.slow
 def test_while_a_stage_is_busy_what_follows_waits(ticks: Ticks) -> None:
     alpaca, kafka = stage_key("crypto", "alpaca"), stage_key("crypto", "kafka")
     run = ticks.run([alpaca, kafka], OLD)

@@ -84,6 +84,7 @@ def test_recordings_are_not_judged_and_the_check_says_so(fresh_settings: Setting
         assert not tick(instance, first.cursor, AT + timedelta(days=40)).asset_events
 
 
+@pytest.mark.slow
 def test_a_snowflake_that_does_not_answer_is_told_once_and_asked_again(simulated: Settings) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         report(instance, "raw/crypto_bars", FRIDAY)

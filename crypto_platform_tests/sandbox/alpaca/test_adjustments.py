@@ -103,6 +103,7 @@ def test_two_actions_of_one_day_multiply(tmp_path: Path) -> None:
     assert closes(source, SPLIT) == [12.5, 10, 20, 22]
 
 
+@pytest.mark.sandbox
 def test_the_api_adjusts_intraday_bars_too(tmp_path: Path) -> None:
     (tmp_path / "AAPL_15Min.csv").write_text(
         "symbol,timestamp,open,high,low,close,volume,trade_count,vwap\n"
@@ -126,6 +127,7 @@ def test_the_api_adjusts_intraday_bars_too(tmp_path: Path) -> None:
         assert get(url, "/v2/stocks/bars", **asked, timeframe="1Day", adjustment="none").status_code == 400
 
 
+@pytest.mark.slow
 def test_simulated_prices_are_adjusted_by_their_own_actions() -> None:
     """The factors of design written with pandas, from the actions and raw days as the API gives them."""
     source = Simulated()

@@ -13,6 +13,9 @@ import requests
 
 from crypto_platform.sandbox.alpaca import running
 
+# Each starts the server.
+pytestmark = pytest.mark.sandbox
+
 COMMAND = [sys.executable, "-m", "crypto_platform.sandbox.alpaca"]
 
 

@@ -141,6 +141,7 @@ def test_an_action_of_two_files_is_one(tmp_path: Path) -> None:
     assert len(asked(RecordedActions(tmp_path), start="2024-08-26", end="2024-08-26")) == 1
 
 
+@pytest.mark.sandbox
 def test_a_server_with_a_bad_file_starts_and_shows_it(tmp_path: Path) -> None:
     (tmp_path / "AAPL_1Day.csv").write_text(
         "symbol,timestamp,open,high,low,close,volume\nAAPL,2020-08-28T04:00:00Z,1,1,1,1,1\n"
@@ -174,6 +175,7 @@ def test_a_wrong_parameter_is_refused_in_alpacas_words(recorded_url: str, parame
     assert "X-RateLimit-Remaining" in answer.headers
 
 
+@pytest.mark.sandbox
 def test_keys_and_the_rate_limit_are_those_of_bars() -> None:
     with running(None, True, "--rate-limit", "1", "--key-id", "a", "--secret", "b") as url:
         keys = {"APCA-API-KEY-ID": "a", "APCA-API-SECRET-KEY": "b"}

@@ -72,6 +72,7 @@ def test_rest_has_no_bars_of_a_halt_and_parts_of_those_it_cuts(server: Server) -
     assert bars(server.url, timeframe="15Min") == whole["15Min"]
 
 
+@pytest.mark.sandbox
 def test_recorded_bars_that_no_minutes_are_known_of_go_if_they_are_halted_as_a_whole(tmp_path: Path) -> None:
     rows = "\n".join(f"AAPL,2026-03-02T{t}:00Z,1,2,0.5,1.5,10" for t in ("15:00", "15:15", "15:30"))
     (tmp_path / "AAPL_15Min.csv").write_text(f"symbol,timestamp,open,high,low,close,volume\n{rows}\n")
@@ -80,6 +81,7 @@ def test_recorded_bars_that_no_minutes_are_known_of_go_if_they_are_halted_as_a_w
         assert [bar["t"][11:16] for bar in bars(url, timeframe="15Min")] == ["15:00", "15:30"]
 
 
+@pytest.mark.sandbox
 def test_the_stream_tells_a_halt_and_its_end_and_is_silent_meanwhile(replay: Server) -> None:
     """Of a stock of either plan's tape, as Alpaca's example has it."""
     for symbol in ("AAPL", "SPY"):

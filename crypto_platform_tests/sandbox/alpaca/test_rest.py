@@ -204,6 +204,7 @@ def test_stocks_need_keys_and_crypto_does_not(recorded_url: str) -> None:
     assert (stocks.status_code, crypto.status_code) == (401, 200)
 
 
+@pytest.mark.sandbox
 def test_given_keys_and_plan_are_held_to() -> None:
     options = ("--key-id", "right", "--secret", "pair", "--basic-plan", "--rate-limit", "1000")
     with running(None, True, *options) as url:
@@ -235,6 +236,7 @@ def test_the_quota_is_counted_by_minute_and_key(monkeypatch: pytest.MonkeyPatch)
     assert limiter.count("a")[0]
 
 
+@pytest.mark.sandbox
 def test_over_the_quota_is_429_with_the_time_to_come_back() -> None:
     with running(None, True, "--rate-limit", "1") as url:
         asked = {"symbols": "BTC/USD", "timeframe": "1Min"}

@@ -94,6 +94,7 @@ def test_alpaca_pys_models_read_the_stock_test_stream(server: Server) -> None:
     assert bar.low <= bar.close <= bar.high
 
 
+@pytest.mark.sandbox
 def test_simulated_bars_come_as_the_minutes_end() -> None:
     """Replayed from a past time, stocks in their session."""
     options = ("--stream-from", "2026-03-02T15:00:00Z", "--stream-speed", "1200", "--late-trades", "0")

@@ -4,6 +4,7 @@ import threading
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -35,6 +36,7 @@ def folder(path: Path) -> Path:
     return written(path, {"corporate_actions": {"name_changes": [FUND, FACEBOOK]}})
 
 
+@pytest.mark.sandbox
 def test_each_day_names_its_own_company(tmp_path: Path) -> None:
     with running(folder(tmp_path)) as url:
 
@@ -61,6 +63,7 @@ def test_each_day_names_its_own_company(tmp_path: Path) -> None:
         assert pages == facebook
 
 
+@pytest.mark.sandbox
 def test_an_old_day_that_is_fetched_again_is_the_old_days_company(tmp_path: Path) -> None:
     """After the change of name: FB's days are FB's, META's the fund's and then Facebook's, by one request or many."""
     first, after = date(2022, 1, 28), date(2022, 6, 11)
