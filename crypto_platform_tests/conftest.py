@@ -84,7 +84,7 @@ LONGEST = (
 )
 
 # What starts programs that answer: the suite's sandbox and its Alpaca alone.
-SYSTEMS = {"sandbox", "snowflake", "one_server", "recorded_url", "simulated_url"}
+SYSTEMS = {"sandbox", "snowflake", "one_server", "recorded_url", "simulated_url", "recording_client", "replay"}
 # Warehouses that many files read.
 BUILT = ("recorded", "researched")
 

@@ -407,7 +407,6 @@ def test_versions_that_are_gone_from_the_ledger_are_given_up_and_loaded_again(
 # What breaks on the way
 
 
-@pytest.mark.timeout(600)
 def test_a_spark_server_killed_while_writing_loads_nothing_and_the_next_load_everything(
     fresh_settings: Settings,
 ) -> None:

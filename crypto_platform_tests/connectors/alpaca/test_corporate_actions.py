@@ -49,7 +49,7 @@ def client(server: Server) -> Iterator[AlpacaClient]:
 
 
 @pytest.fixture
-def recorded(tmp_path: Path) -> Iterator[Callable[[dict[str, list[dict]]], AlpacaClient]]:
+def recording_client(tmp_path: Path) -> Iterator[Callable[[dict[str, list[dict]]], AlpacaClient]]:
     """Makes a client of a server that has the given arrays recorded."""
     with ExitStack() as stack:
 
@@ -162,25 +162,23 @@ def test_actions_need_a_key() -> None:
         ask(client, of("AAPL"))
 
 
-@pytest.mark.sandbox
-def test_what_alpaca_answered_comes_through_the_server_whole(recorded: Any) -> None:
+def test_what_alpaca_answered_comes_through_the_server_whole(recording_client: Any) -> None:
     arrays = json.loads(ANSWERS.read_text())[1]["body"]["corporate_actions"]
     symbols = ["MNTS", "SRE", "TPBAU", "MSBC", "FCF", "JUPW", "GLOP", "LSI", "MLVF", "ORPHY", "BSAQ", "ATNXQ", "IFN"]
-    found = ask(recorded(arrays), of(*symbols, start=date(2023, 1, 1)))
+    found = ask(recording_client(arrays), of(*symbols, start=date(2023, 1, 1)))
     wanted = [flatten(plural.removesuffix("s"), action) for plural, array in arrays.items() for action in array]
     assert sorted(a.action["action_id"] for a in found) == sorted(flat["action_id"] for flat in wanted)
     assert all(a.action in wanted for a in found)
 
 
-@pytest.mark.sandbox
-def test_unknown_types_wrong_values_and_missing_ids_are_kept(recorded: Any) -> None:
+def test_unknown_types_wrong_values_and_missing_ids_are_kept(recording_client: Any) -> None:
     day = {"process_date": "2020-08-31", "symbol": "AAPL"}
     wrong = [
         {**day, "rate": "a lot", "ex_date": "2020-08-31"},
         {**day, "rate": -1, "ex_date": "never"},
         {**day, "rate": 2**70},
     ]
-    found = ask(recorded({"tender_offers": [{**day, "price": 7}], "cash_dividends": wrong}), of("AAPL"))
+    found = ask(recording_client({"tender_offers": [{**day, "price": 7}], "cash_dividends": wrong}), of("AAPL"))
     by_type = {a.action["action_type"] for a in found}
     assert by_type == {"tender_offer", "cash_dividend"}
     bodies = [json.loads(a.action["body"]) for a in found]
@@ -189,11 +187,10 @@ def test_unknown_types_wrong_values_and_missing_ids_are_kept(recorded: Any) -> N
     assert "cash_dividend:AAPL:2020-08-31:a lot" in {a.action["action_id"] for a in found}
 
 
-@pytest.mark.sandbox
-def test_an_action_of_two_asked_symbols_comes_once(recorded: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_action_of_two_asked_symbols_comes_once(recording_client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("crypto_platform.connectors.alpaca.corporate_actions.LONGEST_GROUP", 1)
     merger = {"acquiree_symbol": "LSI", "acquirer_symbol": "EXR", "id": "m", "process_date": "2023-07-20"}
-    found = ask(recorded({"stock_mergers": [merger]}), of("EXR", "LSI"))
+    found = ask(recording_client({"stock_mergers": [merger]}), of("EXR", "LSI"))
     assert [(a.action["symbol"], a.action["new_symbol"]) for a in found] == [("LSI", "EXR")]
 
 

@@ -13,7 +13,7 @@ import requests
 
 from crypto_platform.sandbox.alpaca import running
 
-# Each starts the server.
+# Each starts the server's program, if only to be refused or told its options.
 pytestmark = pytest.mark.sandbox
 
 COMMAND = [sys.executable, "-m", "crypto_platform.sandbox.alpaca"]

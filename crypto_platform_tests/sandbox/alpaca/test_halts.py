@@ -81,7 +81,6 @@ def test_recorded_bars_that_no_minutes_are_known_of_go_if_they_are_halted_as_a_w
         assert [bar["t"][11:16] for bar in bars(url, timeframe="15Min")] == ["15:00", "15:30"]
 
 
-@pytest.mark.sandbox
 def test_the_stream_tells_a_halt_and_its_end_and_is_silent_meanwhile(replay: Server) -> None:
     """Of a stock of either plan's tape, as Alpaca's example has it."""
     for symbol in ("AAPL", "SPY"):
